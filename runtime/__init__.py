@@ -1,0 +1,1 @@
+"""What runs in the cloud: the journal, the invoker Lambda and the agent. Nothing here imports pulumi."""

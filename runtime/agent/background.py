@@ -1,0 +1,91 @@
+"""The background task: claims its attempt, works under a lease and a deadline, and closes the run.
+
+Whatever happens ends in exactly one terminal event, or in none where another attempt, a cancel or the state
+machine has the last word.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import datetime
+
+from runtime.agent.attempt import Attempt, Ending
+from runtime.agent.errors import AttemptOver, RunTimedOut
+from runtime.agent.steps import WorkflowRun
+from runtime.journal.errors import JournalError
+from runtime.journal.timestamps import to_timestamp, utc_now
+
+STOP_SECONDS = 1.0
+# A child of the SDK's logger, whose handler writes JSON with the request's and the session's ids.
+logger = logging.getLogger("bedrock_agentcore.app.background")
+
+
+class BackgroundTask:
+    """One attempt of a run, from its claim to its end.
+
+    :param now: this machine's clock, which the deadline is compared with
+    """
+
+    def __init__(self, attempt: Attempt, workflow: WorkflowRun, now: Callable[[], datetime] = utc_now) -> None:
+        self._attempt = attempt
+        self._workflow = workflow
+        self._now = now
+        self.closing = False
+
+    async def run(self) -> None:
+        """Do the whole attempt. Errors are journalled and logged, not raised.
+
+        :raises asyncio.CancelledError: if the environment shuts down; the lease is given back before
+        """
+        job = self._attempt.job
+        try:
+            await self._attempt.claim()
+            logger.info("Attempt %d of run %s began", job.attempt, job.session_id)
+            ending = await self._work()
+            self.closing = True
+            await self._attempt.close(ending)
+            logger.info("Attempt %d of run %s ended as %s", job.attempt, job.session_id, ending.status)
+        except AttemptOver as over:
+            logger.info("Attempt %d of run %s stops: %s", job.attempt, job.session_id, over)
+        except JournalError:
+            # Nothing can be written, so nobody is told here: the state machine finds the lease run out.
+            logger.exception("Attempt %d of run %s can't be journalled", job.attempt, job.session_id)
+
+    async def _work(self) -> Ending:
+        workflow = asyncio.create_task(self._workflow.run(), name="workflow")
+        heartbeat = asyncio.create_task(self._attempt.keep_alive(), name="heartbeat")
+        try:
+            seconds_left = (self._attempt.job.deadline - self._now()).total_seconds()
+            done, _ = await asyncio.wait(
+                {workflow, heartbeat}, timeout=max(0.0, seconds_left), return_when=asyncio.FIRST_COMPLETED
+            )
+            if workflow in done:
+                return workflow.result()
+            if heartbeat in done:
+                # It never returns, so it raises what it met.
+                heartbeat.result()
+            workflow.cancel()
+            return await self._timed_out()
+        except asyncio.CancelledError:
+            workflow.cancel()
+            await self._release()
+            raise
+        finally:
+            workflow.cancel()
+            heartbeat.cancel()
+            # Not awaited for longer: a step that swallows its cancellation must not keep the run open.
+            await asyncio.wait({workflow, heartbeat}, timeout=STOP_SECONDS)
+
+    async def _timed_out(self) -> Ending:
+        step = self._workflow.current_step
+        running = f"step {step.name} was running" if step else "between two steps"
+        error = RunTimedOut(f"the run's deadline, {to_timestamp(self._attempt.job.deadline)}, came: {running}")
+        await self._workflow.journal_failure(error)
+        return Ending.failed(error)
+
+    async def _release(self) -> None:
+        step = self._workflow.current_step
+        try:
+            await self._attempt.release(step.name if step else None)
+        except (TimeoutError, JournalError) as error:
+            logger.warning("the lease could not be given back: %s", error)

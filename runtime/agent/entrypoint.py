@@ -1,0 +1,125 @@
+"""The AgentCore app: validates a job, starts its background task, and answers.
+
+It writes nothing before it answers, so an acknowledgement takes milliseconds. A refusal is an HTTP error and
+never a 200: what the invoker is told is what it journals.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from bedrock_agentcore import BedrockAgentCoreApp
+from bedrock_agentcore.runtime.context import RequestContext
+from starlette.background import BackgroundTask as AfterAnswer
+from starlette.responses import JSONResponse
+
+from runtime.agent import environment
+from runtime.agent.background import BackgroundTask
+from runtime.agent.job import Job, parse_job
+from runtime.journal.errors import InvalidRequest, JournalError
+from runtime.journal.records import error_text
+from runtime.journal.request import SESSION_ID
+from runtime.journal.vocabulary import Status
+
+SHUTDOWN_SECONDS = 1.5
+logger = logging.getLogger("bedrock_agentcore.app.entrypoint")
+
+
+class RunningTasks:
+    """The background tasks of this process.
+
+    It holds the only strong references: an asyncio task that nobody else refers to can be collected half-way.
+    """
+
+    def __init__(self) -> None:
+        self._tasks: dict[asyncio.Task[None], BackgroundTask | None] = {}
+
+    def start(self, job: Job) -> None:
+        """Start a job's background task on the running event loop."""
+        task = asyncio.create_task(work(job))
+        self._tasks[task] = None
+        task.add_done_callback(self._tasks.pop)
+
+    def entered(self, background: BackgroundTask) -> None:
+        """Note what the current asyncio task works on."""
+        task = asyncio.current_task()
+        if task in self._tasks:
+            self._tasks[task] = background
+
+    async def shut_down(self) -> None:
+        """Cancel what runs, let what is closing its run finish, and wait for both, but not for long."""
+        tasks = dict(self._tasks)
+        if not tasks:
+            return
+        loop = next(iter(tasks)).get_loop()
+        stopped = asyncio.run_coroutine_threadsafe(_stop(tasks), loop)
+        await asyncio.wait({asyncio.wrap_future(stopped)}, timeout=SHUTDOWN_SECONDS)
+
+
+async def _stop(tasks: dict[asyncio.Task[None], BackgroundTask | None]) -> None:
+    for task, background in tasks.items():
+        if background is None or not background.closing:
+            task.cancel()
+    await asyncio.wait(tasks, timeout=SHUTDOWN_SECONDS)
+
+
+running = RunningTasks()
+
+
+@asynccontextmanager
+async def lifespan(_app: BedrockAgentCoreApp) -> AsyncGenerator[None]:
+    """End the background tasks when the environment is told to go: on SIGTERM nothing else would."""
+    environment.settings()  # a missing variable ends the process here, with its name
+    yield
+    await running.shut_down()
+
+
+app = BedrockAgentCoreApp(lifespan=lifespan)
+
+
+@app.async_task
+async def work(job: Job) -> None:
+    """Work on a job in the background; /ping says HealthyBusy meanwhile."""
+    # What runs before a task's first await would delay the acknowledgement.
+    await asyncio.sleep(0)
+    background = await environment.background_task(job)
+    running.entered(background)
+    await background.run()
+
+
+@app.entrypoint
+async def invoke(payload: Any, context: RequestContext) -> Any:
+    """Acknowledge a job, or refuse it with 400 and the reason.
+
+    :param payload: `attempt`, `maxAttempts`, `deadline` and `request`, see :class:`runtime.agent.job.Job`
+    """
+    try:
+        job = parse_job(payload, context.session_id)
+    except InvalidRequest as refusal:
+        return JSONResponse(
+            {"error": str(refusal)},
+            status_code=400,
+            background=AfterAnswer(journal_refusal, context.session_id, refusal),
+        )
+    running.start(job)
+    return {"accepted": {"sessionId": job.session_id, "attempt": job.attempt}}
+
+
+def journal_refusal(session_id: str | None, refusal: InvalidRequest) -> None:
+    """Journal that the agent refused a request, where it came with a usable session id."""
+    if not session_id or not SESSION_ID.fullmatch(session_id):
+        return
+    try:
+        journal = environment.journal()
+        event = journal.stamp(
+            session_id,
+            Status.AGENT_RUNTIME_INVOKE_FAILED,
+            environment_id=environment.ENVIRONMENT_ID,
+            error_type=type(refusal).__name__,
+            error_message=error_text(refusal),
+        )
+        journal.append_while_open(event)
+    except JournalError as error:
+        logger.warning("the refusal is not in the journal: %s", error)

@@ -1,0 +1,82 @@
+"""What one process, an execution environment, keeps for all its background tasks.
+
+Memory proves nothing: requests of one session can meet in one process or land in several. It only saves time.
+"""
+
+import asyncio
+import os
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import TYPE_CHECKING, TypeVar
+
+from runtime.agent.artifacts import Artifact, ArtifactStore
+from runtime.agent.artifacts import connect as connect_artifacts
+from runtime.agent.attempt import Attempt
+from runtime.agent.background import BackgroundTask
+from runtime.agent.job import Job
+from runtime.agent.settings import AgentSettings
+from runtime.agent.steps import WorkflowRun
+from runtime.agent.workflow import WORKFLOW, Step
+from runtime.journal.client import connect as connect_journal
+from runtime.journal.writer import JournalWriter
+
+if TYPE_CHECKING:
+    from strands.models.bedrock import BedrockModel
+
+T = TypeVar("T")
+ENVIRONMENT_ID = str(uuid.uuid4())
+# Not asyncio's own pool: Strands uses that for every model call, and a few hung ones would starve the heartbeat.
+EXECUTOR = ThreadPoolExecutor(max_workers=8, thread_name_prefix="journal")
+
+
+@cache
+def settings() -> AgentSettings:
+    """Return this environment's settings."""
+    return AgentSettings.from_environ(os.environ)
+
+
+@cache
+def journal() -> JournalWriter:
+    """Return the journal's writer. Takes some tens of milliseconds when first called."""
+    return JournalWriter(connect_journal(), settings().journal_table, ttl_days=settings().journal_ttl_days)
+
+
+@cache
+def artifacts() -> ArtifactStore:
+    """Return the artifact store. Takes some tens of milliseconds when first called."""
+    return ArtifactStore(connect_artifacts(), settings().artifact_bucket)
+
+
+@cache
+def model() -> "BedrockModel":
+    """Return the model. Imports Strands, which takes more than a second, when first called."""
+    from runtime.agent.model import build_model
+
+    return build_model(settings().model_id, settings().region)
+
+
+async def run_step(step: Step, message: str) -> Artifact:
+    """Let a Strands agent work on a message; see :func:`runtime.agent.model.run_step`."""
+    built = await _in_thread(model)
+    from runtime.agent.model import run_step as run
+
+    return await run(built, step, message)
+
+
+async def background_task(job: Job) -> BackgroundTask:
+    """Return the background task of a job, built in a thread so that the event loop stays free."""
+    attempt = Attempt(
+        job,
+        await _in_thread(journal),
+        environment_id=ENVIRONMENT_ID,
+        lease_seconds=settings().lease_seconds,
+        executor=EXECUTOR,
+    )
+    workflow = WorkflowRun(attempt, await _in_thread(artifacts), WORKFLOW, run_step, EXECUTOR)
+    return BackgroundTask(attempt, workflow)
+
+
+async def _in_thread(build: Callable[[], T]) -> T:
+    return await asyncio.get_running_loop().run_in_executor(EXECUTOR, build)

@@ -1,0 +1,62 @@
+"""The job that the invoker hands to the agent: one attempt of one run."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
+
+from runtime.journal.errors import InvalidRequest
+from runtime.journal.request import RunRequest, check_session_id, parse_request
+from runtime.journal.timestamps import from_timestamp
+
+MOST_ATTEMPTS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One attempt of one run.
+
+    :ivar attempt: 1, 2, … up to `max_attempts`
+    :ivar deadline: when the run has to have ended
+    """
+
+    session_id: str
+    request: RunRequest
+    attempt: int
+    max_attempts: int
+    deadline: datetime
+
+
+def parse_job(payload: object, session_id: str | None) -> Job:
+    """Return the job of an invocation.
+
+    :param payload: the body, any JSON value
+    :param session_id: the session header's value
+    :raises InvalidRequest: if a field is missing or not what it has to be
+    """
+    checked_session_id = check_session_id(session_id)
+    if not isinstance(payload, dict):
+        raise InvalidRequest("payload", f"a {type(payload).__name__}", "an object")
+    fields = cast("dict[str, Any]", payload)
+    max_attempts = _whole_number(fields, "maxAttempts", MOST_ATTEMPTS)
+    return Job(
+        session_id=checked_session_id,
+        request=parse_request(fields.get("request")),
+        attempt=_whole_number(fields, "attempt", max_attempts),
+        max_attempts=max_attempts,
+        deadline=_moment(fields, "deadline"),
+    )
+
+
+def _whole_number(fields: dict[str, Any], name: str, most: int) -> int:
+    value = fields.get(name)
+    if type(value) is not int or not 1 <= value <= most:
+        raise InvalidRequest(name, repr(value)[:100], f"a whole number from 1 to {most}")
+    return value
+
+
+def _moment(fields: dict[str, Any], name: str) -> datetime:
+    value = fields.get(name)
+    try:
+        return from_timestamp(value)  # pyright: ignore[reportArgumentType]
+    except (TypeError, ValueError):
+        raise InvalidRequest(name, repr(value)[:100], "a timestamp such as 2026-11-22T20:21:26.123Z") from None

@@ -1,0 +1,14 @@
+"""What AgentCore starts: it serves /invocations and /ping.
+
+In the bundle this file stands at the root. HOST and PORT are for machines that run several environments;
+AgentCore's contract is 0.0.0.0:8080
+(https://docs.aws.amazon.com/bedrock-agentcore/latest/devguide/runtime-http-protocol-contract.html).
+"""
+
+import os
+
+from runtime.agent.entrypoint import app
+
+if __name__ == "__main__":
+    # An environment is a machine of its own: there is no other interface to be reached by.
+    app.run(host=os.environ.get("HOST", "0.0.0.0"), port=int(os.environ.get("PORT", "8080")))  # noqa: S104

@@ -1,0 +1,48 @@
+"""One step's work by a Strands agent on Amazon Bedrock.
+
+Importing this module takes more than a second, which is why only the background task does.
+"""
+
+from botocore.config import Config
+from strands import Agent
+from strands.models.bedrock import BedrockModel
+
+from runtime.agent.artifacts import Artifact, Usage
+from runtime.agent.errors import EmptyAnswer, StepStopped
+from runtime.agent.workflow import Step
+
+NORMAL_ENDS = {"end_turn", "stop_sequence"}
+MAX_TURNS = 50
+MAX_OUTPUT_TOKENS = 100_000
+
+
+def build_model(model_id: str, region: str) -> BedrockModel:
+    """Return a model of which a call that gets no answer fails within about six minutes, tries and all."""
+    return BedrockModel(
+        model_id=model_id,
+        region_name=region,
+        boto_client_config=Config(
+            connect_timeout=5, read_timeout=120, retries={"mode": "standard", "total_max_attempts": 3}
+        ),
+    )
+
+
+async def run_step(model: BedrockModel, step: Step, message: str) -> Artifact:
+    """Let a fresh agent work on a message and return what it wrote.
+
+    :raises StepStopped: if the model stopped at a limit or was stopped
+    :raises EmptyAnswer: if it wrote nothing
+    :raises Exception: whatever Strands and Bedrock raise
+    """
+    agent = Agent(
+        model=model, system_prompt=step.system_prompt, tools=list(step.tools), name=step.name, callback_handler=None
+    )
+    result = await agent.invoke_async(message, limits={"turns": MAX_TURNS, "output_tokens": MAX_OUTPUT_TOKENS})
+    # A capped run is no exception in Strands: only the stop reason tells.
+    if result.stop_reason not in NORMAL_ENDS:
+        raise StepStopped(step.name, result.stop_reason)
+    text = str(result).strip()
+    if not text:
+        raise EmptyAnswer(step.name)
+    usage = result.metrics.accumulated_usage
+    return Artifact(step.name, text, Usage(usage["inputTokens"], usage["outputTokens"]))

@@ -1,0 +1,35 @@
+"""The agent's settings, from the environment variables that the stack gives it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSettings:
+    """What the stack tells its agent.
+
+    :ivar lease_seconds: how long the agent counts as alive after a sign of life
+    :ivar journal_ttl_days: days after which the journal may forget what is written
+    """
+
+    journal_table: str
+    artifact_bucket: str
+    model_id: str
+    region: str
+    lease_seconds: int
+    journal_ttl_days: int
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> "AgentSettings":
+        """Return the settings of an environment.
+
+        :raises KeyError: if a variable is missing; the message is its name
+        """
+        return cls(
+            journal_table=environ["JOURNAL_TABLE"],
+            artifact_bucket=environ["ARTIFACT_BUCKET"],
+            model_id=environ["MODEL_ID"],
+            region=environ["AWS_REGION"],
+            lease_seconds=int(environ["LEASE_SECONDS"]),
+            journal_ttl_days=int(environ["JOURNAL_TTL_DAYS"]),
+        )

@@ -1,0 +1,128 @@
+"""Runs a workflow's steps one after another, skips what an earlier attempt has finished, and journals each.
+
+Which steps there are is in `workflow.py`, how one of them works in `model.py`; how the run is closed is
+`background.py`'s business.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Executor
+from functools import partial
+from typing import Any, TypeVar
+
+from runtime.agent.artifacts import Artifact, ArtifactStore, Usage, artifact_key
+from runtime.agent.attempt import Attempt, Ending
+from runtime.agent.errors import ArtifactMissing, AttemptOver
+from runtime.agent.workflow import Step, message_for
+from runtime.journal.records import error_text
+from runtime.journal.vocabulary import Status, StepPhase, step_status
+
+T = TypeVar("T")
+StepRunner = Callable[[Step, str], Awaitable[Artifact]]
+"""Lets an agent work on a message."""
+
+
+class WorkflowRun:
+    """One attempt's way through the workflow.
+
+    :ivar current_step: the step that is running, or None between steps
+    """
+
+    def __init__(
+        self,
+        attempt: Attempt,
+        artifacts: ArtifactStore,
+        steps: Sequence[Step],
+        run_step: StepRunner,
+        executor: Executor,
+    ) -> None:
+        self.current_step: Step | None = None
+        self._attempt = attempt
+        self._artifacts = artifacts
+        self._steps = steps
+        self._run_step = run_step
+        self._executor = executor
+        self._session_id = attempt.job.session_id
+
+    async def run(self) -> Ending:
+        """Run all steps and return how the task ended, whatever a step does.
+
+        :raises AttemptOver: if the attempt may write nothing more
+        """
+        try:
+            return await self._run_all()
+        except AttemptOver:
+            raise
+        # A tool that calls sys.exit() fails its run; it does not take the event loop along.
+        except (Exception, SystemExit) as error:
+            await self.journal_failure(error)
+            return Ending.failed(error)
+
+    async def journal_failure(self, error: BaseException) -> None:
+        """Journal that the current step failed, if there is one."""
+        if self.current_step:
+            await self._journal_step(
+                self.current_step, StepPhase.FAILED, error_type=type(error).__name__, error_message=error_text(error)
+            )
+
+    async def _run_all(self) -> Ending:
+        began = time.monotonic()
+        finished = await self._blocking(self._artifacts.finished, self._session_id)
+        inherited = await self._inherited()
+        earlier: list[Artifact] = []
+        for step in self._steps:
+            if artifact_key(self._session_id, step.name) in finished:
+                artifact = await self._blocking(self._artifacts.get, self._session_id, step.name)
+                await self._journal_step(step, StepPhase.SKIPPED, detail=self._step_detail(artifact))
+            elif step.name in inherited:
+                artifact = await self._take_over(step)
+            else:
+                artifact = await self._work_on(step, earlier)
+            earlier.append(artifact)
+        return await self._completed(earlier, time.monotonic() - began)
+
+    async def _inherited(self) -> set[str]:
+        """Return the names of the steps that the run which this one retries has finished."""
+        source = self._attempt.job.request.retry_of
+        if source is None:
+            return set()
+        keys = await self._blocking(self._artifacts.finished, source)
+        return {step.name for step in self._steps if artifact_key(source, step.name) in keys}
+
+    async def _take_over(self, step: Step) -> Artifact:
+        source = self._attempt.job.request.retry_of or ""
+        found = await self._blocking(self._artifacts.get, source, step.name)
+        # Its tokens were paid for by the other run.
+        copy = Artifact(step.name, found.text, Usage())
+        artifact = await self._blocking(self._artifacts.put, self._session_id, copy)
+        await self._journal_step(step, StepPhase.SKIPPED, detail=self._step_detail(artifact) | {"takenFrom": source})
+        return artifact
+
+    async def _work_on(self, step: Step, earlier: Sequence[Artifact]) -> Artifact:
+        self.current_step = step
+        began = time.monotonic()
+        await self._journal_step(step, StepPhase.STARTED)
+        produced = await self._run_step(step, message_for(self._attempt.job.request.prompt, earlier))
+        artifact = await self._blocking(self._artifacts.put, self._session_id, produced)
+        seconds = round(time.monotonic() - began, 3)
+        await self._journal_step(step, StepPhase.COMPLETED, detail=self._step_detail(artifact) | {"seconds": seconds})
+        self.current_step = None
+        return artifact
+
+    async def _completed(self, artifacts: Sequence[Artifact], seconds: float) -> Ending:
+        key = artifact_key(self._session_id, artifacts[-1].step)
+        if key not in await self._blocking(self._artifacts.finished, self._session_id):
+            raise ArtifactMissing(key)
+        usage = sum((artifact.usage for artifact in artifacts), Usage())
+        detail = {"reportKey": key, "seconds": round(seconds, 3), "tokens": usage.as_detail()}
+        return Ending(Status.AGENT_BACKGROUND_TASK_COMPLETED, detail=detail)
+
+    async def _journal_step(self, step: Step, phase: StepPhase, **fields: Any) -> None:
+        await self._attempt.append(step_status(step.name, phase), step=step.name, **fields)
+
+    def _step_detail(self, artifact: Artifact) -> dict[str, Any]:
+        return {"artifact": artifact_key(self._session_id, artifact.step), "tokens": artifact.usage.as_detail()}
+
+    async def _blocking(self, function: Callable[..., T], *args: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, partial(function, *args))

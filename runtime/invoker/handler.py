@@ -1,0 +1,72 @@
+"""The Lambda handler: a thin edge that builds its clients once, at import, and hands each event on.
+
+Log lines are JSON by the function's own logging configuration.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from runtime.invoker.invocation import Invoker, Limits
+from runtime.journal.client import connect
+from runtime.journal.errors import InvalidRequest
+from runtime.journal.writer import JournalWriter
+
+logger = logging.getLogger(__name__)
+logger.setLevel(logging.INFO)
+
+AGENTCORE_CONFIG = Config(
+    connect_timeout=3,
+    read_timeout=60,
+    # By default boto3 would send the same job up to five times.
+    retries={"mode": "standard", "total_max_attempts": 1},
+    tcp_keepalive=True,
+)
+
+
+def build_invoker(environ: Mapping[str, str]) -> Invoker:
+    """Return the invoker that the function's environment variables describe.
+
+    :raises KeyError: if one of them is missing
+    """
+    return Invoker(
+        agentcore=boto3.client("bedrock-agentcore", config=AGENTCORE_CONFIG),
+        journal=JournalWriter(connect(), environ["JOURNAL_TABLE"], ttl_days=int(environ["JOURNAL_TTL_DAYS"])),
+        agent_runtime_arn=environ["AGENT_RUNTIME_ARN"],
+        qualifier=environ["AGENT_QUALIFIER"],
+        limits=Limits(
+            lease_seconds=int(environ["LEASE_SECONDS"]),
+            max_run_seconds=int(environ["MAX_RUN_SECONDS"]),
+            max_attempts=int(environ["MAX_ATTEMPTS"]),
+        ),
+    )
+
+
+_invoker = build_invoker(os.environ)
+
+
+def handler(event: Any, _context: object) -> dict[str, Any]:
+    """Start (`operation: start`) or stop (`operation: stop`) the session of a run.
+
+    :raises InvalidRequest: if the event is no object, or names another operation
+    :raises Exception: see :class:`runtime.invoker.invocation.Invoker`; the state machine matches on the class
+    """
+    began = time.perf_counter()
+    if not isinstance(event, dict):
+        raise InvalidRequest("event", f"a {type(event).__name__}", "an object with operation and session_id")
+    payload: dict[str, Any] = event
+    match payload.get("operation"):
+        case "start":
+            result = _invoker.start(payload, os.environ.get("_X_AMZN_TRACE_ID"))
+        case "stop":
+            result = _invoker.stop(payload)
+        case other:
+            raise InvalidRequest("operation", repr(other)[:100], "start or stop")
+    fields = {name: payload.get(name) for name in ("operation", "session_id", "attempt")}
+    logger.info("done", extra=fields | {"seconds": round(time.perf_counter() - began, 4)})
+    return result

@@ -1,0 +1,191 @@
+"""Starting and stopping an agent's session, with a line in the journal for each start.
+
+Trying again is the state machine's business and safe, because the agent claims its attempts. The one thing
+that is tried again here is the event of a success: the agent runs by then, and nobody else knows.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from runtime.invoker.errors import InvokerError, RunTimedOut, from_boto
+from runtime.journal.errors import InvalidRequest, JournalError
+from runtime.journal.records import Event, error_text
+from runtime.journal.request import check_session_id, parse_request
+from runtime.journal.timestamps import from_timestamp, to_timestamp, utc_now
+from runtime.journal.vocabulary import Status
+from runtime.journal.writer import JournalWriter
+
+if TYPE_CHECKING:
+    from mypy_boto3_bedrock_agentcore import BedrockAgentCoreClient
+
+SUCCESS_WRITE_SECONDS = 20.0
+MAX_TRACE_HEADER = 128
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the stack allows a run.
+
+    :ivar lease_seconds: how long an agent counts as alive after a sign of life
+    :ivar max_run_seconds: time from the first acknowledgement to the deadline, over all attempts
+    :ivar max_attempts: how often a lost agent is started, the first time included
+    """
+
+    lease_seconds: int
+    max_run_seconds: int
+    max_attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Invoker:
+    """Starts and stops sessions of one agent runtime.
+
+    :ivar qualifier: the runtime's endpoint
+    :ivar pause: waits that many seconds between tries of a write
+    """
+
+    agentcore: "BedrockAgentCoreClient"
+    journal: JournalWriter
+    agent_runtime_arn: str
+    qualifier: str
+    limits: Limits
+    now: Callable[[], datetime] = utc_now
+    pause: Callable[[float], None] = time.sleep
+
+    def start(self, payload: dict[str, Any], trace_id: str | None = None) -> dict[str, Any]:
+        """Start one attempt of a run and return as soon as the agent has acknowledged it.
+
+        :param payload: `session_id`, `request`, `attempt` (1, 2, …), `deadline` (a timestamp, or None for the first)
+        :param trace_id: the whole X-Ray header of this invocation
+        :return: `deadline` and `leaseExpiresAt` (timestamps), `acknowledgeSeconds`
+        :raises InvalidRequest: if the payload can't be run
+        :raises RunClosed: if the run has its outcome
+        :raises RunTimedOut: if the deadline has passed
+        :raises InvokerError: as AgentCore answers, see :mod:`runtime.invoker.errors`
+        :raises JournalUnavailable: if the start can't be journalled; the agent is not started then
+        :raises JournalDenied: likewise
+        """
+        session_id = check_session_id(payload.get("session_id"))
+        attempt = payload.get("attempt")
+        try:
+            self._check(payload)
+            self.journal.append_while_open(
+                self.journal.stamp(session_id, Status.AGENT_INVOCATION_STARTED, attempt=attempt)
+            )
+            deadline = self._deadline(payload.get("deadline"))
+            acknowledge_seconds = self._call_agent(session_id, payload, deadline, trace_id)
+        except (InvokerError, InvalidRequest) as error:
+            self._append_failure(session_id, attempt, error)
+            raise
+        success = self.journal.stamp(
+            session_id,
+            Status.AGENT_INVOCATION_SUCCEEDED,
+            attempt=attempt,
+            lease_seconds=self.limits.lease_seconds,
+            detail={"acknowledgeSeconds": round(acknowledge_seconds, 4), "deadline": to_timestamp(deadline)},
+        )
+        self._append_success(success)
+        return {
+            "deadline": to_timestamp(deadline),
+            "leaseExpiresAt": success.attributes()["leaseExpiresAt"],
+            "acknowledgeSeconds": acknowledge_seconds,
+        }
+
+    def stop(self, payload: dict[str, Any]) -> dict[str, Any]:
+        """Stop the session of a run, so that its environment doesn't idle on at cost.
+
+        :return: `stopped`: whether there was a session to stop
+        :raises InvalidRequest: if there is no usable session id
+        :raises InvokerError: as AgentCore answers
+        """
+        session_id = check_session_id(payload.get("session_id"))
+        try:
+            self.agentcore.stop_runtime_session(
+                agentRuntimeArn=self.agent_runtime_arn, qualifier=self.qualifier, runtimeSessionId=session_id
+            )
+        except self.agentcore.exceptions.ResourceNotFoundException:
+            return {"stopped": False}
+        except (ClientError, BotoCoreError) as error:
+            raise from_boto(error) from error
+        return {"stopped": True}
+
+    def _check(self, payload: dict[str, Any]) -> None:
+        parse_request(payload.get("request"))
+        attempt = payload.get("attempt")
+        if not isinstance(attempt, int) or not 1 <= attempt <= self.limits.max_attempts:
+            raise InvalidRequest("attempt", repr(attempt), f"a number from 1 to {self.limits.max_attempts}")
+
+    def _deadline(self, given: str | None) -> datetime:
+        """The run's clock starts with its first acknowledgement: waiting for a free place costs no working time."""
+        if given is None:
+            return self.now() + timedelta(seconds=self.limits.max_run_seconds)
+        deadline = from_timestamp(given)
+        if self.now() >= deadline:
+            raise RunTimedOut(f"the run's deadline, {given}, passed before this attempt could start")
+        return deadline
+
+    def _call_agent(self, session_id: str, payload: dict[str, Any], deadline: datetime, trace_id: str | None) -> float:
+        job = {
+            "attempt": payload["attempt"],
+            "maxAttempts": self.limits.max_attempts,
+            "deadline": to_timestamp(deadline),
+            "request": payload["request"],
+        }
+        # AgentCore takes at most 128 characters of it; a trace is worth less than a run.
+        trace = {"traceId": trace_id} if trace_id and len(trace_id) <= MAX_TRACE_HEADER else {}
+        began = time.perf_counter()
+        try:
+            answer = self.agentcore.invoke_agent_runtime(
+                agentRuntimeArn=self.agent_runtime_arn,
+                qualifier=self.qualifier,
+                runtimeSessionId=session_id,
+                contentType="application/json",
+                accept="application/json",
+                payload=json.dumps(job).encode(),
+                **trace,
+            )
+            # Read to the end, or the connection can't be used again.
+            with answer["response"] as body:
+                body.read()
+        except (ClientError, BotoCoreError) as error:
+            raise from_boto(error) from error
+        return time.perf_counter() - began
+
+    def _append_failure(self, session_id: str, attempt: Any, error: Exception) -> None:
+        event = self.journal.stamp(
+            session_id,
+            Status.AGENT_INVOCATION_FAILED,
+            attempt=attempt if isinstance(attempt, int) else None,
+            error_type=type(error).__name__,
+            error_message=error_text(error),
+        )
+        try:
+            self.journal.append(event)
+        except JournalError:
+            # The error itself matters more: the state machine closes the run with it.
+            logger.exception("the failure is not in the journal", extra={"session_id": session_id})
+
+    def _append_success(self, event: Event) -> None:
+        give_up = time.monotonic() + SUCCESS_WRITE_SECONDS
+        pause = 0.1
+        while True:
+            try:
+                self.journal.append(event)
+            except JournalError as error:
+                if time.monotonic() + pause >= give_up:
+                    # The agent runs, and its own events carry its lease: the run goes on.
+                    logger.exception("the success is not in the journal", extra={"session_id": event.session_id})
+                    return
+                logger.warning("trying again: %s", error, extra={"session_id": event.session_id})
+                self.pause(pause)
+                pause *= 2
+            else:
+                return

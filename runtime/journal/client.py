@@ -1,0 +1,26 @@
+"""The DynamoDB client that the journal's writers use in the cloud."""
+
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+
+def connect() -> "DynamoDBClient":
+    """Return a client of which no call takes longer than about ten seconds, tries and all.
+
+    A table that accepts connections and never answers must not hold a Lambda or an agent's lease: botocore's
+    own limits are 60 seconds and up to ten tries.
+    """
+    return boto3.client(
+        "dynamodb",
+        config=Config(
+            connect_timeout=1,
+            read_timeout=2,
+            retries={"mode": "standard", "total_max_attempts": 3},
+            tcp_keepalive=True,
+        ),
+    )

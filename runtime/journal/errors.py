@@ -1,0 +1,63 @@
+"""Everything that can go wrong with the journal, one class per situation.
+
+A refusal by the store is an answer, not a fault: `RunClosed`, `AttemptClaimed` and `AttemptSuperseded` tell the
+writer what was there before it. `JournalUnavailable` is the one to try again, `JournalDenied` the one not to.
+"""
+
+
+class JournalError(Exception):
+    """Base of all errors of this package."""
+
+
+class InvalidStepName(JournalError, ValueError):
+    """A step has a name that can't become part of a status or of a key."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"step name {name[:80]!r} is not allowed: it must be 1 to 40 of a-z, 0-9 and _, a letter first"
+        )
+        self.name = name
+
+
+class InvalidRequest(JournalError, ValueError):
+    """What was asked can't be run: one field of it is not what it has to be."""
+
+    def __init__(self, field: str, was: str, allowed: str) -> None:
+        super().__init__(f"{field} is {was}: it must be {allowed}")
+        self.field = field
+        self.was = was
+        self.allowed = allowed
+
+
+class RunClosed(JournalError):
+    """The run has its outcome already; nothing may be added to it."""
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(f"run {session_id} already has its outcome")
+        self.session_id = session_id
+
+
+class AttemptClaimed(JournalError):
+    """Another background task has claimed this attempt."""
+
+    def __init__(self, session_id: str, attempt: int) -> None:
+        super().__init__(f"attempt {attempt} of run {session_id} is already claimed")
+        self.session_id = session_id
+        self.attempt = attempt
+
+
+class AttemptSuperseded(JournalError):
+    """A later attempt has been claimed: the writer is a zombie."""
+
+    def __init__(self, session_id: str, attempt: int) -> None:
+        super().__init__(f"attempt {attempt} of run {session_id} has been succeeded by a later one")
+        self.session_id = session_id
+        self.attempt = attempt
+
+
+class JournalDenied(JournalError):
+    """The store refuses this writer for good: a missing permission, a missing table, a malformed request."""
+
+
+class JournalUnavailable(JournalError):
+    """The store did not answer, or asked to try again."""

@@ -1,0 +1,75 @@
+"""The journal's reader. Everything paginates and nothing scans."""
+
+from collections.abc import Iterator
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from runtime.journal.keys import BY_DAY_INDEX, EVENT_PREFIX, METADATA, OUTCOME, partition_key
+from runtime.journal.records import Event, Item, RunMetadata, from_item
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+
+class JournalReader:
+    """Reads one journal table.
+
+    :raises botocore.exceptions.ClientError: from every method, if the table refuses
+    """
+
+    def __init__(self, client: "DynamoDBClient", table_name: str) -> None:
+        self._client = client
+        self._table_name = table_name
+
+    def events(self, session_id: str, *, after: str = "") -> Iterator[Event]:
+        """Yield the events of a run in order, as they are now (strongly consistent).
+
+        :param after: an event's sort key: only later ones are read
+        """
+        for item in self._query(
+            KeyConditionExpression="PK = :pk AND SK BETWEEN :first AND :last",
+            ExpressionAttributeValues={
+                ":pk": {"S": partition_key(session_id)},
+                ":first": {"S": f"{after}\0" if after else EVENT_PREFIX},
+                ":last": {"S": f"{EVENT_PREFIX}~"},
+            },
+            ConsistentRead=True,
+        ):
+            yield Event.from_item(item)
+
+    def outcome(self, session_id: str) -> Event | None:
+        """Return the terminal event of a run, or None while it has none (strongly consistent)."""
+        item = self._get(session_id, OUTCOME)
+        return Event.from_item(item) if item else None
+
+    def metadata(self, session_id: str) -> RunMetadata | None:
+        """Return what a run was asked to do, or None if it was never claimed (strongly consistent)."""
+        item = self._get(session_id, METADATA)
+        return RunMetadata.from_item(item) if item else None
+
+    def by_day(self, day: date, *, since: str = "") -> Iterator[RunMetadata | Event]:
+        """Yield what began (metadata) and what ended (outcome) on a day, in order (eventually consistent).
+
+        :param since: a timestamp of the journal: only records of that moment or later are read
+        """
+        for item in self._query(
+            IndexName=BY_DAY_INDEX,
+            KeyConditionExpression="#day = :day AND createdAt >= :since",
+            ExpressionAttributeNames={"#day": "day"},
+            ExpressionAttributeValues={
+                ":day": {"S": day.isoformat()},
+                ":since": {"S": since or day.isoformat()},
+            },
+        ):
+            is_metadata = from_item({"SK": item["SK"]})["SK"] == METADATA
+            yield RunMetadata.from_item(item) if is_metadata else Event.from_item(item)
+
+    def _query(self, **arguments: Any) -> Iterator[Item]:
+        pages = self._client.get_paginator("query").paginate(TableName=self._table_name, **arguments)
+        for page in pages:
+            yield from page["Items"]
+
+    def _get(self, session_id: str, sort_key: str) -> Item | None:
+        key = {"PK": {"S": partition_key(session_id)}, "SK": {"S": sort_key}}
+        answer = self._client.get_item(TableName=self._table_name, Key=key, ConsistentRead=True)
+        return answer.get("Item")

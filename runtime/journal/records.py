@@ -1,0 +1,166 @@
+"""The journal's records as Python sees them: frozen, and with the attribute names of the table only in here.
+
+`Outcome` is no class of its own: the outcome record repeats the terminal event under another key.
+"""
+
+import itertools
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, TypeAlias
+
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+
+from runtime.journal.keys import OUTCOME, event_sort_key, partition_key
+from runtime.journal.timestamps import from_timestamp, to_timestamp
+
+Item: TypeAlias = dict[str, Any]
+"""A record as DynamoDB's low-level API takes and gives it: attribute name to `{type: value}`."""
+
+ERROR_BYTES = 2048
+_serialize = TypeSerializer().serialize
+_deserialize = TypeDeserializer().deserialize
+_sequence = itertools.count()
+
+
+def new_event_id() -> str:
+    """Return an id that keeps the order of one process's events even within a millisecond (29 characters)."""
+    return f"{next(_sequence):08x}-{uuid.uuid4().hex[:20]}"
+
+
+def error_text(error: BaseException | str) -> str:
+    """Return what is stored of an error: its text, cut to 2,048 bytes of UTF-8."""
+    text = (str(error) or repr(error)).encode("utf-8", "replace")
+    return text[:ERROR_BYTES].decode("utf-8", "ignore")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One thing that happened to a run.
+
+    :ivar created_at: when, by the writer's clock
+    :ivar expires_at: epoch seconds after which DynamoDB may forget the record
+    :ivar attempt: the attempt it belongs to (1, 2, …), where it belongs to one
+    :ivar lease_expires_at: until when the writer counts as alive, for events that are a sign of life
+    :ivar detail: what else is worth keeping: JSON values only
+    """
+
+    session_id: str
+    event_id: str
+    status: str
+    created_at: datetime
+    expires_at: int
+    attempt: int | None = None
+    environment_id: str | None = None
+    lease_expires_at: datetime | None = None
+    step: str | None = None
+    error_type: str | None = None
+    error_message: str | None = None
+    detail: Mapping[str, Any] | None = None
+
+    def attributes(self) -> dict[str, Any]:
+        """Return the attributes under their names in the table; those that don't apply are left out."""
+        values: dict[str, Any] = {
+            "sessionId": self.session_id,
+            "eventId": self.event_id,
+            "status": str(self.status),
+            "createdAt": to_timestamp(self.created_at),
+            "expiresAt": self.expires_at,
+            "attempt": self.attempt,
+            "environmentId": self.environment_id,
+            "leaseExpiresAt": self.lease_expires_at and to_timestamp(self.lease_expires_at),
+            "step": self.step,
+            "errorType": self.error_type,
+            "errorMessage": self.error_message,
+            "detail": dict(self.detail) if self.detail else None,
+        }
+        return {name: value for name, value in values.items() if value is not None}
+
+    def to_item(self) -> Item:
+        """Return the event record."""
+        sort_key = event_sort_key(to_timestamp(self.created_at), self.event_id)
+        return to_item(self.session_id, sort_key, self.attributes())
+
+    def to_outcome_item(self) -> Item:
+        """Return the outcome record that goes with a terminal event; it is in the by-day index."""
+        attributes = self.attributes()
+        return to_item(self.session_id, OUTCOME, attributes | {"day": attributes["createdAt"][:10]})
+
+    @classmethod
+    def from_item(cls, item: Mapping[str, Any]) -> "Event":
+        """Return the event of an event or outcome record."""
+        values = from_item(item)
+        lease = values.get("leaseExpiresAt")
+        return cls(
+            session_id=values["sessionId"],
+            event_id=values["eventId"],
+            status=values["status"],
+            created_at=from_timestamp(values["createdAt"]),
+            expires_at=values["expiresAt"],
+            attempt=values.get("attempt"),
+            environment_id=values.get("environmentId"),
+            lease_expires_at=from_timestamp(lease) if lease else None,
+            step=values.get("step"),
+            error_type=values.get("errorType"),
+            error_message=values.get("errorMessage"),
+            detail=values.get("detail"),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunMetadata:
+    """What a run was asked to do, and within which limits: enough to explain it and to try it again.
+
+    :ivar request: the request that came with the event
+    :ivar limits: `maxRunSeconds`, `leaseSeconds`, `maxAttempts` as they were for this run
+    """
+
+    session_id: str
+    created_at: datetime
+    expires_at: int
+    execution_arn: str
+    request: Any
+    limits: Mapping[str, int]
+
+    @classmethod
+    def from_item(cls, item: Mapping[str, Any]) -> "RunMetadata":
+        """Return the run of a metadata record. Its request is stored as JSON text."""
+        values = from_item(item)
+        return cls(
+            session_id=values["sessionId"],
+            created_at=from_timestamp(values["createdAt"]),
+            expires_at=values["expiresAt"],
+            execution_arn=values["executionArn"],
+            request=json.loads(values["request"]),
+            limits=values["limits"],
+        )
+
+
+def expiry(created_at: datetime, ttl_days: int) -> int:
+    """Return the epoch seconds at which a record of that moment may be forgotten."""
+    return int((created_at + timedelta(days=ttl_days)).timestamp())
+
+
+def to_item(session_id: str, sort_key: str, attributes: Mapping[str, Any]) -> Item:
+    """Return a record of a run in DynamoDB's wire form. Numbers may be floats, as in JSON."""
+    exact = json.loads(json.dumps(attributes), parse_float=Decimal)
+    record = {"PK": partition_key(session_id), "SK": sort_key} | exact
+    return {name: _serialize(value) for name, value in record.items()}
+
+
+def from_item(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record's attributes as JSON has them: integers and floats, no decimals."""
+    return {name: _plain(_deserialize(value)) for name, value in item.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, dict):
+        return {name: _plain(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    return value

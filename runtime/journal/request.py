@@ -1,0 +1,75 @@
+"""What a run may be asked: the rules that the invoker and the agent both hold a request to.
+
+Standard library only: the invoker's zip carries this module. Which agents then work on the request is the
+workflow's business (`runtime/agent/workflow.py`).
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, cast
+
+from runtime.journal.errors import InvalidRequest
+
+SESSION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{32,99}")
+"""What AgentCore accepts in a request (33 characters and more) and returns in a response (100 at most).
+
+Source: botocore's model of bedrock-agentcore, shapes SessionType and the response header's pattern;
+https://docs.aws.amazon.com/bedrock-agentcore/latest/APIReference/API_InvokeAgentRuntime.html
+"""
+
+MAX_REQUEST_BYTES = 200 * 1024
+"""Leaves room for the journal's other attributes (DynamoDB: 400 KB an item) and for Step Functions' 256 KiB."""
+
+_SESSION_ID_RULE = "33 to 100 characters of A-Z, a-z, 0-9, _ and -, beginning with a letter or digit"
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """A valid request.
+
+    :ivar prompt: what the agents are to work on
+    :ivar retry_of: the session whose finished steps this run starts from, if any
+    """
+
+    prompt: str
+    retry_of: str | None = None
+
+
+def check_session_id(value: object, field: str = "session_id") -> str:
+    """Return `value` if it can be a session id.
+
+    :raises InvalidRequest: if it is no string, or doesn't match :data:`SESSION_ID`
+    """
+    if not isinstance(value, str) or not SESSION_ID.fullmatch(value):
+        raise InvalidRequest(field, _described(value), _SESSION_ID_RULE)
+    return value
+
+
+def parse_request(value: object) -> RunRequest:
+    """Return the request that `value`, the detail of a run's event, holds.
+
+    :raises InvalidRequest: if it is no object, has no prompt, or is larger than 200 KB as JSON
+    """
+    if not isinstance(value, dict):
+        raise InvalidRequest("request", _described(value), 'an object such as {"prompt": "…"}')
+    request = cast("dict[str, Any]", value)
+    size = len(json.dumps(request, ensure_ascii=False).encode("utf-8", "replace"))
+    if size > MAX_REQUEST_BYTES:
+        raise InvalidRequest("request", f"{size} bytes as JSON", f"{MAX_REQUEST_BYTES} bytes or less")
+    prompt = request.get("prompt")
+    if not isinstance(prompt, str) or not prompt.strip():
+        raise InvalidRequest("request.prompt", _described(prompt), "a text that is not empty")
+    retry_of = request.get("retryOf")
+    if retry_of is not None:
+        check_session_id(retry_of, "request.retryOf")
+    return RunRequest(prompt, retry_of)
+
+
+def _described(value: object) -> str:
+    if value is None:
+        return "missing"
+    if isinstance(value, str):
+        shown = value if len(value) <= 100 else f"{value[:100]}…"
+        return f"{shown!r} ({len(value)} characters)"
+    return f"a {type(value).__name__}"

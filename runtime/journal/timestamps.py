@@ -1,0 +1,24 @@
+"""Timestamps as the journal writes them: ISO 8601, UTC, milliseconds, `Z`. They sort as text."""
+
+from datetime import UTC, datetime
+
+
+def utc_now() -> datetime:
+    """Return this machine's time, in UTC."""
+    return datetime.now(UTC)
+
+
+def to_timestamp(moment: datetime) -> str:
+    """Return a moment as the journal writes it, for instance `2026-11-22T20:21:26.123Z`."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def from_timestamp(text: str) -> datetime:
+    """Return the moment that the journal wrote.
+
+    :raises ValueError: if the text is no ISO 8601 timestamp with a time zone
+    """
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"timestamp {text!r} has no time zone: write it as 2026-11-22T20:21:26.123Z")
+    return moment

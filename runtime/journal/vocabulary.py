@@ -1,0 +1,69 @@
+"""The event vocabulary: every value that the journal's `status` attribute can take.
+
+Owns the names and which of them end a run. What may follow what is not decided here: the state machine
+(`components/workflow_definition.py`) and the conditions of the writer decide that.
+"""
+
+import re
+from enum import StrEnum
+
+from runtime.journal.errors import InvalidStepName
+
+
+class Status(StrEnum):
+    """What happened. The steps of the workflow add their own: see :func:`step_status`."""
+
+    SESSION_INITIATED = "SESSION_INITIATED"
+    AGENT_INVOCATION_STARTED = "AGENT_INVOCATION_STARTED"
+    AGENT_INVOCATION_SUCCEEDED = "AGENT_INVOCATION_SUCCEEDED"
+    AGENT_INVOCATION_FAILED = "AGENT_INVOCATION_FAILED"
+    AGENT_RUNTIME_INVOKE_FAILED = "AGENT_RUNTIME_INVOKE_FAILED"
+    AGENT_BACKGROUND_TASK_STARTED = "AGENT_BACKGROUND_TASK_STARTED"
+    AGENT_BACKGROUND_TASK_HEARTBEAT = "AGENT_BACKGROUND_TASK_HEARTBEAT"
+    AGENT_BACKGROUND_TASK_LOST = "AGENT_BACKGROUND_TASK_LOST"
+    AGENT_BACKGROUND_TASK_COMPLETED = "AGENT_BACKGROUND_TASK_COMPLETED"
+    AGENT_BACKGROUND_TASK_FAILED = "AGENT_BACKGROUND_TASK_FAILED"
+    SESSION_FAILED = "SESSION_FAILED"
+    SESSION_TIMED_OUT = "SESSION_TIMED_OUT"
+    SESSION_CANCELLED = "SESSION_CANCELLED"
+
+
+TERMINAL: tuple[Status, ...] = (
+    Status.AGENT_BACKGROUND_TASK_COMPLETED,
+    Status.AGENT_BACKGROUND_TASK_FAILED,
+    Status.SESSION_FAILED,
+    Status.SESSION_TIMED_OUT,
+    Status.SESSION_CANCELLED,
+)
+"""The statuses that end a run. Exactly one of them is in the journal of a run that has ended."""
+
+
+class StepPhase(StrEnum):
+    """What happened to one step of the workflow; `SKIPPED` means that its artifact was already there."""
+
+    STARTED = "STARTED"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    SKIPPED = "SKIPPED"
+
+
+STEP_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+"""What a step may be called: it becomes part of a status and of an artifact's key."""
+
+
+def check_step_name(name: str) -> str:
+    """Return `name` if a step may be called that.
+
+    :raises InvalidStepName: if it doesn't match :data:`STEP_NAME`
+    """
+    if not STEP_NAME.fullmatch(name):
+        raise InvalidStepName(name)
+    return name
+
+
+def step_status(step: str, phase: StepPhase) -> str:
+    """Return the status of a step's event, `TASK_{STEP}_{PHASE}`.
+
+    :raises InvalidStepName: if the step's name doesn't match :data:`STEP_NAME`
+    """
+    return f"TASK_{check_step_name(step).upper()}_{phase}"

@@ -1,0 +1,215 @@
+"""The append-only writer: every write is conditional, and nothing is ever updated or deleted.
+
+Owns the conditions under which each writer may add to a run. Waiting and trying again belong to the callers,
+who know how much time they have; `connect` in `runtime/journal/client.py` bounds a single call.
+
+A write that is tried again after its answer was lost finds its own event there. Event ids are unique, so an
+event key that exists can only mean that this very write was done before: that is success.
+"""
+
+import threading
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from runtime.journal.errors import (
+    AttemptClaimed,
+    AttemptSuperseded,
+    JournalDenied,
+    JournalError,
+    JournalUnavailable,
+    RunClosed,
+)
+from runtime.journal.keys import OUTCOME, attempt_sort_key, partition_key
+from runtime.journal.records import Event, Item, expiry, new_event_id, to_item
+from runtime.journal.timestamps import to_timestamp, utc_now
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+NOT_THERE = "attribute_not_exists(PK)"
+PASSING_REASONS = {
+    "TransactionConflict",
+    "ThrottlingError",
+    "ProvisionedThroughputExceeded",
+    "InternalServerError",
+}
+PASSING_ERRORS = {
+    "ThrottlingException",
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+    "TransactionInProgressException",
+}
+
+Guard = tuple[dict[str, Any], JournalError]
+"""One more action of a transaction, and the error that its refusal means."""
+
+
+class JournalWriter:
+    """Writes events of runs into one journal table.
+
+    :param client: a DynamoDB client, see :func:`runtime.journal.client.connect`
+    :param ttl_days: days after which DynamoDB may forget what is written
+    :param now: this machine's clock
+    """
+
+    def __init__(
+        self,
+        client: "DynamoDBClient",
+        table_name: str,
+        *,
+        ttl_days: int,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._client = client
+        self._table_name = table_name
+        self._ttl_days = ttl_days
+        self._now = now
+        self._latest = datetime.min.replace(tzinfo=utc_now().tzinfo)
+        self._lock = threading.Lock()
+
+    def stamp(self, session_id: str, status: str, *, lease_seconds: float | None = None, **fields: Any) -> Event:
+        """Return a new event of this moment; nothing is written.
+
+        Times never run backwards within a writer, so that its events keep their order when the clock is set back.
+
+        :param lease_seconds: how long from now the event's writer counts as alive
+        :param fields: further attributes of :class:`~runtime.journal.records.Event`
+        """
+        with self._lock:
+            self._latest = created_at = max(self._latest, self._now())
+        return Event(
+            session_id=session_id,
+            event_id=new_event_id(),
+            status=status,
+            created_at=created_at,
+            expires_at=expiry(created_at, self._ttl_days),
+            lease_expires_at=None if lease_seconds is None else created_at + timedelta(seconds=lease_seconds),
+            **fields,
+        )
+
+    def append(self, event: Event) -> None:
+        """Add an event, whatever the state of its run.
+
+        :raises JournalUnavailable: if the table didn't answer or asked to try again
+        :raises JournalDenied: if the table refuses this writer
+        """
+        try:
+            self._client.put_item(TableName=self._table_name, Item=event.to_item(), ConditionExpression=NOT_THERE)
+        except ClientError as error:
+            if _code(error) != "ConditionalCheckFailedException":
+                raise _refusal(event, error) from error
+        except BotoCoreError as error:
+            raise JournalUnavailable(_not_taken(event, error)) from error
+
+    def append_while_open(self, event: Event) -> None:
+        """Add an event unless the run has its outcome.
+
+        :raises RunClosed: if the run has its outcome
+        :raises JournalUnavailable: as for :meth:`append`
+        :raises JournalDenied: as for :meth:`append`
+        """
+        self._commit(event, [self._no_outcome(event)])
+
+    def append_as_attempt(self, event: Event, attempt: int, max_attempts: int) -> None:
+        """Add an event of a background task: its attempt must be the latest, and the run open.
+
+        :raises AttemptSuperseded: if a later attempt has been claimed
+        :raises RunClosed: if the run has its outcome
+        :raises JournalUnavailable: as for :meth:`append`
+        :raises JournalDenied: as for :meth:`append`
+        """
+        self._commit(event, [self._no_outcome(event), *self._no_later_attempt(event, attempt, max_attempts)])
+
+    def claim_attempt(self, event: Event, attempt: int, max_attempts: int) -> None:
+        """Claim an attempt and add its start event in one transaction.
+
+        :raises AttemptClaimed: if somebody else has claimed it
+        :raises AttemptSuperseded: if a later attempt has been claimed
+        :raises RunClosed: if the run has its outcome
+        :raises JournalUnavailable: as for :meth:`append`
+        :raises JournalDenied: as for :meth:`append`
+        """
+        claim = to_item(event.session_id, attempt_sort_key(attempt), event.attributes())
+        self._commit(
+            event,
+            [
+                self._no_outcome(event),
+                *self._no_later_attempt(event, attempt, max_attempts),
+                ({"Put": self._put(claim)}, AttemptClaimed(event.session_id, attempt)),
+            ],
+        )
+
+    def close(self, event: Event, attempt: int | None = None, max_attempts: int = 0) -> None:
+        """Add a terminal event and the run's outcome in one transaction.
+
+        :param attempt: the attempt that closes, where it is a background task that does
+        :raises AttemptSuperseded: if a later attempt than that has been claimed
+        :raises RunClosed: if the run has its outcome; this one then changes nothing
+        :raises JournalUnavailable: as for :meth:`append`
+        :raises JournalDenied: as for :meth:`append`
+        """
+        outcome: Guard = ({"Put": self._put(event.to_outcome_item())}, RunClosed(event.session_id))
+        later = [] if attempt is None else self._no_later_attempt(event, attempt, max_attempts)
+        self._commit(event, [outcome, *later])
+
+    def _commit(self, event: Event, guards: list[Guard]) -> None:
+        actions: list[Any] = [{"Put": self._put(event.to_item())}, *(action for action, _ in guards)]
+        try:
+            self._client.transact_write_items(TransactItems=actions)
+        except self._client.exceptions.TransactionCanceledException as error:
+            raised = _cancellation(event, guards, error)
+            if raised:
+                raise raised from error
+        except ClientError as error:
+            raise _refusal(event, error) from error
+        except BotoCoreError as error:
+            raise JournalUnavailable(_not_taken(event, error)) from error
+
+    def _put(self, item: Item) -> dict[str, Any]:
+        return {"TableName": self._table_name, "Item": item, "ConditionExpression": NOT_THERE}
+
+    def _absent(self, session_id: str, sort_key: str, error: JournalError) -> Guard:
+        key = {"PK": {"S": partition_key(session_id)}, "SK": {"S": sort_key}}
+        check = {"TableName": self._table_name, "Key": key, "ConditionExpression": NOT_THERE}
+        return {"ConditionCheck": check}, error
+
+    def _no_outcome(self, event: Event) -> Guard:
+        return self._absent(event.session_id, OUTCOME, RunClosed(event.session_id))
+
+    def _no_later_attempt(self, event: Event, attempt: int, max_attempts: int) -> list[Guard]:
+        # All later ones and not just the next: attempt 2 may have died before it could claim anything.
+        superseded = AttemptSuperseded(event.session_id, attempt)
+        return [
+            self._absent(event.session_id, attempt_sort_key(later), superseded)
+            for later in range(attempt + 1, max_attempts + 1)
+        ]
+
+
+def _cancellation(event: Event, guards: list[Guard], error: ClientError) -> JournalError | None:
+    reasons: list[dict[str, Any]] = error.response.get("CancellationReasons", [])  # type: ignore[assignment]
+    codes = [str(reason.get("Code")) for reason in reasons]
+    if codes and codes[0] == "ConditionalCheckFailed":
+        return None
+    for code, (_, refusal) in zip(codes[1:], guards, strict=False):
+        if code == "ConditionalCheckFailed":
+            return refusal
+    if PASSING_REASONS.intersection(codes):
+        return JournalUnavailable(_not_taken(event, error))
+    return JournalDenied(_not_taken(event, error))
+
+
+def _refusal(event: Event, error: ClientError) -> JournalError:
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    passing = status >= 500 or _code(error) in PASSING_ERRORS
+    return (JournalUnavailable if passing else JournalDenied)(_not_taken(event, error))
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _not_taken(event: Event, error: Exception) -> str:
+    return f"the journal did not take {event.status} at {to_timestamp(event.created_at)}: {error}"
