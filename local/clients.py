@@ -1,0 +1,55 @@
+"""Root boto3 clients for the emulator, made once each.
+
+Owns keeping the machine's own AWS settings out: no profile, no credentials, no configured endpoint, no HTTP
+proxy reaches these clients, so nothing meant for the emulator can go to a real account. Clients with the
+rights of a role are not made here: whoever acts as a role brings that role's credentials.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any
+
+import boto3
+import botocore.session
+from botocore.config import Config
+
+REGION = "us-east-1"
+ACCESS_KEY_ID = "test"
+SECRET_ACCESS_KEY = "test"  # noqa: S105 - what the emulator calls root; worth nothing anywhere else
+
+_CONFIG = Config(
+    connect_timeout=5,
+    read_timeout=60,
+    retries={"mode": "standard", "total_max_attempts": 3},
+    inject_host_prefix=False,  # start_sync_execution and others would resolve sync-127.0.0.1
+    proxies={},
+    s3={"addressing_style": "path"},
+)
+
+
+class RootSession(boto3.Session):
+    """A session whose clients talk to one endpoint as root.
+
+    :param endpoint_url: the emulator, `http://127.0.0.1:<port>`.
+    """
+
+    def __init__(self, endpoint_url: str) -> None:
+        core = botocore.session.Session({"profile": (None, None, None, None)})  # AWS_PROFILE is not looked at
+        for name in ("config_file", "credentials_file"):
+            core.set_config_variable(name, os.devnull)
+        super().__init__(ACCESS_KEY_ID, SECRET_ACCESS_KEY, region_name=REGION, botocore_session=core)
+        self._endpoint_url = endpoint_url
+        self._clients: dict[str, Any] = {}
+        self._lock = threading.Lock()  # clients are thread-safe, making them is not
+
+    def client(self, service_name: Any, *args: Any, **options: Any) -> Any:
+        """The one client for `service_name`; with options of its own, a new one."""
+        defaults: dict[str, Any] = {"endpoint_url": self._endpoint_url, "config": _CONFIG}
+        with self._lock:
+            if args or options:
+                return super().client(service_name, *args, **defaults | options)
+            if service_name not in self._clients:
+                self._clients[service_name] = super().client(service_name, **defaults)
+            return self._clients[service_name]

@@ -1,0 +1,170 @@
+"""The emulator: ministack as a child process on a free loopback port, with IAM enforcement on.
+
+Owns its settings, its readiness and root clients for it. It does not deploy anything (`local.deploy`) and does
+not serve AgentCore's data plane (`local.data_plane`), the one service that the emulator only pretends to have.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import time
+import uuid
+from types import TracebackType
+from typing import Self
+
+from local.child_process import ChildProcess
+from local.clients import REGION, RootSession
+
+START_SECONDS = 30.0
+PORTS_TRIED = 3
+
+_FIXED_SETTINGS = {
+    "AUTH": "true",
+    "BIND_HOST": "127.0.0.1",
+    "DOCKER_HOST": "unix:///nonexistent",  # nothing here runs in containers, even where Docker is installed
+    "IOT_MTLS_ENABLED": "0",
+    "LOG_LEVEL": "WARNING",
+    "MINISTACK_REGION": REGION,
+    # An allow-list: calls to any other service are refused. `bedrock-agentcore` is its control plane as well.
+    "SERVICES": "dynamodb,s3,lambda,stepfunctions,events,scheduler,logs,cloudwatch,sqs,sns,iam,sts,"
+    "bedrock-runtime,bedrock-agentcore",
+    "SFTP_ENABLED": "0",
+}
+
+
+class EmulatorError(Exception):
+    """The emulator could not be started, or is no longer there."""
+
+
+class Emulator:
+    """A running emulator, from entering the context to leaving it.
+
+    :param agentcore_url: where Lambda functions find AgentCore's data plane; without it they get the
+        emulator's own, which only echoes.
+    :param model_url: base URL of an OpenAI-compatible server that is to answer Bedrock's Converse calls;
+        without it replies are canned.
+    :param endpoint_url_override: the endpoint that Lambda functions use instead of the emulator's own, for
+        instance a proxy in front of it that injects faults.
+    :param lambda_concurrency: how many function environments may run at once, all functions together.
+    :ivar url: the endpoint of every service, `http://127.0.0.1:<port>`.
+    :ivar client: `boto3.client` as root in this emulator, one client per service.
+    """
+
+    def __init__(
+        self,
+        *,
+        agentcore_url: str | None = None,
+        model_url: str | None = None,
+        endpoint_url_override: str | None = None,
+        lambda_concurrency: int = 16,
+    ) -> None:
+        settings = {
+            "AWS_ENDPOINT_URL": endpoint_url_override,
+            "AWS_ENDPOINT_URL_BEDROCK_AGENTCORE": agentcore_url,
+            "MINISTACK_BEDROCK_PROXY_URL": model_url,
+            "LAMBDA_ACCOUNT_CONCURRENCY": str(lambda_concurrency),
+        }
+        self._settings = {name: value for name, value in settings.items() if value is not None}
+        self._child: ChildProcess | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start the emulator and wait until it answers.
+
+        :raises EmulatorError: if it ends at once, doesn't answer in time, or every port tried was taken.
+        """
+        try:
+            self.url = self._start_on_a_free_port()
+        except BaseException:
+            self.stop()
+            raise
+        self.client = RootSession(self.url).client
+
+    def check(self) -> None:
+        """Do nothing, as long as the emulator is alive.
+
+        :raises EmulatorError: if it was not started, was stopped, or died.
+        """
+        if self._child is None:
+            raise EmulatorError("The emulator is not running: it was not started, or was stopped.")
+        if not self._child.alive:
+            raise _died(self._child, "while in use")
+
+    def stop(self) -> None:
+        """End the emulator with everything it started and delete its files; harmless when repeated."""
+        child, self._child = self._child, None
+        if child is not None:
+            child.end()
+
+    def _start_on_a_free_port(self) -> str:
+        ports: list[int] = []
+        while len(ports) < PORTS_TRIED:
+            ports.append(free_port())
+            token = uuid.uuid4().hex
+            self._child = ChildProcess("ministack", self._environment(ports[-1], token))
+            if _answers_in_time(self._child, ports[-1], token):
+                return f"http://127.0.0.1:{ports[-1]}"
+            if "in use" not in self._child.last_output():
+                raise _died(self._child, "while starting")
+            self.stop()
+        raise EmulatorError(f"The emulator got no port: other programs took {ports} while it was starting.")
+
+    def _environment(self, port: int, token: str) -> dict[str, str]:
+        """Lambda handlers inherit all of it, and what has a `bootstrap` gets its endpoint from nowhere else."""
+        return {
+            **_FIXED_SETTINGS,
+            "GATEWAY_PORT": str(port),
+            "MINISTACK_EDITION": token,
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+            **self._settings,
+        }
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def _answers_in_time(child: ChildProcess, port: int, token: str) -> bool:
+    """Wait until the child answers; False when it ended instead."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if not child.alive:
+            return False
+        if _answers(port, token):
+            return True
+        time.sleep(0.02)
+    raise EmulatorError(
+        f"The emulator did not answer on port {port} within {START_SECONDS:g} s; "
+        f"its last output: {child.last_output() or '(none)'}"
+    )
+
+
+def _answers(port: int, token: str) -> bool:
+    """Whether the server on this port is healthy, and ours: the port may have gone to another emulator."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+    try:
+        connection.request("GET", "/_ministack/health")
+        response = connection.getresponse()
+        return response.status == http.HTTPStatus.OK and json.load(response)["edition"] == token
+    except (OSError, http.client.HTTPException, ValueError, LookupError):
+        return False
+    finally:
+        connection.close()
+
+
+def _died(child: ChildProcess, when: str) -> EmulatorError:
+    return EmulatorError(f"The emulator died {when}; its last output: {child.last_output() or '(none)'}")

@@ -1,0 +1,35 @@
+"""Step Functions state machines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from local.resources.resource import Created, Inputs, Resource
+
+
+def state_machine(new: Resource) -> Created:
+    """A state machine from its definition."""
+    name, inputs = new.physical_name(), new.inputs
+    options: dict[str, Any] = {
+        "type": inputs.take("type"),
+        "publish": inputs.take("publish"),
+        "loggingConfiguration": _logging(inputs.block("loggingConfiguration")),
+        "tracingConfiguration": inputs.take("tracingConfiguration"),
+        "encryptionConfiguration": inputs.take("encryptionConfiguration"),
+        "tags": [{"key": key, "value": value} for key, value in inputs.take("tags", {}).items()],
+    }
+    created = new.emulator.client("stepfunctions").create_state_machine(
+        name=name,
+        definition=inputs.require("definition"),
+        roleArn=inputs.require("roleArn"),
+        **{key: value for key, value in options.items() if value},
+    )
+    arn = created["stateMachineArn"]
+    return Created(arn, {"name": name, "arn": arn, "status": "ACTIVE"})
+
+
+def _logging(block: Inputs) -> dict[str, Any]:
+    configuration = block.some("level", "includeExecutionData")
+    if destination := block.take("logDestination"):
+        configuration["destinations"] = [{"cloudWatchLogsLogGroup": {"logGroupArn": destination}}]
+    return configuration
