@@ -1,0 +1,75 @@
+"""The Pulumi program: configuration → components → outputs."""
+
+import pulumi
+
+from components.agent_runtime import AgentRuntime
+from components.artifact_store import ArtifactStore
+from components.invoker import InvokerFunction
+from components.journal_table import JournalTable
+from components.location import Location
+from components.settings import Settings
+from components.trigger import DETAIL_TYPE, RunTrigger
+from components.workflow import PollingStateMachine
+
+settings = Settings.from_config()
+location = Location.current()
+kms_key_arn = None
+
+journal = JournalTable("journal", {"settings": settings, "kms_key_arn": kms_key_arn})
+artifacts = ArtifactStore("artifacts", {"settings": settings, "kms_key_arn": kms_key_arn})
+agent = AgentRuntime(
+    "agent",
+    {
+        "settings": settings,
+        "location": location,
+        "journal_table_name": journal.name,
+        "journal_table_arn": journal.arn,
+        "artifact_bucket_name": artifacts.name,
+        "artifact_bucket_arn": artifacts.arn,
+        "kms_key_arn": kms_key_arn,
+    },
+)
+invoker = InvokerFunction(
+    "invoker",
+    {
+        "settings": settings,
+        "location": location,
+        "journal_table_name": journal.name,
+        "journal_table_arn": journal.arn,
+        "agent_runtime_arn": agent.arn,
+        "agent_endpoint_arn": agent.endpoint_arn,
+        "agent_qualifier": agent.qualifier,
+        "kms_key_arn": kms_key_arn,
+    },
+)
+workflow = PollingStateMachine(
+    "workflow",
+    {
+        "settings": settings,
+        "location": location,
+        "journal_table_name": journal.name,
+        "journal_table_arn": journal.arn,
+        "function_arn": invoker.arn,
+        "kms_key_arn": kms_key_arn,
+    },
+)
+trigger = RunTrigger(
+    "trigger",
+    {
+        "settings": settings,
+        "location": location,
+        "state_machine_arn": workflow.arn,
+        "kms_key_arn": kms_key_arn,
+    },
+)
+
+pulumi.export("journalTableName", journal.name)
+pulumi.export("artifactBucketName", artifacts.name)
+pulumi.export("invokerFunctionName", invoker.name)
+pulumi.export("stateMachineArn", workflow.arn)
+pulumi.export("agentRuntimeArn", agent.arn)
+pulumi.export("agentRuntimeId", agent.id)
+pulumi.export("agentLogGroupName", agent.log_group_name)
+pulumi.export("eventSource", settings.event_source)
+pulumi.export("eventDetailType", DETAIL_TYPE)
+pulumi.export("deadLetterQueueUrl", trigger.dead_letter_queue_url)

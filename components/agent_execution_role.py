@@ -1,0 +1,114 @@
+"""What the agent may do: the statements of its execution role.
+
+Owns the agent's permissions and nothing else; they are AWS's recommended policy for code from a zip, narrowed to the
+one table, bucket, model and runtime of the stack.
+https://docs.aws.amazon.com/bedrock-agentcore/latest/devguide/runtime-permissions.html
+"""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+import pulumi
+
+from components.location import Location
+from components.policies import ActorRole, Statement, actor_role, allow, on_behalf_of, trust
+from components.settings import Settings
+
+# An id with one of these before the model's own is an inference profile, which spreads calls over Regions.
+# https://docs.aws.amazon.com/bedrock/latest/userguide/inference-profiles-support.html
+_PROFILE_PREFIXES = ("us", "us-gov", "eu", "apac", "jp", "au", "ca", "global")
+
+
+class AgentExecutionRoleArgs(TypedDict):
+    """Arguments of the agent's execution role."""
+
+    settings: Settings
+    location: Location
+    runtime_name: str
+    journal_table_arn: pulumi.Input[str]
+    artifact_bucket_arn: pulumi.Input[str]
+
+
+def agent_execution_role(name: str, args: AgentExecutionRoleArgs, parent: pulumi.Resource) -> ActorRole:
+    """Make the role that AgentCore assumes for the agent."""
+    location = args["location"]
+    # The service, for this account's AgentCore resources only.
+    conditions = on_behalf_of(location, location.arn("bedrock-agentcore", "*"))
+    statements = [*_data(args), *_model(args), *_telemetry(args)]
+    if args["settings"].agent_image:
+        statements += _image(args)
+    return actor_role(name, trust("bedrock-agentcore.amazonaws.com", conditions), statements, parent)
+
+
+def _data(args: AgentExecutionRoleArgs) -> list[Statement]:
+    bucket = args["artifact_bucket_arn"]
+    return [
+        # The journal is append-only: put, and check that a run has no outcome yet.
+        allow(["dynamodb:PutItem", "dynamodb:ConditionCheckItem"], [args["journal_table_arn"]]),
+        # Artifacts of sessions, which share the bucket with the agent's own code.
+        allow(["s3:GetObject", "s3:PutObject"], [pulumi.Output.format("{}/sessions/*", bucket)]),
+        # Without it a missing artifact is answered with 403 rather than 404.
+        allow(["s3:ListBucket"], [bucket], {"StringLike": {"s3:prefix": "sessions/*"}}),
+    ]
+
+
+def _model(args: AgentExecutionRoleArgs) -> list[Statement]:
+    location, model_id = args["location"], args["settings"].model_id
+    prefix, _, rest = model_id.partition(".")
+    is_profile = prefix in _PROFILE_PREFIXES
+    # In any Region: a profile is authorised on the model of whichever Region it sends the call to.
+    model = f"arn:aws:bedrock:{{}}::foundation-model/{rest if is_profile else model_id}"
+    resources = [pulumi.Output.format(model, "*" if is_profile else location.region)]
+    if is_profile:
+        resources.append(location.arn("bedrock", f"inference-profile/{model_id}"))
+    # The configured model alone; Strands streams by default.
+    return [allow(["bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream"], resources)]
+
+
+def _telemetry(args: AgentExecutionRoleArgs) -> list[Statement]:
+    location = args["location"]
+    # The id that AgentCore will append to the name isn't known before the role is needed.
+    group = f"log-group:/aws/bedrock-agentcore/runtimes/{args['runtime_name']}-*"
+    return [
+        # The service finds or makes the log group of an endpoint in the agent's name.
+        allow(["logs:CreateLogGroup", "logs:DescribeLogStreams"], [location.arn("logs", group)]),
+        # Its own log groups' streams.
+        allow(
+            ["logs:CreateLogStream", "logs:PutLogEvents"],
+            [location.arn("logs", f"{group}:log-stream:*")],
+        ),
+        # Every group of the account: the action lists groups and can't be asked about one.
+        allow(["logs:DescribeLogGroups"], [location.arn("logs", "log-group:*")]),
+        # Any resource: these X-Ray actions have none to name.
+        allow(
+            [
+                "xray:PutTraceSegments",
+                "xray:PutTelemetryRecords",
+                "xray:GetSamplingRules",
+                "xray:GetSamplingTargets",
+            ],
+            ["*"],
+        ),
+        # Any resource, because metrics have none to name; one namespace by condition.
+        allow(
+            ["cloudwatch:PutMetricData"],
+            ["*"],
+            {"StringEquals": {"cloudwatch:namespace": "bedrock-agentcore"}},
+        ),
+    ]
+
+
+def _image(args: AgentExecutionRoleArgs) -> list[Statement]:
+    registry, _, rest = args["settings"].agent_image.partition("/")
+    account, region = registry.split(".")[0], registry.split(".")[3]
+    repository = rest.split("@")[0].split(":")[0]
+    return [
+        # The one repository that holds the image.
+        allow(
+            ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
+            [f"arn:aws:ecr:{region}:{account}:repository/{repository}"],
+        ),
+        # Any resource: a registry token isn't bound to a repository.
+        allow(["ecr:GetAuthorizationToken"], ["*"]),
+    ]

@@ -1,0 +1,152 @@
+"""The agent on Amazon Bedrock AgentCore: runtime, endpoint `live`, execution role.
+
+Owns the release: a changed zip gets a new key, which makes a new runtime version, which `live` follows unless it is
+pinned. How the zip is made is `agent_bundle`'s. The log group of the endpoint DEFAULT, which nothing here calls,
+is made by the service and left to it: declared here, whichever came second would fail.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TypedDict
+
+import pulumi
+import pulumi_aws as aws
+
+from components import agent_bundle
+from components.agent_execution_role import agent_execution_role
+from components.location import Location
+from components.settings import Settings
+
+ENDPOINT = "live"
+# https://docs.aws.amazon.com/bedrock-agentcore-control/latest/APIReference/API_CreateAgentRuntime.html
+MAX_NAME_LENGTH = 48
+
+
+class AgentRuntimeArgs(TypedDict):
+    """Arguments of AgentRuntime; `kms_key_arn` None leaves the logs to CloudWatch's own key."""
+
+    settings: Settings
+    location: Location
+    journal_table_name: pulumi.Input[str]
+    journal_table_arn: pulumi.Input[str]
+    artifact_bucket_name: pulumi.Input[str]
+    artifact_bucket_arn: pulumi.Input[str]
+    kms_key_arn: pulumi.Input[str] | None
+
+
+class AgentRuntime(pulumi.ComponentResource):
+    """An agent runtime from a zip or an image, and the endpoint that the invoker addresses by its qualifier."""
+
+    id: pulumi.Output[str]
+    arn: pulumi.Output[str]
+    version: pulumi.Output[str]
+    endpoint_arn: pulumi.Output[str]
+    qualifier: pulumi.Output[str]
+    log_group_name: pulumi.Output[str]
+
+    def __init__(self, name: str, args: AgentRuntimeArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("fire-and-forget:index:AgentRuntime", name, None, opts)
+        settings = args["settings"]
+        runtime_name = agent_runtime_name(args["location"].prefix)
+        role = agent_execution_role(
+            name,
+            {
+                "settings": settings,
+                "location": args["location"],
+                "runtime_name": runtime_name,
+                "journal_table_arn": args["journal_table_arn"],
+                "artifact_bucket_arn": args["artifact_bucket_arn"],
+            },
+            self,
+        )
+        runtime = aws.bedrock.AgentcoreAgentRuntime(
+            f"{name}-runtime",
+            agent_runtime_name=runtime_name,
+            role_arn=role.arn,
+            agent_runtime_artifact=self._artifact(name, args),
+            network_configuration={"network_mode": "PUBLIC"},
+            protocol_configuration={"server_protocol": "HTTP"},
+            environment_variables=_environment(args),
+            lifecycle_configurations=[
+                {
+                    "idle_runtime_session_timeout": settings.idle_session_timeout_seconds,
+                    "max_lifetime": settings.max_session_lifetime_seconds,
+                }
+            ],
+            # The role's policy first: AgentCore validates the role. A change between zip and image replaces the
+            # runtime under the same name, which must be free then.
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[role.policy], delete_before_replace=True),
+        )
+        self.id = runtime.agent_runtime_id
+        self.arn = runtime.agent_runtime_arn
+        self.version = runtime.agent_runtime_version
+        # Before the endpoint: the service makes the group of an endpoint on first use, without a retention.
+        logs = aws.cloudwatch.LogGroup(
+            f"{name}-logs",
+            name=pulumi.Output.format("/aws/bedrock-agentcore/runtimes/{}-{}", self.id, ENDPOINT),
+            retention_in_days=settings.log_retention_days,
+            kms_key_id=args["kms_key_arn"],
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        endpoint = aws.bedrock.AgentcoreAgentRuntimeEndpoint(
+            f"{name}-endpoint",
+            name=ENDPOINT,
+            agent_runtime_id=self.id,
+            # Said explicitly: left out, a custom endpoint stays on the version that it was made with.
+            agent_runtime_version=settings.agent_version or self.version,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[logs]),
+        )
+        self.endpoint_arn = endpoint.agent_runtime_endpoint_arn
+        self.qualifier = endpoint.name
+        self.log_group_name = logs.name
+        self.register_outputs({"arn": self.arn, "version": self.version, "endpointArn": self.endpoint_arn})
+
+    def _artifact(
+        self, name: str, args: AgentRuntimeArgs
+    ) -> aws.bedrock.AgentcoreAgentRuntimeAgentRuntimeArtifactArgsDict:
+        settings = args["settings"]
+        if settings.agent_image:
+            return {"container_configuration": {"container_uri": settings.agent_image}}
+        code = agent_bundle.build(settings.agent_code)
+        uploaded = aws.s3.BucketObjectv2(
+            f"{name}-code",
+            bucket=args["artifact_bucket_name"],
+            key=code.key,
+            source=pulumi.FileAsset(str(code.path)),
+            source_hash=code.digest,
+            # Earlier versions of the runtime may still read their own zip: an endpoint can be pinned to them.
+            opts=pulumi.ResourceOptions(parent=self, retain_on_delete=True),
+        )
+        return {
+            "code_configuration": {
+                "runtime": agent_bundle.RUNTIME,
+                "entry_points": list(code.entry_points),
+                "code": {"s3": {"bucket": uploaded.bucket, "prefix": uploaded.key}},
+            }
+        }
+
+
+def agent_runtime_name(prefix: str) -> str:
+    """The runtime's name: AgentCore knows letters, digits and underscores only.
+
+    :raises ValueError: if it is longer than AgentCore allows
+    """
+    name = re.sub(r"[^a-zA-Z0-9_]", "_", prefix)
+    if len(name) > MAX_NAME_LENGTH:
+        raise ValueError(
+            f"The agent runtime's name {name} has {len(name)} characters; AgentCore allows {MAX_NAME_LENGTH}. "
+            "Choose a shorter name for the stack."
+        )
+    return name
+
+
+def _environment(args: AgentRuntimeArgs) -> dict[str, pulumi.Input[str]]:
+    settings = args["settings"]
+    return {
+        "JOURNAL_TABLE": args["journal_table_name"],
+        "ARTIFACT_BUCKET": args["artifact_bucket_name"],
+        "MODEL_ID": settings.model_id,
+        "LEASE_SECONDS": str(settings.lease_seconds),
+        "JOURNAL_TTL_DAYS": str(settings.journal_ttl_days),
+    }

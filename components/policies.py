@@ -1,0 +1,78 @@
+"""Building blocks of IAM policies: statements as data, trust in one service, a role for one actor.
+
+Owns the document's form and nothing of its content: which actions an actor gets, and why, stands in the
+component that makes the actor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+import pulumi_aws as aws
+
+from components.location import Location
+
+Statement = dict[str, Any]
+Conditions = Mapping[str, Mapping[str, pulumi.Input[str]]]
+
+
+def allow(
+    actions: Sequence[str],
+    resources: Sequence[pulumi.Input[str]],
+    conditions: Conditions | None = None,
+) -> Statement:
+    """A statement that allows actions on resources, under conditions if any are given."""
+    statement: Statement = {"Effect": "Allow", "Action": list(actions), "Resource": list(resources)}
+    return statement | ({"Condition": conditions} if conditions else {})
+
+
+def document(statements: Sequence[Statement]) -> pulumi.Output[str]:
+    """A policy document as JSON."""
+    return pulumi.Output.json_dumps({"Version": "2012-10-17", "Statement": list(statements)})
+
+
+def trust(service: str, conditions: Conditions | None = None) -> pulumi.Output[str]:
+    """A trust policy that lets one AWS service assume the role."""
+    principal = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
+    return document([principal | ({"Condition": conditions} if conditions else {})])
+
+
+def on_behalf_of(location: Location, source_arn: pulumi.Input[str]) -> Conditions:
+    """Conditions that keep a service from using the role for anyone else's resources.
+
+    Rule: https://docs.aws.amazon.com/IAM/latest/UserGuide/confused-deputy.html
+    """
+    return {
+        "StringEquals": {"aws:SourceAccount": location.account_id},
+        "ArnLike": {"aws:SourceArn": source_arn},
+    }
+
+
+@dataclass(frozen=True)
+class ActorRole:
+    """The role of one actor and the only policy it has.
+
+    :ivar role: what the actor assumes
+    :ivar policy: depend on it where the role is validated when it is used
+    """
+
+    role: aws.iam.Role
+    policy: aws.iam.RolePolicy
+
+    @property
+    def arn(self) -> pulumi.Output[str]:
+        """The role's ARN."""
+        return self.role.arn
+
+
+def actor_role(
+    name: str, trust_policy: pulumi.Input[str], statements: Sequence[Statement], parent: pulumi.Resource
+) -> ActorRole:
+    """Make the role of one actor with its inline policy, as children of a component."""
+    child = pulumi.ResourceOptions(parent=parent)
+    role = aws.iam.Role(f"{name}-role", assume_role_policy=trust_policy, opts=child)
+    policy = aws.iam.RolePolicy(f"{name}-policy", role=role.name, policy=document(statements), opts=child)
+    return ActorRole(role, policy)

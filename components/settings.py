@@ -1,0 +1,171 @@
+"""The stack's configuration: read once, typed, validated.
+
+Owns every rule on a value that Pulumi.yaml's types can't express (ranges, sets, combinations). Defaults and
+descriptions are Pulumi.yaml's; the poll budget is `workflow_definition`'s, which knows what a poll costs.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, cast
+
+import pulumi
+
+INTEGERS: dict[str, range] = {
+    "callbackPollSeconds": range(10, 3600 + 1),
+    # https://docs.aws.amazon.com/bedrock-agentcore/latest/devguide/runtime-lifecycle-settings.html
+    "idleSessionTimeoutSeconds": range(60, 28800 + 1),
+    "maxSessionLifetimeSeconds": range(60, 28800 + 1),
+    "invokeRetrySeconds": range(1, 86400 + 1),
+    "journalTtlDays": range(1, 3650 + 1),
+    "leaseSeconds": range(4, 600 + 1),
+    "maxAttempts": range(1, 10 + 1),
+    "maxRunSeconds": range(10, 28800 + 1),
+    "pollIntervalSeconds": range(1, 300 + 1),
+    # An alarm on periods of an hour looks back seven days at most:
+    # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
+    "quietHours": range(168 + 1),
+}
+# https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html
+LOG_RETENTION_DAYS = (
+    *(1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545),
+    *(731, 1096, 1827, 2192, 2557, 2922, 3288, 3653),
+)
+TEXTS: dict[str, tuple[str, str]] = {
+    "agentCode": ("bundle|source", "bundle or source"),
+    "agentImage": (
+        r"|\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com/[a-z0-9._/-]+(:[\w.-]+)?(@sha256:[0-9a-f]{64})?",
+        "an ECR image URI or empty",
+    ),
+    "agentVersion": (r"|[1-9]\d{0,4}", "a version from 1 to 99999 or empty"),
+    "alarmEmail": (r"|[^@\s]+@[^@\s]+\.[^@\s]+", "an e-mail address or empty"),
+    "completion": ("poll|callback", "poll or callback"),
+    # https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEventsRequestEntry.html
+    "eventSource": (
+        r"|(?!aws\.)[A-Za-z0-9][A-Za-z0-9._/-]{0,199}",
+        "empty or at most 200 letters, digits and . _ / - that don't start with aws.",
+    ),
+    "modelId": (r"[a-z0-9][a-z0-9.:_-]{2,199}", "a model id or inference profile id, not an ARN"),
+    "schedule": (r"|(rate|cron|at)\(.+\)", "rate(...), cron(...), at(...) or empty"),
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every configuration value of a stack, valid on its own and together with the others.
+
+    What each one means is said once, in Pulumi.yaml, under the same name in camelCase.
+    """
+
+    agent_code: str
+    agent_image: str
+    agent_version: str
+    alarm_email: str
+    callback_poll_seconds: int
+    capture_model_text: bool
+    completion: str
+    customer_key: bool
+    event_source: str
+    idle_session_timeout_seconds: int
+    invoke_retry_seconds: int
+    journal_ttl_days: int
+    lease_seconds: int
+    log_retention_days: int
+    max_attempts: int
+    max_run_seconds: int
+    max_session_lifetime_seconds: int
+    model_id: str
+    poll_interval_seconds: int
+    protect_data: bool
+    quiet_hours: int
+    require_tls: bool
+    schedule: str
+    scheduled_request: dict[str, Any]
+
+    @classmethod
+    def from_config(cls) -> Settings:
+        """Read the stack's configuration.
+
+        :raises ValueError: if a value is not allowed, or contradicts another
+        :raises pulumi.RunError: if a key has neither a value nor a default, or a value of another type
+        """
+        config = pulumi.Config()
+        settings = cls(
+            agent_code=_text(config, "agentCode"),
+            agent_image=_text(config, "agentImage"),
+            agent_version=_text(config, "agentVersion"),
+            alarm_email=_text(config, "alarmEmail"),
+            callback_poll_seconds=_integer(config, "callbackPollSeconds"),
+            capture_model_text=config.require_bool("captureModelText"),
+            completion=_text(config, "completion"),
+            customer_key=config.require_bool("customerKey"),
+            # A source per stack: two stacks in one account must not start each other's runs.
+            event_source=_text(config, "eventSource") or f"{pulumi.get_project()}.{pulumi.get_stack()}",
+            idle_session_timeout_seconds=_integer(config, "idleSessionTimeoutSeconds"),
+            invoke_retry_seconds=_integer(config, "invokeRetrySeconds"),
+            journal_ttl_days=_integer(config, "journalTtlDays"),
+            lease_seconds=_integer(config, "leaseSeconds"),
+            log_retention_days=_log_retention_days(config),
+            max_attempts=_integer(config, "maxAttempts"),
+            max_run_seconds=_integer(config, "maxRunSeconds"),
+            max_session_lifetime_seconds=_integer(config, "maxSessionLifetimeSeconds"),
+            model_id=_text(config, "modelId"),
+            poll_interval_seconds=_integer(config, "pollIntervalSeconds"),
+            protect_data=config.require_bool("protectData"),
+            quiet_hours=_integer(config, "quietHours"),
+            require_tls=config.require_bool("requireTls"),
+            schedule=_text(config, "schedule"),
+            scheduled_request=_scheduled_request(config),
+        )
+        _check_together(settings)
+        return settings
+
+
+def _integer(config: pulumi.Config, key: str) -> int:
+    value, allowed = config.require_int(key), INTEGERS[key]
+    if value not in allowed:
+        raise _not_allowed(key, value, f"{allowed.start} to {allowed.stop - 1}")
+    return value
+
+
+def _log_retention_days(config: pulumi.Config) -> int:
+    value = config.require_int("logRetentionDays")
+    if value not in LOG_RETENTION_DAYS:
+        raise _not_allowed("logRetentionDays", value, f"one of {', '.join(map(str, LOG_RETENTION_DAYS))}")
+    return value
+
+
+def _text(config: pulumi.Config, key: str) -> str:
+    value, (pattern, allowed) = config.require(key), TEXTS[key]
+    if not re.fullmatch(pattern, value):
+        raise _not_allowed(key, value, allowed)
+    return value
+
+
+def _scheduled_request(config: pulumi.Config) -> dict[str, Any]:
+    value: object = config.require_object("scheduledRequest")
+    if not isinstance(value, dict):
+        raise _not_allowed("scheduledRequest", value, "an object")
+    return cast("dict[str, Any]", value)
+
+
+def _check_together(settings: Settings) -> None:
+    lifetime = settings.max_session_lifetime_seconds
+    bounded = {
+        # An environment that ends before it may idle out, or before its run may end, loses runs by design.
+        "idleSessionTimeoutSeconds": settings.idle_session_timeout_seconds,
+        "maxRunSeconds": settings.max_run_seconds,
+    }
+    for key, value in bounded.items():
+        if value > lifetime:
+            raise _not_allowed(key, value, f"at most maxSessionLifetimeSeconds, which is {lifetime}")
+    prompt = settings.scheduled_request.get("prompt")
+    if settings.schedule and not (isinstance(prompt, str) and prompt.strip()):
+        raise _not_allowed(
+            "scheduledRequest", settings.scheduled_request, "an object with a prompt, because schedule is set"
+        )
+
+
+def _not_allowed(key: str, value: object, allowed: str) -> ValueError:
+    return ValueError(f"{pulumi.get_project()}:{key} is {value!r}; allowed is {allowed}.")

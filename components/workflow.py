@@ -1,0 +1,132 @@
+"""The state machine on AWS: the definition with this stack's names in it, its role, its log group.
+
+What the machine does is `workflow_definition`'s, a pure function. The role stands here because Step Functions
+uses it for every call of the definition.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+import pulumi
+import pulumi_aws as aws
+
+from components.location import Location
+from components.policies import ActorRole, actor_role, allow, on_behalf_of, trust
+from components.settings import Settings
+from components.trigger import EVENT_BUS
+from components.workflow_definition import WorkflowSettings, build_definition
+
+
+class PollingStateMachineArgs(TypedDict):
+    """Arguments of PollingStateMachine; `kms_key_arn` None leaves the logs to CloudWatch's own key."""
+
+    settings: Settings
+    location: Location
+    journal_table_name: pulumi.Input[str]
+    journal_table_arn: pulumi.Input[str]
+    function_arn: pulumi.Input[str]
+    kms_key_arn: pulumi.Input[str] | None
+
+
+class PollingStateMachine(pulumi.ComponentResource):
+    """A Standard state machine that claims a run, starts its agent and polls the journal until it is over.
+
+    :raises ValueError: if the polls don't fit into an execution's history
+    """
+
+    arn: pulumi.Output[str]
+    name: pulumi.Output[str]
+
+    def __init__(self, name: str, args: PollingStateMachineArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("fire-and-forget:index:PollingStateMachine", name, None, opts)
+        settings = args["settings"]
+        logs = aws.cloudwatch.LogGroup(
+            f"{name}-logs",
+            # The prefix keeps the log group out of the account's resource policy, which has a size limit:
+            # https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html
+            name=f"/aws/vendedlogs/states/{args['location'].prefix}-{name}",
+            retention_in_days=settings.log_retention_days,
+            kms_key_id=args["kms_key_arn"],
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        role = self._role(name, args)
+        machine = aws.sfn.StateMachine(
+            f"{name}-machine",
+            type="STANDARD",
+            role_arn=role.arn,
+            definition=pulumi.Output.json_dumps(_definition(args)),
+            logging_configuration={
+                "level": "ERROR",
+                # Requests are the users' business; the journal has them for those who may read it.
+                "include_execution_data": False,
+                "log_destination": pulumi.Output.format("{}:*", logs.arn),
+            },
+            tracing_configuration={"enabled": True},
+            # Step Functions checks at once that the role may write logs.
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[role.policy]),
+        )
+        self.arn = machine.arn
+        self.name = machine.name
+        self.register_outputs({"arn": self.arn, "name": self.name})
+
+    def _role(self, name: str, args: PollingStateMachineArgs) -> ActorRole:
+        location = args["location"]
+        statements = [
+            # Claim, close and account for a run, atomically; and look for its outcome.
+            allow(
+                ["dynamodb:PutItem", "dynamodb:ConditionCheckItem", "dynamodb:Query"],
+                [args["journal_table_arn"]],
+            ),
+            # Start an agent, release its session.
+            allow(["lambda:InvokeFunction"], [args["function_arn"]]),
+            # Tell others that a run is over.
+            allow(["events:PutEvents"], [location.arn("events", f"event-bus/{EVENT_BUS}")]),
+            # Any resource: the delivery of logs has none to name.
+            # https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html
+            allow(
+                [
+                    "logs:CreateLogDelivery",
+                    "logs:GetLogDelivery",
+                    "logs:UpdateLogDelivery",
+                    "logs:DeleteLogDelivery",
+                    "logs:ListLogDeliveries",
+                    "logs:PutResourcePolicy",
+                    "logs:DescribeResourcePolicies",
+                    "logs:DescribeLogGroups",
+                ],
+                ["*"],
+            ),
+            # Any resource: these X-Ray actions have none to name.
+            allow(
+                [
+                    "xray:PutTraceSegments",
+                    "xray:PutTelemetryRecords",
+                    "xray:GetSamplingRules",
+                    "xray:GetSamplingTargets",
+                ],
+                ["*"],
+            ),
+        ]
+        machines = location.arn("states", "stateMachine:*")
+        return actor_role(name, trust("states.amazonaws.com", on_behalf_of(location, machines)), statements, self)
+
+
+def _definition(args: PollingStateMachineArgs) -> dict[str, Any]:
+    settings = args["settings"]
+    return build_definition(
+        WorkflowSettings(
+            function_arn=args["function_arn"],
+            table_name=args["journal_table_name"],
+            event_bus_name=EVENT_BUS,
+            event_source=settings.event_source,
+            poll_interval_seconds=settings.poll_interval_seconds,
+            max_run_seconds=settings.max_run_seconds,
+            lease_seconds=settings.lease_seconds,
+            max_attempts=settings.max_attempts,
+            invoke_retry_seconds=settings.invoke_retry_seconds,
+            journal_ttl_days=settings.journal_ttl_days,
+            completion=settings.completion,
+            callback_poll_seconds=settings.callback_poll_seconds,
+        )
+    )

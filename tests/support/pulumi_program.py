@@ -1,0 +1,171 @@
+"""Runs the whole program under mocks and keeps what it registered, for tests to ask about.
+
+Answers as AWS would where the program depends on the answer; everything else is an echo of the inputs.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pulumi
+from pulumi.runtime import mocks, rpc
+
+from local.program import run_program, stack_config
+
+ACCOUNT_ID = "123456789012"
+REGION = "us-east-1"
+RUNTIME_ID = "fire_and_forget_test-AbCdEfGhIj"
+_STACK_TYPE = "pulumi:pulumi:Stack"
+# Property values with this key are wrapped, secrets among them: sdk/python/lib/pulumi/runtime/rpc.py.
+_SIGNATURE = "4dabf18193072939515e22adb298388d"
+
+
+@dataclass(frozen=True)
+class Registration:
+    """A resource as the program registered it."""
+
+    urn: str
+    type: str
+    name: str
+    parent_urn: str
+    inputs: dict[str, Any]
+    options: dict[str, Any]
+    depends_on: tuple[str, ...]
+
+
+class Recorder(mocks.MockMonitor):
+    """Keeps every registration on its way to the mocks."""
+
+    def __init__(self, answers: mocks.Mocks) -> None:
+        super().__init__(answers)
+        self.registrations: list[Registration] = []
+        self.registered_outputs: dict[str, dict[str, Any]] = {}
+        self._lock = threading.Lock()
+
+    def RegisterResource(self, request: Any) -> Any:  # noqa: N802 (gRPC's name)
+        urn = self.make_urn(request.parent, request.type, request.name)
+        names = ("protect", "retainOnDelete")
+        options = {name: getattr(request, name) for name in names if request.HasField(name)}
+        options["deleteBeforeReplace"] = request.deleteBeforeReplace
+        inputs = rpc.deserialize_properties(request.object, keep_unknowns=True)
+        registration = Registration(
+            urn,
+            request.type,
+            request.name,
+            request.parent,
+            plain(inputs),
+            options,
+            tuple(request.dependencies),
+        )
+        with self._lock:
+            self.registrations.append(registration)
+        return super().RegisterResource(request)
+
+    def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802 (gRPC's name)
+        with self._lock:
+            self.registered_outputs[request.urn] = rpc.deserialize_properties(request.outputs, keep_unknowns=True)
+        return super().RegisterResourceOutputs(request)
+
+
+def plain(value: Any) -> Any:
+    """The value without the wrapping of secrets."""
+    if isinstance(value, dict):
+        mapping = cast("dict[str, Any]", value)
+        if _SIGNATURE in mapping:
+            return plain(mapping.get("value"))
+        return {key: plain(inner) for key, inner in mapping.items()}
+    if isinstance(value, list):
+        return [plain(inner) for inner in cast("list[Any]", value)]
+    return value
+
+
+class Echo(mocks.Mocks):
+    """Answers each registration with its inputs and what AWS would add."""
+
+    def __init__(self, unknown: bool) -> None:
+        self.unknown = unknown
+        self.invokes: list[str] = []
+
+    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
+        outputs = dict(args.inputs)
+        if self.unknown:
+            return "", outputs
+        kind = args.typ.rpartition(":")[2]
+        outputs.setdefault("name", args.name)
+        outputs.setdefault("arn", f"arn:aws:{kind.lower()}:{REGION}:{ACCOUNT_ID}:{outputs['name']}")
+        outputs |= _SERVICE_ANSWERS.get(kind, lambda _: {})(outputs)
+        return f"{args.name}-id", outputs
+
+    def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+        self.invokes.append(args.token)
+        answers = {
+            "aws:index/getCallerIdentity:getCallerIdentity": {"accountId": ACCOUNT_ID},
+            "aws:index/getRegion:getRegion": {"region": REGION},
+        }
+        return answers[args.token], []
+
+
+def _runtime(_: Mapping[str, Any]) -> dict[str, Any]:
+    arn = f"arn:aws:bedrock-agentcore:{REGION}:{ACCOUNT_ID}:runtime/{RUNTIME_ID}"
+    return {"agentRuntimeArn": arn, "agentRuntimeId": RUNTIME_ID, "agentRuntimeVersion": "7"}
+
+
+def _endpoint(outputs: Mapping[str, Any]) -> dict[str, Any]:
+    arn = f"arn:aws:bedrock-agentcore:{REGION}:{ACCOUNT_ID}:runtime/{RUNTIME_ID}/runtime-endpoint"
+    return {"agentRuntimeEndpointArn": f"{arn}/{outputs['name']}"}
+
+
+_SERVICE_ANSWERS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
+    "AgentcoreAgentRuntime": _runtime,
+    "AgentcoreAgentRuntimeEndpoint": _endpoint,
+    "Bucket": lambda o: {"bucket": o["name"], "arn": f"arn:aws:s3:::{o['name']}"},
+    "Queue": lambda o: {"url": f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT_ID}/{o['name']}"},
+}
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What one run of the program registered and exported."""
+
+    outputs: dict[str, Any]
+    registrations: list[Registration]
+    registered_outputs: dict[str, dict[str, Any]]
+    invokes: list[str] = field(default_factory=list[str])
+
+    @property
+    def resources(self) -> list[Registration]:
+        """Everything but the stack itself."""
+        return [found for found in self.registrations if found.type != _STACK_TYPE]
+
+    def all(self, kind: str) -> list[Registration]:
+        """Every resource of a kind, such as `Role`."""
+        return [found for found in self.resources if found.type.rpartition(":")[2] == kind]
+
+    def one(self, kind: str, name: str = "") -> Registration:
+        """The only resource of a kind, or the one with a name.
+
+        :raises AssertionError: if there isn't exactly one
+        """
+        found = [each for each in self.all(kind) if name in ("", each.name)]
+        assert len(found) == 1, f"{len(found)} resources of kind {kind} {name}"
+        return found[0]
+
+    def policy(self, name: str) -> list[dict[str, Any]]:
+        """The statements of a role's inline policy."""
+        return json.loads(self.one("RolePolicy", f"{name}-policy").inputs["policy"])["Statement"]
+
+
+def deploy(stack: str = "dev", overrides: Mapping[str, Any] | None = None, *, preview: bool = False) -> Deployment:
+    """Run the program for a stack; in a preview nothing that AWS makes up is known."""
+    answers = Echo(unknown=preview)
+    recorder = Recorder(answers)
+    # A text made from an Output without apply is a mistake: make it an error here.
+    outputs = run_program(answers, stack_config(stack, overrides), stack, preview=preview, monitor=recorder)
+    return Deployment(outputs, recorder.registrations, recorder.registered_outputs, answers.invokes)
+
+
+Unknown = pulumi.output.Unknown
