@@ -57,7 +57,6 @@ PASSING = [
 """A function that was killed may have started the agent. Trying again is safe, because attempts are claimed."""
 TRANSACTION_CANCELLED = "DynamoDb.TransactionCanceledException"
 NOT_THERE = "attribute_not_exists(PK)"
-NOW = "$fromMillis($millis())"
 ENTERED_AT = "$fromMillis($toMillis($states.context.State.EnteredTime))"
 EVENT_ID = "$hash($states.context.Execution.Id & $states.context.State.Name & $states.context.State.EnteredTime, 'MD5')"
 FINISHED_DETAIL_TYPE = "AgentRunFinished"
@@ -197,6 +196,7 @@ def _check_input() -> State:
         "request": f"{{% $exists({request}) ? {request} : null %}}",
         "attempt": 1,
         "deadline": None,
+        "lease": None,
         "outcome": None,
     }
     return _choice([_rule(usable, "ClaimSession") | {"Assign": facts}], "InvalidSessionId")
@@ -271,7 +271,7 @@ def _invoke_agent(settings: WorkflowSettings) -> State:
         ],
         "Catch": [
             # Cancelled while it waited for a free place, for instance: the outcome is in the journal.
-            _catch(["RunClosed"], "CheckStatus", deadline=f"{{% {NOW} %}}", lease=f"{{% {NOW} %}}"),
+            _catch(["RunClosed"], "CheckStatus"),
             _catch(["RunTimedOut"], "CloseSession", closing=_closing(Status.SESSION_TIMED_OUT)),
             _catch(["States.ALL"], "CloseSession", closing=_closing(Status.SESSION_FAILED)),
         ],
@@ -476,7 +476,7 @@ def _closing(status: Status) -> dict[str, str]:
     """What a failed call of the invoker closes the run with: the class and the message of its error."""
     cause = "$states.errorOutput.Cause"
     # Not $parse: a cause that is no JSON, or was cut short, would fail the execution instead of closing the run.
-    message = f'$match({cause}, /"errorMessage": ?"((?:[^"\\\\]|\\\\.)*)"/)[0].groups[0]'
+    message = f'$match({cause}, /"errorMessage": ?"((?:[^\\\\"]|\\\\.)*)"/)[0].groups[0]'
     text = f"($told := {message}; $exists($told) ? $replace($told, '\\\\\"', '\"') : {cause})"
     return {
         "status": status.value,
