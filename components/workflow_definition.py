@@ -387,14 +387,9 @@ def _attempts_left(settings: WorkflowSettings) -> State:
         "errorMessage": "{% 'attempt ' & $string($attempt) & "
         f"' of {settings.max_attempts} was lost: its lease ran out at ' & $lease %}}",
     }
-    return _choice(
-        [
-            _rule(f"$attempt < {settings.max_attempts}", "StopLostAgent")
-            | {"Assign": {"attempt": "{% $attempt + 1 %}"}},
-            _rule("true", "CloseSession") | {"Assign": {"closing": given_up}},
-        ],
-        "CloseSession",
-    )
+    next_attempt = _rule(f"$attempt < {settings.max_attempts}", "StopLostAgent")
+    choice = _choice([next_attempt | {"Assign": {"attempt": "{% $attempt + 1 %}"}}], "CloseSession")
+    return choice | {"Assign": {"closing": given_up}}
 
 
 def _close_session(settings: WorkflowSettings) -> State:
