@@ -4,16 +4,21 @@ import pulumi
 
 from components.agent_runtime import AgentRuntime
 from components.artifact_store import ArtifactStore
+from components.encryption_key import EncryptionKey
+from components.finished_runs import FinishedRuns, run_namespace
 from components.invoker import InvokerFunction
 from components.journal_table import JournalTable
 from components.location import Location
+from components.observability import Observability
 from components.settings import Settings
 from components.trigger import DETAIL_TYPE, RunTrigger
 from components.workflow import PollingStateMachine
 
 settings = Settings.from_config()
 location = Location.current()
-kms_key_arn = None
+kms_key_arn = (
+    EncryptionKey("encryption", {"settings": settings, "location": location}).arn if settings.customer_key else None
+)
 
 journal = JournalTable("journal", {"settings": settings, "kms_key_arn": kms_key_arn})
 artifacts = ArtifactStore("artifacts", {"settings": settings, "kms_key_arn": kms_key_arn})
@@ -62,6 +67,24 @@ trigger = RunTrigger(
         "kms_key_arn": kms_key_arn,
     },
 )
+if settings.run_metrics:
+    FinishedRuns("finished-runs", {"settings": settings, "location": location, "kms_key_arn": kms_key_arn})
+observability = Observability(
+    "observability",
+    {
+        "settings": settings,
+        "location": location,
+        "measured": {
+            "journal_table_name": journal.name,
+            "state_machine_arn": workflow.arn,
+            "function_name": invoker.name,
+            "dead_letter_queue_name": trigger.dead_letter_queue_name,
+            "agent_runtime_arn": agent.arn,
+            "agent_name": agent.metrics_name,
+            "run_namespace": run_namespace(location),
+        },
+    },
+)
 
 pulumi.export("journalTableName", journal.name)
 pulumi.export("artifactBucketName", artifacts.name)
@@ -73,3 +96,4 @@ pulumi.export("agentLogGroupName", agent.log_group_name)
 pulumi.export("eventSource", settings.event_source)
 pulumi.export("eventDetailType", DETAIL_TYPE)
 pulumi.export("deadLetterQueueUrl", trigger.dead_letter_queue_url)
+pulumi.export("dashboardName", observability.dashboard_name)

@@ -21,6 +21,12 @@ from components.settings import Settings
 ENDPOINT = "live"
 # https://docs.aws.amazon.com/bedrock-agentcore-control/latest/APIReference/API_CreateAgentRuntime.html
 MAX_NAME_LENGTH = 48
+# Both would export prompts and replies by default: AWS's OpenTelemetry distribution, and Strands, which is told here
+# that the list of attributes it may show is empty.
+_NO_MODEL_TEXT = {
+    "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "false",
+    "OTEL_SEMCONV_STABILITY_OPT_IN": "gen_ai_unredacted_attributes=",
+}
 
 
 class AgentRuntimeArgs(TypedDict):
@@ -44,6 +50,7 @@ class AgentRuntime(pulumi.ComponentResource):
     endpoint_arn: pulumi.Output[str]
     qualifier: pulumi.Output[str]
     log_group_name: pulumi.Output[str]
+    metrics_name: str
 
     def __init__(self, name: str, args: AgentRuntimeArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("fire-and-forget:index:AgentRuntime", name, None, opts)
@@ -100,6 +107,7 @@ class AgentRuntime(pulumi.ComponentResource):
         self.endpoint_arn = endpoint.agent_runtime_endpoint_arn
         self.qualifier = endpoint.name
         self.log_group_name = logs.name
+        self.metrics_name = f"{runtime_name}::{ENDPOINT}"
         self.register_outputs({"arn": self.arn, "version": self.version, "endpointArn": self.endpoint_arn})
 
     def _artifact(
@@ -149,4 +157,10 @@ def _environment(args: AgentRuntimeArgs) -> dict[str, pulumi.Input[str]]:
         "MODEL_ID": settings.model_id,
         "LEASE_SECONDS": str(settings.lease_seconds),
         "JOURNAL_TTL_DAYS": str(settings.journal_ttl_days),
+        # AgentCore asks for the agent's health every two seconds; each would be a trace of its own.
+        "OTEL_PYTHON_STARLETTE_EXCLUDED_URLS": "/ping",
+        # Spans go to the account's shared group: a group of the agent's own needs logs:PutResourcePolicy in its
+        # role, with which it could open its logs to anyone.
+        "UNIFIED_TRACES_DESTINATION_ENABLED": "false",
+        **({} if settings.capture_model_text else _NO_MODEL_TEXT),
     }

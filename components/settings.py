@@ -80,6 +80,7 @@ class Settings:
     protect_data: bool
     quiet_hours: int
     require_tls: bool
+    run_metrics: bool
     schedule: str
     scheduled_request: dict[str, Any]
 
@@ -115,6 +116,7 @@ class Settings:
             protect_data=config.require_bool("protectData"),
             quiet_hours=_integer(config, "quietHours"),
             require_tls=config.require_bool("requireTls"),
+            run_metrics=config.require_bool("runMetrics"),
             schedule=_text(config, "schedule"),
             scheduled_request=_scheduled_request(config),
         )

@@ -83,12 +83,12 @@ class RunTrigger(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, depends_on=[role.policy, dead_letters.policy]),
         )
         if settings.schedule:
-            self._schedule(name, args)
+            self._schedule(name, args, dead_letters)
         self.dead_letter_queue_url = dead_letters.url
         self.dead_letter_queue_name = dead_letters.name
         self.register_outputs({"deadLetterQueueUrl": self.dead_letter_queue_url})
 
-    def _schedule(self, name: str, args: RunTriggerArgs) -> None:
+    def _schedule(self, name: str, args: RunTriggerArgs, dead_letters: DeadLetterQueue) -> None:
         """Put an event of this stack's own on a schedule: a scheduled run takes the way of every other."""
         settings, location = args["settings"], args["location"]
         bus_arn = location.arn("events", f"event-bus/{EVENT_BUS}")
@@ -96,8 +96,12 @@ class RunTrigger(pulumi.ComponentResource):
         role = actor_role(
             f"{name}-schedule",
             trust("scheduler.amazonaws.com", on_behalf_of(location, group)),
-            # Put events on the one bus.
-            [allow(["events:PutEvents"], [bus_arn])],
+            [
+                # Put events on the one bus.
+                allow(["events:PutEvents"], [bus_arn]),
+                # What can't be put there: a schedule sends dead letters with its own role.
+                allow(["sqs:SendMessage"], [dead_letters.arn]),
+            ],
             self,
         )
         aws.scheduler.Schedule(
@@ -113,6 +117,7 @@ class RunTrigger(pulumi.ComponentResource):
                     "maximum_event_age_in_seconds": MAX_EVENT_AGE_SECONDS,
                     "maximum_retry_attempts": MAX_RETRIES,
                 },
+                "dead_letter_config": {"arn": dead_letters.arn},
             },
             opts=pulumi.ResourceOptions(parent=self, depends_on=[role.policy]),
         )

@@ -1,0 +1,92 @@
+"""When someone has to look: the stack's alarms as a table.
+
+Owns which metric is compared with what, over which time. How an alarm reaches someone is `observability`'s.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from components import metrics
+from components.metrics import Measured, Metric
+from components.settings import Settings
+from runtime.journal.vocabulary import Status
+
+PERIOD_SECONDS = 300
+HOUR_SECONDS = 3600
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """A comparison of a metric, per period, with a threshold.
+
+    :ivar missing: what a period without data counts as: `notBreaching` or `breaching`
+    """
+
+    name: str
+    description: str
+    metric: Metric
+    threshold: int = 1
+    statistic: str = "Sum"
+    comparison: str = "GreaterThanOrEqualToThreshold"
+    period_seconds: int = PERIOD_SECONDS
+    periods: int = 1
+    missing: str = "notBreaching"
+
+
+def alarms(measured: Measured, settings: Settings) -> list[Alarm]:
+    """The alarms of a stack; which exist depends on the settings."""
+    table = [
+        Alarm("runs-failed", "A run failed.", metrics.workflow(measured, "ExecutionsFailed")),
+        Alarm(
+            "executions-timed-out",
+            "An execution hit its last resort: its run has no outcome, close it by hand.",
+            metrics.workflow(measured, "ExecutionsTimedOut"),
+        ),
+        Alarm(
+            "invoker-errors",
+            "The invoker failed five times in five minutes; single failures are tried again.",
+            metrics.invoker(measured, "Errors"),
+            threshold=5,
+        ),
+        Alarm(
+            "invoker-throttles",
+            "Lambda refused to run the invoker: the account's concurrency is used up.",
+            metrics.invoker(measured, "Throttles"),
+        ),
+        Alarm(
+            "dead-letters",
+            "An event could not start a run; see docs/operations.md.",
+            metrics.dead_letters(measured),
+            statistic="Maximum",
+        ),
+        Alarm(
+            "agent-errors",
+            "AgentCore failed to run the agent.",
+            metrics.agent(measured, "SystemErrors"),
+        ),
+        Alarm(
+            "agent-throttles",
+            "AgentCore refused ten starts in five minutes; they are tried again, but a quota is used up.",
+            metrics.agent(measured, "Throttles"),
+            threshold=10,
+        ),
+    ]
+    if settings.run_metrics:
+        timed_out = metrics.runs(measured, "Runs", Status.SESSION_TIMED_OUT.value)
+        table.append(Alarm("runs-timed-out", "A run took longer than maxRunSeconds.", timed_out))
+    if settings.quiet_hours:
+        table.append(_quiet(measured, settings.quiet_hours))
+    return table
+
+
+def _quiet(measured: Measured, hours: int) -> Alarm:
+    return Alarm(
+        "quiet",
+        f"No run completed for {hours} hours.",
+        metrics.workflow(measured, "ExecutionsSucceeded"),
+        comparison="LessThanThreshold",
+        period_seconds=HOUR_SECONDS,
+        periods=hours,
+        missing="breaching",
+    )

@@ -1,0 +1,103 @@
+"""The stack's own KMS key, for those who must control and audit the key of their data.
+
+Owns the key and who may use it through which service, so that the roles of the actors need no KMS permissions.
+A stack without it is encrypted as well, with keys that AWS owns.
+"""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+import pulumi
+import pulumi_aws as aws
+
+from components.location import Location
+from components.policies import Statement, document
+from components.settings import Settings
+
+# What a service does with a key on behalf of its caller.
+_USE = ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:DescribeKey"]
+
+
+class EncryptionKeyArgs(TypedDict):
+    """Arguments of EncryptionKey."""
+
+    settings: Settings
+    location: Location
+
+
+class EncryptionKey(pulumi.ComponentResource):
+    """A KMS key that rotates every year, for table, bucket, queue and log groups."""
+
+    arn: pulumi.Output[str]
+
+    def __init__(self, name: str, args: EncryptionKeyArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("fire-and-forget:index:EncryptionKey", name, None, opts)
+        location, protect = args["location"], args["settings"].protect_data
+        key = aws.kms.Key(
+            f"{name}-key",
+            description=f"Journal, artifacts, dead letters and logs of {location.prefix}",
+            enable_key_rotation=True,
+            # The longest grace there is: what it encrypted is lost with it.
+            deletion_window_in_days=30,
+            policy=document([_administer(location), _data(location), _logs(location), _events(location)]),
+            opts=pulumi.ResourceOptions(parent=self, protect=protect, retain_on_delete=protect),
+        )
+        aws.kms.Alias(
+            f"{name}-alias",
+            name=f"alias/{location.prefix}",
+            target_key_id=key.key_id,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        self.arn = key.arn
+        self.register_outputs({"arn": self.arn})
+
+
+# In a key's policy the resource * is this key.
+
+
+def _administer(location: Location) -> Statement:
+    # IAM decides who in the account administers the key; without this statement nobody could ever again.
+    # https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-default.html
+    root = pulumi.Output.format("arn:aws:iam::{}:root", location.account_id)
+    return {"Effect": "Allow", "Principal": {"AWS": root}, "Action": "kms:*", "Resource": "*"}
+
+
+def _data(location: Location) -> Statement:
+    # Whoever of this account may use the table, the bucket or the queue, but through these services only.
+    services = [
+        pulumi.Output.format("{}.{}.amazonaws.com", service, location.region) for service in ("dynamodb", "s3", "sqs")
+    ]
+    return {
+        "Effect": "Allow",
+        "Principal": {"AWS": "*"},
+        # DynamoDB works on a table in the background with a grant.
+        "Action": [*_USE, "kms:CreateGrant"],
+        "Resource": "*",
+        "Condition": {"StringEquals": {"kms:CallerAccount": location.account_id, "kms:ViaService": services}},
+    }
+
+
+def _logs(location: Location) -> Statement:
+    # CloudWatch Logs in its own name, for this account's log groups.
+    # https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/encrypt-log-data-kms.html
+    groups = location.arn("logs", "log-group:*")
+    return {
+        "Effect": "Allow",
+        "Principal": {"Service": pulumi.Output.format("logs.{}.amazonaws.com", location.region)},
+        "Action": _USE,
+        "Resource": "*",
+        "Condition": {"ArnLike": {"kms:EncryptionContext:aws:logs:arn": groups}},
+    }
+
+
+def _events(location: Location) -> Statement:
+    # EventBridge in its own name, to put dead letters into the encrypted queue.
+    # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
+    return {
+        "Effect": "Allow",
+        "Principal": {"Service": "events.amazonaws.com"},
+        "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
+        "Resource": "*",
+        "Condition": {"StringEquals": {"aws:SourceAccount": location.account_id}},
+    }
