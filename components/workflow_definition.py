@@ -40,6 +40,7 @@ MAX_RETRY_DELAY_SECONDS = 60
 INVOKE_TIMEOUT_SECONDS = 240
 STOP_TIMEOUT_SECONDS = 60
 LAST_RESORT_SECONDS = 900
+CLAIM_RETRY_SECONDS = 600
 
 THROTTLED = ["AgentThrottled", "Lambda.TooManyRequestsException"]
 PASSING = [
@@ -236,7 +237,8 @@ def _claim_session(settings: WorkflowSettings) -> State:
             "TransactItems": [_put(settings, metadata), _put(settings, initiated)],
         },
         "Output": {},
-        "Retry": _database_retry(),
+        # Until it is claimed, a run is known to nobody but this execution.
+        "Retry": _database_retry(CLAIM_RETRY_SECONDS),
         "Catch": [
             _catch([TRANSACTION_CANCELLED], "WhyNotClaimed", refusal="{% $states.errorOutput.Cause %}"),
             _catch(["States.ALL"], "ClaimFailed", refusal="{% $states.errorOutput.Cause %}"),
@@ -532,9 +534,9 @@ def _retry(errors: list[str], interval_seconds: int, tries: int) -> dict[str, An
     }
 
 
-def _database_retry() -> list[dict[str, Any]]:
+def _database_retry(seconds: int = 15) -> list[dict[str, Any]]:
     # A cancelled transaction is mostly an answer, now and then a conflict with another writer of the same run.
-    return [_retry([TRANSACTION_CANCELLED], 1, 1), _retry(["States.ALL"], 1, 5)]
+    return [_retry([TRANSACTION_CANCELLED], 1, 1), _retry(["States.ALL"], RETRY_DELAY_SECONDS, tries_for(seconds))]
 
 
 def _catch(errors: list[str], then: str, **assign: Any) -> dict[str, Any]:
