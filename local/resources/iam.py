@@ -8,6 +8,12 @@ from typing import Any
 from local.resources.resource import Created, Resource, tag_list
 
 AGENT_SERVICE = "bedrock-agentcore.amazonaws.com"
+# AWS authorizes Converse under the action of InvokeModel; the emulator has an action of each operation's own name.
+# https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStream.html
+EMULATOR_ACTIONS = {
+    "bedrock:InvokeModel": "bedrock:Converse",
+    "bedrock:InvokeModelWithResponseStream": "bedrock:ConverseStream",
+}
 
 
 def role(new: Resource) -> Created:
@@ -34,9 +40,20 @@ def role_policy(new: Resource) -> Created:
     """A policy inside a role."""
     name, role_name = new.physical_name(), new.inputs.require("role")
     new.emulator.client("iam").put_role_policy(
-        RoleName=role_name, PolicyName=name, PolicyDocument=new.inputs.require("policy")
+        RoleName=role_name, PolicyName=name, PolicyDocument=_in_the_emulators_words(new.inputs.require("policy"))
     )
     return Created(f"{role_name}:{name}", {"name": name})
+
+
+def _in_the_emulators_words(policy: str) -> str:
+    document: dict[str, Any] = json.loads(policy)
+    for statement in document["Statement"]:
+        actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+        statement["Action"] = [
+            *actions,
+            *(EMULATOR_ACTIONS[action] for action in actions if action in EMULATOR_ACTIONS),
+        ]
+    return json.dumps(document)
 
 
 def _root_arn(new: Resource) -> str:

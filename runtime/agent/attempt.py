@@ -60,7 +60,7 @@ class Attempt:
     ) -> None:
         self.job = job
         self._journal = journal
-        self._environment_id = environment_id
+        self.environment_id = environment_id
         self._lease_seconds = lease_seconds
         self._executor = executor
         self._clock = clock
@@ -159,7 +159,7 @@ class Attempt:
             self.job.session_id,
             status,
             attempt=self.job.attempt,
-            environment_id=self._environment_id,
+            environment_id=self.environment_id,
             **{"lease_seconds": self._lease_seconds} | fields,
         )
 

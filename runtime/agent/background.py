@@ -40,7 +40,12 @@ class BackgroundTask:
         job = self._attempt.job
         try:
             await self._attempt.claim()
-            logger.info("Attempt %d of run %s began", job.attempt, job.session_id)
+            logger.info(
+                "Attempt %d of run %s began in environment %s",
+                job.attempt,
+                job.session_id,
+                self._attempt.environment_id,
+            )
             ending = await self._work()
             self.closing = True
             await self._attempt.close(ending)

@@ -1,0 +1,88 @@
+"""The embedded cloud's command line: `python -m local run`, `up` and `notebooks`.
+
+Owns arguments, signals and exit codes: 0 when the run completed, 1 when it did not, 2 when the cloud could not
+do it, 130 after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import typer
+
+from local.clients import REGION
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+ModelUrl = Annotated[
+    str | None,
+    typer.Option(help="Base URL of an OpenAI-compatible server on this machine that answers the agents."),
+]
+
+
+@app.command()
+def run(
+    prompt: Annotated[str, typer.Option(envvar="PROMPT", help="What the agents are to work on.")] = "",
+    json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    model_url: ModelUrl = None,
+    timeout: Annotated[float, typer.Option(help="Seconds that the run may take.")] = 600.0,
+) -> None:
+    """Start the embedded cloud, send one run through it, show it, stop everything."""
+    from local.run import DEFAULT_PROMPT
+    from local.run import run as run_once
+
+    completed = run_once(
+        prompt or DEFAULT_PROMPT, as_json=json_output, model_url=model_url, timeout_seconds=timeout
+    )
+    raise typer.Exit(0 if completed else 1)
+
+
+@app.command()
+def up(model_url: ModelUrl = None) -> None:
+    """Start the embedded cloud and keep it until Ctrl-C; .local/stack.json tells where it is."""
+    from local import stack_file
+    from local.cloud import EmbeddedCloud
+
+    with EmbeddedCloud(model_url=model_url) as cloud:
+        stack_file.write(cloud.stack)
+        try:
+            print(f"The embedded cloud is up in region {REGION}:")
+            print(f"  everything but the agents' sessions   {cloud.stack.endpoint_url}")
+            print(f"  AgentCore's data plane                {cloud.stack.agentcore_endpoint_url}")
+            print("  (access key and secret: test)  Try: .venv/bin/python -m runbook trigger \"…\" --watch")
+            print("Ctrl-C stops it.", flush=True)
+            while True:
+                cloud.check()
+                time.sleep(1.0)
+        finally:
+            stack_file.remove()
+
+
+def main() -> NoReturn:
+    """Run the command, and turn every expected failure into one sentence and an exit code."""
+    # A supervisor's SIGTERM has to leave as little behind as Ctrl-C does.
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        app(standalone_mode=False)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except typer.Exit as end:
+        sys.exit(end.exit_code)
+    except (Exception) as error:  # noqa: BLE001
+        if os.environ.get("DEBUG"):
+            raise
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        sys.exit(2)
+    sys.exit(0)
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    main()

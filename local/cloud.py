@@ -1,0 +1,86 @@
+"""The embedded cloud: the emulator, AgentCore's data plane and the deployed Pulumi program, as one thing.
+
+Owns the order in which they start and stop. What each of them does is its own module's business, and what is
+done with the cloud is `local.run`'s, the runbook's and the tests'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Self
+
+from local.clients import REGION
+from local.data_plane import DataPlane
+from local.data_plane_settings import DataPlaneSettings
+from local.deploy import deploy
+from local.emulator import Emulator
+from local.stack_file import LocalStack
+
+STACK = "local"
+AGENT_ENDPOINT = "live"
+
+
+class EmbeddedCloud:
+    """A running embedded cloud, from entering the context to leaving it.
+
+    :param model_url: base URL of an OpenAI-compatible server that answers the agents; canned replies without it
+    :param config: values in place of those in `Pulumi.local.yaml`, by key without the project's name
+    :param data_plane: settings of the AgentCore data plane; its port is chosen here
+    :param endpoint_url_override: the endpoint that the Lambda and the agents use instead of the emulator's own
+    :ivar stack: where everything is, and the stack's outputs
+    """
+
+    stack: LocalStack
+
+    def __init__(
+        self,
+        *,
+        model_url: str | None = None,
+        config: Mapping[str, Any] | None = None,
+        data_plane: DataPlaneSettings | None = None,
+        endpoint_url_override: str | None = None,
+        lambda_concurrency: int = 16,
+    ) -> None:
+        self._config = dict(config or {})
+        self._parts = ExitStack()
+        settings = replace(data_plane or DataPlaneSettings(), agent_endpoint_url=endpoint_url_override)
+        self.data_plane = DataPlane(settings)
+        self.emulator = Emulator(
+            agentcore_url=self.data_plane.url,
+            model_url=model_url,
+            endpoint_url_override=endpoint_url_override,
+            lambda_concurrency=lambda_concurrency,
+        )
+
+    def __enter__(self) -> Self:
+        """Start everything.
+
+        :raises EmulatorError: if the emulator can't be started
+        :raises DataPlaneError: if the data plane can't be started
+        :raises DeployError: if the program can't be deployed
+        """
+        with ExitStack() as parts:
+            # Entered before its start, so that it ends before the emulator that it sends its last logs to.
+            parts.enter_context(self.emulator)
+            parts.enter_context(self.data_plane)
+            self.data_plane.start(self.emulator.url)
+            outputs = deploy(self.emulator, stack=STACK, config_overrides=self._config)
+            self.data_plane.warm(outputs["agentRuntimeArn"], AGENT_ENDPOINT)
+            self._parts = parts.pop_all()
+        self.stack = LocalStack(self.emulator.url, self.data_plane.url, REGION, STACK, outputs)
+        return self
+
+    def check(self) -> None:
+        """Do nothing, as long as the cloud is alive.
+
+        :raises EmulatorError: if the emulator died
+        """
+        self.emulator.check()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._parts.close()

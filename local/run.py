@@ -1,0 +1,81 @@
+"""`make run`: one run through the whole embedded cloud, shown live, then explained.
+
+Owns what is shown when; how an event or a summary looks is `runbook.render`'s. With `as_json`, standard output
+gets one JSON object and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from rich.console import Console
+
+from local.cloud import EmbeddedCloud
+from runbook import Runbook, RunSummary, render
+from runtime.journal.vocabulary import Status
+
+DEFAULT_PROMPT = "Our checkout latency doubled after Tuesday's release. What should we look at first?"
+EXECUTION_END_SECONDS = 60.0
+T = TypeVar("T")
+
+
+def run(prompt: str, *, as_json: bool, model_url: str | None, timeout_seconds: float) -> bool:
+    """Bring the cloud up, run `prompt` through it, show it, bring the cloud down.
+
+    :param timeout_seconds: how long the run may take from its event to its outcome
+    :return: whether the run completed
+    :raises WatchTimeout: if it had no outcome by then
+    """
+    progress = Console(stderr=True, quiet=as_json)
+    began = time.monotonic()
+    with progress.status("Starting the embedded cloud …"), EmbeddedCloud(model_url=model_url) as cloud:
+        progress.print(f"Embedded cloud up and deployed in {time.monotonic() - began:.1f} s.")
+        runbook = Runbook.of_local(cloud.stack)
+        session_id = runbook.trigger(prompt)
+        progress.print(f"Run {session_id} triggered by an event on EventBridge.\n")
+        follow(runbook, session_id, Console(quiet=as_json), timeout_seconds)
+        return show(runbook, session_id, as_json=as_json)
+
+
+def follow(runbook: Runbook, session_id: str, console: Console, timeout_seconds: float) -> None:
+    """Show a run's timeline as it comes, until the run and its execution have ended."""
+    first = None
+    with console.status("Waiting for the first event …") as status:
+        for event in runbook.watch(session_id, timeout_seconds=timeout_seconds, poll_seconds=0.1):
+            first = first or event
+            console.print(render.timeline_line(event, first))
+            status.update(f"Last seen: {event.status}. Waiting for the next event …")
+        status.update("The run has its outcome. Waiting for the state machine to release the session …")
+        _until(lambda: runbook.execution(session_id).status != "RUNNING", EXECUTION_END_SECONDS)
+
+
+def show(runbook: Runbook, session_id: str, *, as_json: bool) -> bool:
+    """Print what became of a run, and return whether it completed."""
+    summary = runbook.summary(session_id)
+    if as_json:
+        print(json.dumps(summary.as_json(), ensure_ascii=False))
+    else:
+        console = Console()
+        console.print(render.summary(summary))
+        _explain(runbook, summary, console)
+    return summary.outcome == Status.AGENT_BACKGROUND_TASK_COMPLETED
+
+
+def _explain(runbook: Runbook, summary: RunSummary, console: Console) -> None:
+    """The report, or what the agent's log says where there is none."""
+    if summary.report is not None:
+        console.print(render.report(summary.report))
+        return
+    for line in runbook.log_events(summary.session_id, level="ERROR"):
+        console.print(render.log_line(line))
+
+
+def _until(condition: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the state machine's execution did not end within {seconds:g} s of the run's outcome")
+        time.sleep(0.1)
