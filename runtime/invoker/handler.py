@@ -51,7 +51,7 @@ _invoker = build_invoker(os.environ)
 
 
 def handler(event: Any, _context: object) -> dict[str, Any]:
-    """Start (`operation: start`) or stop (`operation: stop`) the session of a run.
+    """Start or stop the session of a run, or close one whose execution did not: `operation` says which.
 
     :raises InvalidRequest: if the event is no object, or names another operation
     :raises Exception: see :class:`runtime.invoker.invocation.Invoker`; the state machine matches on the class
@@ -65,8 +65,10 @@ def handler(event: Any, _context: object) -> dict[str, Any]:
             result = _invoker.start(payload, os.environ.get("_X_AMZN_TRACE_ID"))
         case "stop":
             result = _invoker.stop(payload)
+        case "close":
+            result = _invoker.close(payload)
         case other:
-            raise InvalidRequest("operation", repr(other)[:100], "start or stop")
+            raise InvalidRequest("operation", repr(other)[:100], "start, stop or close")
     fields = {name: payload.get(name) for name in ("operation", "session_id", "attempt")}
     logger.info("done", extra=fields | {"seconds": round(time.perf_counter() - began, 4)})
     return result

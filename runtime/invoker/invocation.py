@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from runtime.invoker.errors import InvokerError, RunTimedOut, from_boto
-from runtime.journal.errors import InvalidRequest, JournalError
+from runtime.journal.errors import InvalidRequest, JournalError, NotTheOwner, RunClosed
 from runtime.journal.records import Event, error_text
 from runtime.journal.request import check_session_id, parse_request
 from runtime.journal.timestamps import from_timestamp, to_timestamp, utc_now
@@ -117,6 +117,30 @@ class Invoker:
             raise from_boto(error) from error
         return {"stopped": True}
 
+    def close(self, payload: dict[str, Any]) -> dict[str, Any]:
+        """Close the run of an execution that ended without doing so: stopped by hand, timed out, failed itself.
+
+        :param payload: `execution_arn`, `status` of the execution, and its `input` as JSON text
+        :return: `closed`: whether the run was still open, and this execution's
+        :raises InvalidRequest: if the execution's input has no usable session id, so that there is no run
+        :raises JournalUnavailable: if the journal can't be written now
+        :raises JournalDenied: if the table refuses for good
+        """
+        session_id = check_session_id(_session_id_in(payload.get("input")))
+        status = str(payload.get("status"))
+        event = self.journal.stamp(
+            session_id,
+            Status.SESSION_TIMED_OUT if status == "TIMED_OUT" else Status.SESSION_FAILED,
+            error_type="ExecutionEnded",
+            error_message=f"the state machine's execution ended as {status} before the run had an outcome",
+        )
+        try:
+            self.journal.close_for_execution(event, str(payload.get("execution_arn")))
+        except (RunClosed, NotTheOwner):
+            return {"closed": False}
+        self.stop(payload | {"session_id": session_id})
+        return {"closed": True}
+
     def _check(self, payload: dict[str, Any]) -> None:
         parse_request(payload.get("request"))
         attempt = payload.get("attempt")
@@ -189,3 +213,10 @@ class Invoker:
                 pause *= 2
             else:
                 return
+
+
+def _session_id_in(execution_input: Any) -> Any:
+    try:
+        return json.loads(execution_input)["session_id"]
+    except (TypeError, ValueError, LookupError, RecursionError):
+        return None

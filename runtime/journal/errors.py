@@ -55,6 +55,15 @@ class AttemptSuperseded(JournalError):
         self.attempt = attempt
 
 
+class NotTheOwner(JournalError):
+    """The run was never claimed, or by another execution than the one that wants to close it."""
+
+    def __init__(self, session_id: str, execution_arn: str) -> None:
+        super().__init__(f"run {session_id} does not belong to execution {execution_arn}")
+        self.session_id = session_id
+        self.execution_arn = execution_arn
+
+
 class JournalDenied(JournalError):
     """The store refuses this writer for good: a missing permission, a missing table, a malformed request."""
 

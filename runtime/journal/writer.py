@@ -20,9 +20,10 @@ from runtime.journal.errors import (
     JournalDenied,
     JournalError,
     JournalUnavailable,
+    NotTheOwner,
     RunClosed,
 )
-from runtime.journal.keys import OUTCOME, attempt_sort_key, partition_key
+from runtime.journal.keys import METADATA, OUTCOME, attempt_sort_key, partition_key
 from runtime.journal.records import Event, Item, expiry, new_event_id, to_item
 from runtime.journal.timestamps import to_timestamp, utc_now
 
@@ -154,6 +155,24 @@ class JournalWriter:
         outcome: Guard = ({"Put": self._put(event.to_outcome_item())}, RunClosed(event.session_id))
         later = [] if attempt is None else self._no_later_attempt(event, attempt, max_attempts)
         self._commit(event, [outcome, *later])
+
+    def close_for_execution(self, event: Event, execution_arn: str) -> None:
+        """Close a run whose execution ended without closing it.
+
+        :raises NotTheOwner: if the run was never claimed, or by another execution
+        :raises RunClosed: if the run has its outcome; this one then changes nothing
+        :raises JournalUnavailable: as for :meth:`append`
+        :raises JournalDenied: as for :meth:`append`
+        """
+        outcome: Guard = ({"Put": self._put(event.to_outcome_item())}, RunClosed(event.session_id))
+        claimed = {
+            "TableName": self._table_name,
+            "Key": {"PK": {"S": partition_key(event.session_id)}, "SK": {"S": METADATA}},
+            "ConditionExpression": "executionArn = :execution",
+            "ExpressionAttributeValues": {":execution": {"S": execution_arn}},
+        }
+        owner: Guard = ({"ConditionCheck": claimed}, NotTheOwner(event.session_id, execution_arn))
+        self._commit(event, [owner, outcome])
 
     def _commit(self, event: Event, guards: list[Guard]) -> None:
         actions: list[Any] = [{"Put": self._put(event.to_item())}, *(action for action, _ in guards)]
