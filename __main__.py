@@ -2,6 +2,7 @@
 
 import pulumi
 
+from components.abandoned_runs import AbandonedRuns
 from components.agent_runtime import AgentRuntime
 from components.artifact_store import ArtifactStore
 from components.encryption_key import EncryptionKey
@@ -58,6 +59,7 @@ workflow = PollingStateMachine(
         "kms_key_arn": kms_key_arn,
     },
 )
+AbandonedRuns("abandoned-runs", {"state_machine_arn": workflow.arn, "function_arn": invoker.arn})
 trigger = RunTrigger(
     "trigger",
     {

@@ -1,0 +1,65 @@
+"""Closes runs whose execution ended without doing so: stopped by hand, timed out as a whole, failed in an expression.
+
+Owns the rule on the state machine's status changes and the way to the invoker. Whether the run is still open, and
+that execution's, is for the journal to say (`Invoker.close`): most failed executions have closed their run.
+"""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+import pulumi
+import pulumi_aws as aws
+
+EVENT_BUS = "default"  # where AWS services announce things
+# https://docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html
+INPUT_PATHS = {"execution": "$.detail.executionArn", "status": "$.detail.status", "input": "$.detail.input"}
+INPUT_TEMPLATE = '{"operation": "close", "execution_arn": <execution>, "status": <status>, "input": <input>}'
+
+
+class AbandonedRunsArgs(TypedDict):
+    """Arguments of AbandonedRuns."""
+
+    state_machine_arn: pulumi.Input[str]
+    function_arn: pulumi.Input[str]
+
+
+class AbandonedRuns(pulumi.ComponentResource):
+    """A rule that hands every execution that ended badly to the invoker."""
+
+    def __init__(self, name: str, args: AbandonedRunsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("fire-and-forget:index:AbandonedRuns", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        rule = aws.cloudwatch.EventRule(
+            f"{name}-rule",
+            description="Closes runs whose execution failed, timed out or was stopped",
+            event_bus_name=EVENT_BUS,
+            event_pattern=pulumi.Output.json_dumps(
+                {
+                    "source": ["aws.states"],
+                    "detail-type": ["Step Functions Execution Status Change"],
+                    "detail": {
+                        "stateMachineArn": [args["state_machine_arn"]],
+                        "status": ["FAILED", "TIMED_OUT", "ABORTED"],
+                    },
+                }
+            ),
+            opts=child,
+        )
+        permission = aws.lambda_.Permission(
+            f"{name}-permission",
+            action="lambda:InvokeFunction",
+            function=args["function_arn"],
+            principal="events.amazonaws.com",
+            source_arn=rule.arn,
+            opts=child,
+        )
+        aws.cloudwatch.EventTarget(
+            f"{name}-target",
+            rule=rule.name,
+            event_bus_name=EVENT_BUS,
+            arn=args["function_arn"],
+            input_transformer={"input_paths": INPUT_PATHS, "input_template": INPUT_TEMPLATE},
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[permission]),
+        )
+        self.register_outputs({})
