@@ -1,0 +1,53 @@
+"""What can be set on the local AgentCore data plane.
+
+Owns names, defaults and their limits. What a runtime brings with it (its idle time-out, its maximum lifetime) is
+in the control plane, and not set here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True)
+class DataPlaneSettings:
+    """Defaults are AWS's where AWS has one.
+
+    :ivar port: on 127.0.0.1; 0 is any free one.
+    :ivar max_environments: sessions that may be active at once; spares don't count.
+    :ivar warm_spares: environments kept ready per runtime version, so that a new session needn't wait.
+    :ivar requests_per_second: more are throttled, with a burst of one second's worth; None throttles nothing.
+    :ivar start_limit_seconds: from the start of a process to its first answer to /ping.
+    :ivar request_limit_seconds: how long an agent may take over one request.
+    :ivar stop_grace_seconds: from SIGTERM to SIGKILL.
+    :ivar ping_interval_seconds: how often environments are looked at, so also how punctually they are reclaimed.
+    :ivar unhealthy_after_seconds: how long /ping may fail before the environment is replaced.
+    :ivar lifecycle_factor: multiplies each runtime's idle time-out and maximum lifetime; for tests.
+    :ivar agent_endpoint_url: the AWS endpoint that agents get, for instance a proxy that injects faults; None is
+        the emulator itself.
+    """
+
+    port: int = 0
+    max_environments: int = 8
+    warm_spares: int = 1
+    requests_per_second: float | None = None
+    start_limit_seconds: float = 60.0
+    request_limit_seconds: float = 900.0
+    stop_grace_seconds: float = 1.5
+    ping_interval_seconds: float = 2.0
+    unhealthy_after_seconds: float = 60.0
+    lifecycle_factor: float = 1.0
+    agent_endpoint_url: str | None = None
+
+    def __post_init__(self) -> None:
+        """
+        :raises ValueError: if a number is negative, or one that must not be is zero.
+        """
+        may_be_zero = {"port", "warm_spares"}
+        for setting in fields(self):
+            value = getattr(self, setting.name)
+            if not isinstance(value, int | float):
+                continue
+            if value < 0 or (value == 0 and setting.name not in may_be_zero):
+                least = "0 or more" if setting.name in may_be_zero else "more than 0"
+                raise ValueError(f"DataPlaneSettings.{setting.name} is {value}: it must be {least}")

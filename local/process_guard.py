@@ -1,0 +1,82 @@
+"""Kills process groups and deletes a directory when the process that started it all is gone, however it went.
+
+Owns nothing but that: one small process that waits for the end of its standard input, which the kernel closes
+even when the parent is killed with SIGKILL. Agents stay exactly what AWS runs, `python main.py`, with no watcher
+inside; Linux's PR_SET_PDEATHSIG would depend on the thread that forked and miss what agents start themselves.
+
+Imported, it is the handle to that process; run as a script, it is the process. It uses the standard library only,
+because it starts without site-packages.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+_END_SECONDS = 5.0
+
+
+class ProcessGuard:
+    """A running guard. Not thread-safe.
+
+    :param directory: what it deletes at the end.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", __file__, str(directory)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is for the parent alone
+            env={},
+        )
+
+    def watch(self, process_group: int) -> None:
+        """Kill this process group, if the parent ends before `release`."""
+        self._tell(f"+{process_group}")
+
+    def release(self, process_group: int) -> None:
+        """Forget a process group that has ended; its number may be given to another."""
+        self._tell(f"-{process_group}")
+
+    def close(self) -> None:
+        """End the guard, which kills what it still watches and deletes the directory; harmless when repeated."""
+        pipe = self._process.stdin
+        if pipe is not None:
+            with suppress(BrokenPipeError):
+                pipe.close()
+        try:
+            self._process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(_END_SECONDS)
+
+    def _tell(self, line: str) -> None:
+        pipe = self._process.stdin
+        if pipe is not None and not pipe.closed:
+            with suppress(BrokenPipeError):  # somebody killed the guard; agents go on
+                pipe.write(f"{line}\n".encode())
+                pipe.flush()
+
+
+def _guard(directory: str) -> None:
+    watched: set[int] = set()
+    for line in sys.stdin:
+        group = int(line[1:])
+        if line.startswith("+"):
+            watched.add(group)
+        else:
+            watched.discard(group)
+    for group in watched:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(group, signal.SIGKILL)
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    _guard(sys.argv[1])
