@@ -1,0 +1,17 @@
+"""The runbook: what an operator does with runs, for notebooks and for the CLI `python -m runbook`.
+
+    import runbook
+    rb = runbook.connect("local")            # or any Pulumi stack
+    session_id = rb.trigger("Why did costs rise in October?")
+    for event in rb.watch(session_id, timeout_seconds=600):
+        print(event.status)
+    print(rb.report(session_id))
+
+Owns reading, explaining and steering runs from outside. It writes to the journal in one place only, `cancel`;
+everything else that a run does is the state machine's and the agent's.
+"""
+
+from runbook.connection import connect
+from runbook.runbook import Runbook
+
+__all__ = ["Runbook", "connect"]

@@ -1,0 +1,109 @@
+"""From the name of a stack to a runbook that works on it.
+
+A stack is either the one that the running embedded cloud has deployed, or one that Pulumi knows. Owns saying
+plainly what is missing.
+"""
+
+import json
+import subprocess
+from pathlib import Path
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ProfileNotFound
+
+from local import stack_file
+from runbook.clients import Clients
+from runbook.errors import CloudNotRunning, CredentialsUnusable, StackNotDeployed, StackNotFound
+from runbook.outputs import StackOutputs
+from runbook.runbook import Runbook
+
+PROJECT = Path(__file__).resolve().parent.parent
+EMBEDDED = "local"
+PULUMI_TIMEOUT_SECONDS = 60
+
+
+def connect(stack: str = EMBEDDED, *, stack_path: Path = stack_file.STACK_FILE) -> Runbook:
+    """Return the runbook of a deployed stack.
+
+    :param stack: `local` for the embedded cloud, otherwise the name of a Pulumi stack (`dev`, `org/project/dev`)
+    :param stack_path: where a running embedded cloud describes itself
+    :raises CloudNotRunning: if the stack is the embedded cloud's and it isn't running
+    :raises StackNotFound: if Pulumi has no stack of that name, or can't be asked
+    :raises StackNotDeployed: if the stack has no outputs, or not all
+    :raises CredentialsUnusable: if there are no AWS credentials, or not for the stack's account
+    """
+    runbook = _embedded(stack_path) if stack == EMBEDDED else _deployed(stack)
+    _check_access(runbook)
+    return runbook
+
+
+def _embedded(path: Path) -> Runbook:
+    try:
+        return Runbook.of_local(stack_file.read(path))
+    except FileNotFoundError:
+        raise CloudNotRunning("the embedded cloud is not running: start it with `make local`") from None
+    except ValueError as error:
+        raise CloudNotRunning(f"{error}; start the embedded cloud again with `make local`") from error
+
+
+def _deployed(stack: str) -> Runbook:
+    outputs = StackOutputs.from_mapping(stack, pulumi_outputs(stack))
+    try:
+        session = boto3.Session(region_name=outputs.region)
+    except ProfileNotFound as error:
+        raise CredentialsUnusable(f"{error}: AWS_PROFILE names a profile that is not in ~/.aws/config") from error
+    return Runbook(outputs, Clients.of_session(session))
+
+
+def pulumi_outputs(stack: str) -> dict[str, object]:
+    """Return the outputs of a stack as the Pulumi CLI prints them.
+
+    :raises StackNotFound: if there is no such stack, no Pulumi CLI, or no answer within a minute
+    :raises StackNotDeployed: if it was never deployed
+    """
+    command = ["pulumi", "stack", "output", "--json", "--non-interactive", "--stack", stack, "--cwd", str(PROJECT)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PULUMI_TIMEOUT_SECONDS, check=False)
+    except FileNotFoundError:
+        raise StackNotFound(
+            f"the Pulumi CLI, which knows stack {stack!r}, is not on PATH: install it from "
+            f"https://www.pulumi.com/docs/install/, or use --stack {EMBEDDED} for the embedded cloud"
+        ) from None
+    except subprocess.TimeoutExpired:
+        raise StackNotFound(
+            f"`pulumi stack output --stack {stack}` gave no answer within {PULUMI_TIMEOUT_SECONDS} s"
+        ) from None
+    if done.returncode != 0:
+        raise StackNotFound(f"Pulumi has no outputs of stack {stack!r}: {_last_line(done.stderr)}")
+    outputs: dict[str, object] = json.loads(done.stdout or "{}")
+    if not outputs:
+        raise StackNotDeployed(f"stack {stack!r} is not deployed: run `pulumi up --stack {stack}`")
+    return outputs
+
+
+def _check_access(runbook: Runbook) -> None:
+    outputs = runbook.outputs
+    try:
+        account = runbook.clients.sts.get_caller_identity()["Account"]
+    except NoCredentialsError:
+        raise CredentialsUnusable(
+            f"there are no AWS credentials for account {outputs.account}: log in with `aws sso login`, or set "
+            "AWS_PROFILE"
+        ) from None
+    except ClientError as error:
+        raise CredentialsUnusable(f"AWS refuses the credentials: {error}") from error
+    except BotoCoreError as error:
+        raise CloudNotRunning(
+            f"nothing usable answers in region {outputs.region}: {error}. If this is the embedded cloud, it has ended; "
+            "start it with `make local`"
+        ) from error
+    if account != outputs.account:
+        raise CredentialsUnusable(
+            f"the AWS credentials are for account {account}, and the stack is in account {outputs.account}, region "
+            f"{outputs.region}: set AWS_PROFILE to a profile of that account"
+        )
+
+
+def _last_line(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines[-1].removeprefix("error: ") if lines else "it said nothing"

@@ -1,0 +1,91 @@
+"""What can go wrong between an operator and a stack, one class per situation, each with a way out.
+
+Errors of the journal (`InvalidRequest`, `RunClosed`) and of AWS (`botocore.exceptions`) pass through as they are.
+"""
+
+
+class RunbookError(Exception):
+    """Base of all errors of this package."""
+
+
+class StackNotFound(RunbookError):
+    """There is no stack of that name where we looked."""
+
+
+class StackNotDeployed(RunbookError):
+    """The stack is there, and what the runbook has to know about it is not."""
+
+
+class CloudNotRunning(RunbookError):
+    """The embedded cloud is not running, or nothing answers at the endpoint."""
+
+
+class CredentialsUnusable(RunbookError):
+    """There are no AWS credentials, they are refused, or they are another account's."""
+
+
+class RunNotFound(RunbookError):
+    """Nothing is known of a run of that id."""
+
+    def __init__(self, session_id: str, waited_seconds: float = 0) -> None:
+        waited = f" after {waited_seconds:g} s" if waited_seconds else ""
+        super().__init__(
+            f"there is no run {session_id} in the journal{waited}: the id may be mistyped or of another stack, or its "
+            "event started nothing (then it lies in the dead-letter queue)"
+        )
+        self.session_id = session_id
+
+
+class WatchTimeout(RunbookError):
+    """A run had no outcome yet when the watcher's time was over. The run itself goes on."""
+
+    def __init__(self, session_id: str, last_status: str, seconds: float) -> None:
+        super().__init__(
+            f"run {session_id} had no outcome after {seconds:g} s: its last event is {last_status}. It may still end "
+            "by itself; watch it again, or cancel it"
+        )
+        self.session_id = session_id
+        self.last_status = last_status
+
+
+class RunStillOpen(RunbookError):
+    """Only a run that has ended can be tried again."""
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(f"run {session_id} has no outcome yet: wait for it, or cancel it before you retry it")
+        self.session_id = session_id
+
+
+class NothingToRetry(RunbookError):
+    """The run completed; all its steps are finished."""
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(f"run {session_id} completed: to do it once more, trigger a new run with its prompt")
+        self.session_id = session_id
+
+
+class TriggerFailed(RunbookError):
+    """EventBridge did not take every event.
+
+    :ivar accepted: session ids of the runs that were started
+    :ivar failed: the requests that were not taken, each with EventBridge's reason
+    """
+
+    def __init__(self, accepted: list[str], failed: list[tuple[str, str]]) -> None:
+        reasons = ", ".join(sorted({reason for _, reason in failed}))
+        super().__init__(
+            f"EventBridge did not take {len(failed)} of {len(accepted) + len(failed)} events ({reasons}); "
+            f"{len(accepted)} runs were started"
+        )
+        self.accepted = accepted
+        self.failed = failed
+
+
+class ReportMissing(RunbookError):
+    """A run has no report: it has not ended, or did not complete."""
+
+    def __init__(self, session_id: str, outcome: str | None) -> None:
+        ended = f"ended as {outcome}" if outcome else "has no outcome yet"
+        super().__init__(f"run {session_id} has no report: it {ended}")
+        self.session_id = session_id
+        self.outcome = outcome

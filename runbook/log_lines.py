@@ -1,0 +1,158 @@
+"""Lines of an agent's log: JSON from the SDK's logger, plain text from everything else."""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, cast, overload
+
+from runtime.journal.timestamps import to_timestamp
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+_PLAIN_LEVEL = re.compile(r"^\W*(DEBUG|INFO|WARNING|WARN|ERROR|CRITICAL|FATAL)\b")
+_SYNONYMS = {"WARN": "WARNING", "FATAL": "CRITICAL"}
+_TRACEBACK = "Traceback (most recent call last)"
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line that an execution environment wrote.
+
+    :ivar at: when CloudWatch Logs got it, by the environment's clock
+    :ivar level: one of :data:`LEVELS`, or None for plain text that names none
+    :ivar stack_trace: the traceback, an empty text if there is none
+    :ivar raw: the line as it was written
+    """
+
+    at: datetime
+    environment_id: str
+    level: str | None
+    message: str
+    error_type: str | None
+    stack_trace: str
+    raw: str
+
+    @property
+    def is_error(self) -> bool:
+        """Whether the line is of level ERROR or above."""
+        return self.level in ("ERROR", "CRITICAL")
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the line as plain values."""
+        return {
+            "at": to_timestamp(self.at),
+            "environmentId": self.environment_id,
+            "level": self.level,
+            "message": self.message,
+            "errorType": self.error_type,
+            "stackTrace": self.stack_trace or None,
+        }
+
+
+def parse_line(timestamp: int, text: str, environment_id: str) -> LogLine:
+    """Return a log event as a line.
+
+    :param timestamp: milliseconds since 1970
+    """
+    at = datetime.fromtimestamp(timestamp / 1000, UTC)
+    fields = _fields(text)
+    if fields is None:
+        return LogLine(at, environment_id, _plain_level(text), text, None, "", text)
+    stack = fields.get("stackTrace", "")
+    return LogLine(
+        at=at,
+        environment_id=environment_id,
+        level=_level(str(fields.get("level", ""))),
+        message=str(fields["message"]),
+        error_type=str(fields["errorType"]) if fields.get("errorType") else None,
+        stack_trace="".join(map(str, cast("list[Any]", stack))) if isinstance(stack, list) else str(stack or ""),
+        raw=text,
+    )
+
+
+def accepts(level: str | None, text: str | None) -> "LineFilter":
+    """Return a filter of lines.
+
+    :param level: that level and above; plain text without a level is left out then
+    :param text: a part of the line, in any case
+    :raises ValueError: if there is no such level
+    """
+    if level is not None and level.upper() not in LEVELS:
+        raise ValueError(f"level is {level!r}: it must be one of {', '.join(LEVELS)}")
+    return LineFilter(LEVELS.index(level.upper()) if level else None, text.casefold() if text else "")
+
+
+@dataclass(frozen=True, slots=True)
+class LineFilter:
+    """Whether a line is wanted; made by :func:`accepts`."""
+
+    lowest: int | None
+    text: str
+
+    def __call__(self, line: LogLine) -> bool:
+        """Return whether the line is of that level and has that text."""
+        if self.lowest is not None and (line.level is None or LEVELS.index(line.level) < self.lowest):
+            return False
+        return self.text in line.raw.casefold()
+
+
+class LogLines(Sequence[LogLine]):
+    """The lines of one session in the order of their times, whatever environment wrote them."""
+
+    def __init__(self, session_id: str, lines: Iterable[LogLine]) -> None:
+        self.session_id = session_id
+        self._lines = tuple(sorted(lines, key=lambda line: line.at))
+
+    @overload
+    def __getitem__(self, index: int) -> LogLine: ...
+    @overload
+    def __getitem__(self, index: slice) -> "LogLines": ...
+    def __getitem__(self, index: int | slice) -> "LogLine | LogLines":
+        return LogLines(self.session_id, self._lines[index]) if isinstance(index, slice) else self._lines[index]
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def to_frame(self) -> "DataFrame":
+        """Return a table with a row for each line; times are UTC."""
+        import pandas as pd
+
+        columns = ["at", "environment_id", "level", "message", "error_type", "stack_trace"]
+        rows = [{name: getattr(line, name) for name in columns} for line in self._lines]
+        return pd.DataFrame(rows, columns=columns)
+
+    def __repr__(self) -> str:
+        lines = [f"{line.at:%H:%M:%S.%f}"[:-3] + f"  {line.level or '':8} {line.message}" for line in self]
+        return "\n".join([f"<LogLines of {self.session_id}: {len(self)}>", *lines])
+
+    def _repr_html_(self) -> str:
+        frame = self.to_frame()[["at", "environment_id", "level", "message", "error_type"]]
+        return str(frame.to_html(index=False, na_rep="", max_rows=60))  # pyright: ignore[reportCallIssue]
+
+
+def _fields(text: str) -> dict[str, Any] | None:
+    if not text.startswith("{"):
+        return None
+    try:
+        fields: object = json.loads(text)
+    except ValueError:
+        return None
+    if isinstance(fields, dict) and "message" in fields:
+        return cast("dict[str, Any]", fields)
+    return None
+
+
+def _level(name: str) -> str | None:
+    name = _SYNONYMS.get(name.upper(), name.upper())
+    return name if name in LEVELS else None
+
+
+def _plain_level(text: str) -> str | None:
+    if text.startswith(_TRACEBACK):
+        return "ERROR"
+    found = _PLAIN_LEVEL.match(text)
+    return _level(found[1]) if found else None

@@ -1,0 +1,197 @@
+"""The agent's logs: one stream for each execution environment, found by name and never by listing the group.
+
+One session can have several environments. AgentCore keeps a session in one environment while that lives, and
+an environment ends when it idles out, reaches its maximum lifetime, is stopped or judged unhealthy, or dies; the
+session's next request then gets a fresh one, with nothing in its memory. So a run that was lost and resumed has a
+stream for each environment that worked on it, and what a process remembers proves nothing.
+
+Stream names: `YYYY/MM/DD/[runtime-logs-{session}]{environment}` for stdout and stderr, `otel-rt-logs` for what the
+OpenTelemetry distribution sends, `spans` for traces; see
+https://docs.aws.amazon.com/bedrock-agentcore/latest/devguide/observability-configure.html
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+from functools import partial
+from typing import TYPE_CHECKING, overload
+
+from runbook.log_lines import LogLine, LogLines, parse_line
+
+if TYPE_CHECKING:
+    from mypy_boto3_logs import CloudWatchLogsClient
+    from pandas import DataFrame
+
+_NAME = re.compile(
+    r"(?P<day>\d{4}/\d{2}/\d{2})/\[runtime-logs(?:-(?P<session>[A-Za-z0-9_-]+))?\](?P<environment>[0-9A-Za-z-]+)"
+)
+_ATTEMPT = re.compile(r"\bAttempt (\d+) of run\b")
+
+
+class StreamKind(StrEnum):
+    """What a stream holds."""
+
+    RUNTIME = "RUNTIME"
+    OTEL = "OTEL"
+    SPANS = "SPANS"
+    OTHER = "OTHER"
+
+
+@dataclass(frozen=True, slots=True)
+class StreamName:
+    """What the name of a log stream tells.
+
+    :ivar day: the day, in UTC, on which the stream was made
+    :ivar session_id: None where the environment was started before it had a session (container images)
+    """
+
+    name: str
+    kind: StreamKind
+    day: date | None = None
+    session_id: str | None = None
+    environment_id: str | None = None
+
+
+def parse_stream_name(name: str) -> StreamName:
+    """Return what a stream's name tells; a name of an unknown form is of kind `OTHER`."""
+    if name.startswith("otel-rt-logs"):
+        return StreamName(name, StreamKind.OTEL)
+    if name == "spans":
+        return StreamName(name, StreamKind.SPANS)
+    found = _NAME.fullmatch(name)
+    if not found:
+        return StreamName(name, StreamKind.OTHER)
+    day = date.fromisoformat(found["day"].replace("/", "-"))
+    return StreamName(name, StreamKind.RUNTIME, day, found["session"], found["environment"])
+
+
+@dataclass(frozen=True, slots=True)
+class LogStream:
+    """The output of one execution environment.
+
+    :ivar first_at: time of its first line, None if it is empty
+    :ivar attempts: the attempts of the run that began in it, by its own lines
+    :ivar errors: how many lines are errors
+    """
+
+    name: str
+    environment_id: str
+    first_at: datetime | None
+    last_at: datetime | None
+    attempts: tuple[int, ...]
+    lines: int
+    errors: int
+
+
+class LogStreams(Sequence[LogStream]):
+    """The execution environments of one session, in the order in which they began to write."""
+
+    def __init__(self, session_id: str, streams: Iterable[LogStream]) -> None:
+        self.session_id = session_id
+        self._streams = tuple(sorted(streams, key=lambda stream: (str(stream.first_at or "~"), stream.name)))
+
+    @overload
+    def __getitem__(self, index: int) -> LogStream: ...
+    @overload
+    def __getitem__(self, index: slice) -> "LogStreams": ...
+    def __getitem__(self, index: int | slice) -> "LogStream | LogStreams":
+        return LogStreams(self.session_id, self._streams[index]) if isinstance(index, slice) else self._streams[index]
+
+    def __len__(self) -> int:
+        return len(self._streams)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the streams."""
+        return [stream.name for stream in self._streams]
+
+    def to_frame(self) -> "DataFrame":
+        """Return a table with a row for each environment; times are UTC."""
+        import pandas as pd
+
+        rows = [
+            {
+                "environment_id": stream.environment_id,
+                "attempts": ", ".join(map(str, stream.attempts)),
+                "first_at": stream.first_at,
+                "last_at": stream.last_at,
+                "lines": stream.lines,
+                "errors": stream.errors,
+                "stream": stream.name,
+            }
+            for stream in self._streams
+        ]
+        columns = ["environment_id", "attempts", "first_at", "last_at", "lines", "errors", "stream"]
+        return pd.DataFrame(rows, columns=columns)
+
+    def __repr__(self) -> str:
+        lines = [f"  {stream.environment_id}: {stream.lines} lines, {stream.errors} errors" for stream in self]
+        return "\n".join([f"<LogStreams of {self.session_id}: {len(self)}>", *lines])
+
+    def _repr_html_(self) -> str:
+        return str(self.to_frame().to_html(index=False))
+
+
+class AgentLogs:
+    """The log group of one agent endpoint.
+
+    :raises botocore.exceptions.ClientError: from every method, if CloudWatch Logs refuses
+    """
+
+    def __init__(self, client: "CloudWatchLogsClient", group_name: str) -> None:
+        self._client = client
+        self._group_name = group_name
+
+    def names(self, session_id: str, days: Iterable[date]) -> list[StreamName]:
+        """Return the session's streams that were made on some days. A group that is not there has none."""
+        return [found for day in days for found in self._of_day(session_id, day)]
+
+    def streams(self, session_id: str, days: Iterable[date]) -> LogStreams:
+        """Return the session's environments, each with what its lines tell."""
+        return LogStreams(session_id, (self._described(name) for name in self.names(session_id, days)))
+
+    def lines(self, session_id: str, days: Iterable[date], accept: Callable[[LogLine], bool]) -> LogLines:
+        """Return the lines of all the session's environments, merged by time."""
+        names = self.names(session_id, days)
+        return LogLines(session_id, (line for name in names for line in self._read(name) if accept(line)))
+
+    def _of_day(self, session_id: str, day: date) -> Iterator[StreamName]:
+        prefix = f"{day:%Y/%m/%d}/[runtime-logs-{session_id}]"
+        pages = self._client.get_paginator("describe_log_streams").paginate(
+            logGroupName=self._group_name, logStreamNamePrefix=prefix
+        )
+        try:
+            for page in pages:
+                for stream in page["logStreams"]:
+                    yield parse_stream_name(stream.get("logStreamName", ""))
+        except self._client.exceptions.ResourceNotFoundException:
+            return
+
+    def _described(self, name: StreamName) -> LogStream:
+        lines = list(self._read(name))
+        attempts = {int(number) for line in lines for number in _ATTEMPT.findall(line.message)}
+        return LogStream(
+            name=name.name,
+            environment_id=name.environment_id or "",
+            first_at=lines[0].at if lines else None,
+            last_at=lines[-1].at if lines else None,
+            attempts=tuple(sorted(attempts)),
+            lines=len(lines),
+            errors=sum(line.is_error for line in lines),
+        )
+
+    def _read(self, name: StreamName) -> Iterator[LogLine]:
+        read_page = partial(
+            self._client.get_log_events, logGroupName=self._group_name, logStreamName=name.name, startFromHead=True
+        )
+        page, token = read_page(), ""
+        while True:
+            for event in page["events"]:
+                yield parse_line(event.get("timestamp", 0), event.get("message", ""), name.environment_id or "")
+            # The end is where the token stays the same: an empty page alone is not.
+            if token == page["nextForwardToken"]:
+                return
+            token = page["nextForwardToken"]
+            page = read_page(nextToken=token)

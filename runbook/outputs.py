@@ -1,0 +1,73 @@
+"""The outputs of a stack: all that the runbook has to know about it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from runbook.errors import StackNotDeployed
+
+LOG_GROUP_PREFIX = "/aws/bedrock-agentcore/runtimes/"
+"""A log group for each endpoint, `<prefix><agent id>-<endpoint>`.
+
+Source: https://docs.aws.amazon.com/bedrock-agentcore/latest/devguide/observability-configure.html
+"""
+
+_NAMES = {
+    "journal_table_name": "journalTableName",
+    "artifact_bucket_name": "artifactBucketName",
+    "invoker_function_name": "invokerFunctionName",
+    "state_machine_arn": "stateMachineArn",
+    "agent_runtime_arn": "agentRuntimeArn",
+    "agent_runtime_id": "agentRuntimeId",
+    "agent_log_group_name": "agentLogGroupName",
+    "event_source": "eventSource",
+    "event_detail_type": "eventDetailType",
+    "dead_letter_queue_url": "deadLetterQueueUrl",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackOutputs:
+    """What a stack exports, under the names of `__main__.py`."""
+
+    journal_table_name: str
+    artifact_bucket_name: str
+    invoker_function_name: str
+    state_machine_arn: str
+    agent_runtime_arn: str
+    agent_runtime_id: str
+    agent_log_group_name: str
+    event_source: str
+    event_detail_type: str
+    dead_letter_queue_url: str
+
+    @classmethod
+    def from_mapping(cls, stack: str, outputs: Mapping[str, Any]) -> "StackOutputs":
+        """Return the outputs of a stack; those that the runbook doesn't use are ignored.
+
+        :raises StackNotDeployed: if one of them is missing
+        """
+        missing = [name for name in _NAMES.values() if not outputs.get(name)]
+        if len(missing) == len(_NAMES):
+            raise StackNotDeployed(f"stack {stack!r} has no outputs: deploy it with `pulumi up --stack {stack}`")
+        if missing:
+            raise StackNotDeployed(
+                f"stack {stack!r} lacks the outputs {', '.join(missing)}: its last deployment is older than this "
+                f"runbook or did not finish; deploy it again with `pulumi up --stack {stack}`"
+            )
+        return cls(**{field: str(outputs[name]) for field, name in _NAMES.items()})
+
+    @property
+    def region(self) -> str:
+        """The region that the stack is in, whatever the environment's default is."""
+        return self.state_machine_arn.split(":")[3]
+
+    @property
+    def account(self) -> str:
+        """The account that the stack is in, twelve digits."""
+        return self.state_machine_arn.split(":")[4]
+
+    @property
+    def agent_qualifier(self) -> str:
+        """The agent runtime's endpoint, which the log group's name ends with."""
+        return self.agent_log_group_name.removeprefix(f"{LOG_GROUP_PREFIX}{self.agent_runtime_id}-")

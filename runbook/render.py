@@ -1,0 +1,108 @@
+"""How events, summaries and reports look on a terminal: 80 columns, and colour only where there is one.
+
+Nothing here decides what is true of a run; it is given records and returns what rich can print.
+"""
+
+import sys
+from datetime import datetime
+from typing import TextIO
+
+from rich.console import Console, Group, RenderableType
+from rich.markdown import Markdown
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from runbook.summary import RunSummary
+from runtime.journal.records import Event
+from runtime.journal.vocabulary import TERMINAL, Status
+
+WIDTH = 80
+NOTHING = "-"
+_ENDED_WELL = (Status.AGENT_BACKGROUND_TASK_COMPLETED,)
+
+
+def console(file: TextIO | None = None) -> Console:
+    """Return a console: 80 columns where nobody says otherwise, no colour unless it is a terminal."""
+    stream = file or sys.stdout
+    return Console(file=stream, width=None if stream.isatty() else WIDTH, highlight=False, soft_wrap=False)
+
+
+def style(status: str) -> str:
+    """Return the colour of a status: good and bad ends stand out, signs of life step back."""
+    if status in _ENDED_WELL or status.endswith("_COMPLETED"):
+        return "green"
+    if status in TERMINAL or status.endswith(("_FAILED", "_LOST")):
+        return "red"
+    return "dim" if status == Status.AGENT_BACKGROUND_TASK_HEARTBEAT else ""
+
+
+def event_line(event: Event, start: datetime) -> Text:
+    """Return an event as one line of a timeline; an error takes a second one.
+
+    :param start: the moment that the seconds count from, mostly the run's first event
+    """
+    seconds = (event.created_at - start).total_seconds()
+    attempt = f"attempt {event.attempt}" if event.attempt else ""
+    line = Text.assemble((f"{seconds:9.3f} s  ", "dim"), (f"{event.status:<34}", style(event.status)), (attempt, "dim"))
+    line.rstrip()
+    if event.error_type:
+        line.append(f"\n{'':13}{event.error_type}: {event.error_message or 'no message'}", "red")
+    return line
+
+
+def timeline(events: list[Event]) -> Group:
+    """Return events as a timeline that counts from the first of them."""
+    return Group(*(event_line(event, events[0].created_at) for event in events))
+
+
+def duration(seconds: float | None) -> str:
+    """Return seconds for people: `0.012 s`, `3.2 s`, `4 min 07 s`, `2 h 05 min`."""
+    if seconds is None:
+        return NOTHING
+    if seconds < 1:
+        return f"{seconds:.3f} s"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def summary(found: RunSummary) -> RenderableType:
+    """Return the summary of a run as a block of names and values."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in _rows(found):
+        table.add_row(name, value)
+    return table
+
+
+def report(text: str) -> RenderableType:
+    """Return a report, which is Markdown, in a frame."""
+    return Panel(Markdown(text), title="report", title_align="left", border_style="dim")
+
+
+def _rows(found: RunSummary) -> list[tuple[str, RenderableType]]:
+    outcome, execution = found.outcome, found.execution
+    status = outcome.status if outcome else "OPEN: no outcome yet"
+    rows: list[tuple[str, RenderableType]] = [
+        ("session", found.session_id),
+        ("outcome", Text(status, style(status))),
+    ]
+    if outcome and outcome.error_type:
+        rows.append(("error", Text(f"{outcome.error_type}: {outcome.error_message or 'no message'}", "red")))
+    rows += [
+        ("attempts", str(found.events.attempts)),
+        ("total", duration(found.total_seconds)),
+        ("agent worked", duration(found.task_seconds)),
+        ("function held", duration(found.invoker_seconds)),
+        ("acknowledged", duration(found.acknowledge_seconds)),
+    ]
+    if execution:
+        rows.append(("polls", f"{execution.polls}, {execution.state_transitions} state transitions"))
+    rows.append(("environments", "\n".join(found.log_streams) or NOTHING))
+    rows.append(("artifacts", "\n".join(found.artifacts) or NOTHING))
+    return rows

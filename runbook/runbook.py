@@ -1,0 +1,290 @@
+"""The runbook of one stack: every question to a run, and every action on one, is a method here.
+
+Owns putting the parts together. How runs are found, logs read and costs estimated is their modules' business.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, cast
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local.clients import RootSession
+from local.stack_file import LocalStack
+from runbook import events, executions, log_lines, runs
+from runbook.clients import Clients
+from runbook.errors import NothingToRetry, ReportMissing, RunNotFound, RunStillOpen
+from runbook.events import Events
+from runbook.executions import Execution
+from runbook.log_lines import LogLines
+from runbook.logs import AgentLogs, LogStreams
+from runbook.outputs import StackOutputs
+from runbook.runs import Runs
+from runbook.summary import RunSummary
+from runbook.triggering import Trigger
+from runtime.journal.reader import JournalReader
+from runtime.journal.records import Event, RunMetadata
+from runtime.journal.request import check_session_id
+from runtime.journal.timestamps import utc_now
+from runtime.journal.vocabulary import Status
+from runtime.journal.writer import JournalWriter
+
+
+@dataclass(frozen=True, slots=True)
+class Cancellation:
+    """What came of a cancel.
+
+    :ivar event: the terminal event that closed the run
+    :ivar session_stopped: whether AgentCore had a session, and stopped it
+    :ivar stop_error: why it could not be asked to, None if it could
+    """
+
+    event: Event
+    session_stopped: bool
+    stop_error: str | None
+
+
+class Runbook:
+    """What can be asked and done about the runs of one stack.
+
+    All times are UTC and all durations seconds. Methods that name a run raise `InvalidRequest` for what can't be a
+    session id, `RunNotFound` for a run that the journal doesn't know, and `botocore.exceptions.ClientError` where
+    AWS refuses.
+
+    :param outputs: the outputs of the stack
+    :param clients: with the rights of whoever operates it
+    """
+
+    def __init__(self, outputs: StackOutputs, clients: Clients) -> None:
+        self.outputs = outputs
+        self.clients = clients
+        self._reader = JournalReader(clients.dynamodb, outputs.journal_table_name)
+        self._logs = AgentLogs(clients.logs, outputs.agent_log_group_name)
+        self._trigger = Trigger(clients.events, outputs.event_source, outputs.event_detail_type)
+
+    @classmethod
+    def of_local(cls, stack: LocalStack) -> "Runbook":
+        """Return the runbook of a running embedded cloud."""
+        session = RootSession(stack.endpoint_url)
+
+        def make(service: str) -> Any:
+            if service == "bedrock-agentcore":
+                return session.client(service, endpoint_url=stack.agentcore_endpoint_url)
+            return session.client(service)
+
+        return cls(StackOutputs.from_mapping(stack.stack, stack.outputs), Clients.made_by(make))
+
+    def __repr__(self) -> str:
+        return f"<Runbook of {self.outputs.event_source} in {self.outputs.account}/{self.outputs.region}>"
+
+    # -- starting and ending runs
+
+    def trigger(self, prompt: str, *, retry_of: str | None = None) -> str:
+        """Start a run and return its session id, which is the id of the event that starts it.
+
+        :param prompt: what the agents are to work on, 200 KB at most
+        :param retry_of: a run whose finished steps this one starts from
+        :raises InvalidRequest: if the prompt is empty or too long
+        :raises TriggerFailed: if EventBridge doesn't take the event
+        """
+        request = {"prompt": prompt} | ({"retryOf": retry_of} if retry_of else {})
+        return self._trigger.start([request])[0]
+
+    def trigger_many(self, prompts: Iterable[str]) -> list[str]:
+        """Start a run for each prompt and return the session ids in the same order.
+
+        :raises InvalidRequest: if one of the prompts is empty or too long; nothing is started then
+        :raises TriggerFailed: if EventBridge doesn't take all events; its fields say which runs were started
+        """
+        return self._trigger.start([{"prompt": prompt} for prompt in prompts])
+
+    def retry(self, session_id: str) -> str:
+        """Start a new run with the request of one that failed, from the steps that it finished.
+
+        :return: the new run's session id
+        :raises RunStillOpen: if the run has no outcome yet
+        :raises NothingToRetry: if it completed
+        """
+        metadata = self.metadata(session_id)
+        outcome = self._reader.outcome(session_id)
+        if outcome is None:
+            raise RunStillOpen(session_id)
+        if outcome.status == Status.AGENT_BACKGROUND_TASK_COMPLETED:
+            raise NothingToRetry(session_id)
+        request = _as_object(metadata.request)
+        return self._trigger.start([request | {"retryOf": self._source_of_steps(session_id, request)}])[0]
+
+    def cancel(self, session_id: str, reason: str) -> Cancellation:
+        """Close a run as cancelled, then stop its agent's session.
+
+        The agent finds the outcome at its next write, and the state machine at its next look.
+
+        :param reason: goes into the journal, next to who cancelled
+        :raises RunClosed: if the run has its outcome already; nothing is changed then
+        :raises JournalDenied: if the operator's rights don't suffice
+        :raises JournalUnavailable: if the table doesn't answer; the run may or may not be cancelled
+        """
+        metadata = self.metadata(session_id)
+        ttl_days = round((metadata.expires_at - metadata.created_at.timestamp()) / 86_400)
+        writer = JournalWriter(self.clients.dynamodb, self.outputs.journal_table_name, ttl_days=ttl_days)
+        event = writer.stamp(
+            session_id,
+            Status.SESSION_CANCELLED,
+            error_type="Cancelled",
+            error_message=reason,
+            detail={"cancelledBy": self.clients.sts.get_caller_identity()["Arn"]},
+        )
+        writer.close(event)
+        return Cancellation(event, *self._stop_session(session_id))
+
+    # -- one run
+
+    def watch(self, session_id: str, *, timeout_seconds: float, poll_seconds: float = 0.5) -> Iterator[Event]:
+        """Yield the events of a run as they arrive, and end after its terminal one.
+
+        Events come from several clocks, so one that arrives late may be stamped earlier than its predecessors.
+
+        :raises RunNotFound: if no event at all appears in time
+        :raises WatchTimeout: if the run has no outcome in time; the run itself goes on
+        """
+        check_session_id(session_id)
+        return events.watch(self._reader, session_id, timeout_seconds=timeout_seconds, poll_seconds=poll_seconds)
+
+    def events(self, session_id: str) -> Events:
+        """Return the events of a run so far, in the order of their times.
+
+        :raises RunNotFound: if there are none
+        """
+        found = Events(session_id, self._reader.events(check_session_id(session_id)))
+        if not found:
+            raise RunNotFound(session_id)
+        return found
+
+    def outcome(self, session_id: str) -> Event | None:
+        """Return the terminal event of a run, None while it has none."""
+        return self._reader.outcome(check_session_id(session_id))
+
+    def metadata(self, session_id: str) -> RunMetadata:
+        """Return what a run was asked to do, and within which limits.
+
+        :raises RunNotFound: if the run was never claimed
+        """
+        metadata = self._reader.metadata(check_session_id(session_id))
+        if metadata is None:
+            raise RunNotFound(session_id)
+        return metadata
+
+    def execution(self, session_id: str) -> Execution:
+        """Return the run's execution of the state machine, with what its history tells.
+
+        :raises RunNotFound: if the run was never claimed
+        :raises ExecutionDoesNotExist: if Step Functions has forgotten it, which it does after 90 days
+        """
+        return executions.read(self.clients.stepfunctions, self.metadata(session_id).execution_arn)
+
+    def log_streams(self, session_id: str) -> LogStreams:
+        """Return the execution environments that worked on a run, one log stream each.
+
+        :raises RunNotFound: if the run was never claimed
+        """
+        return self._logs.streams(session_id, self._days(session_id))
+
+    def log_events(self, session_id: str, level: str | None = None, text: str | None = None) -> LogLines:
+        """Return the lines of all environments of a run, merged by time.
+
+        :param level: only lines of that level (DEBUG, INFO, WARNING, ERROR, CRITICAL) and above
+        :param text: only lines that contain it, in any case
+        :raises ValueError: if there is no such level
+        :raises RunNotFound: if the run was never claimed
+        """
+        return self._logs.lines(session_id, self._days(session_id), log_lines.accepts(level, text))
+
+    def artifacts(self, session_id: str) -> list[str]:
+        """Return the keys of what the run's steps have produced so far."""
+        pages = self.clients.s3.get_paginator("list_objects_v2").paginate(
+            Bucket=self.outputs.artifact_bucket_name, Prefix=f"sessions/{check_session_id(session_id)}/"
+        )
+        return [found["Key"] for page in pages for found in page.get("Contents", []) if "Key" in found]
+
+    def report(self, session_id: str) -> str:
+        """Return the text of a completed run's report.
+
+        :raises ReportMissing: if the run has not completed
+        """
+        outcome = self.outcome(session_id)
+        key = (outcome.detail or {}).get("reportKey") if outcome else None
+        if not key:
+            self.metadata(session_id)
+            raise ReportMissing(session_id, outcome.status if outcome else None)
+        answer = self.clients.s3.get_object(Bucket=self.outputs.artifact_bucket_name, Key=key)
+        with answer["Body"] as body:
+            return body.read().decode()
+
+    def summary(self, session_id: str) -> RunSummary:
+        """Return everything that is known of a run.
+
+        :raises RunNotFound: if there is nothing
+        """
+        found = self.events(session_id)
+        return RunSummary(
+            events=found,
+            execution=self._execution_if_known(session_id),
+            log_streams=[name.name for name in self._logs.names(session_id, self._days(session_id))],
+            artifacts=self.artifacts(session_id),
+            report=self._report_if_there(session_id),
+        )
+
+    # -- many runs
+
+    def runs(self, since: datetime, outcome: str | None = None, *, until: datetime | None = None) -> Runs:
+        """Return the runs that began or ended within a span of time, by queries of the index by day.
+
+        :param since: a time with a time zone
+        :param outcome: only runs of that status; `OPEN` for those without an outcome
+        :param until: the end of the span, now if left out
+        :raises ValueError: if a time has no time zone, or `until` is not after `since`
+        """
+        return runs.find(self._reader, since, until=until, outcome=outcome)
+
+    def _days(self, session_id: str) -> list[date]:
+        """The days on which a run's environments can have begun to write."""
+        outcome = self._reader.outcome(session_id)
+        ended_at = outcome.created_at if outcome else utc_now()
+        return list(runs.days(self.metadata(session_id).created_at, ended_at))
+
+    def _stop_session(self, session_id: str) -> tuple[bool, str | None]:
+        agentcore = self.clients.agentcore
+        try:
+            agentcore.stop_runtime_session(
+                agentRuntimeArn=self.outputs.agent_runtime_arn,
+                qualifier=self.outputs.agent_qualifier,
+                runtimeSessionId=session_id,
+            )
+        except agentcore.exceptions.ResourceNotFoundException:
+            return False, None
+        except (ClientError, BotoCoreError) as error:
+            return False, str(error)
+        return True, None
+
+    def _source_of_steps(self, session_id: str, request: Mapping[str, Any]) -> str:
+        """The run to start from: the one before, if this is a retry itself that never came to take its steps over."""
+        earlier = request.get("retryOf")
+        return earlier if earlier and not self.artifacts(session_id) else session_id
+
+    def _execution_if_known(self, session_id: str) -> Execution | None:
+        try:
+            return self.execution(session_id)
+        except (RunNotFound, self.clients.stepfunctions.exceptions.ExecutionDoesNotExist):
+            return None
+
+    def _report_if_there(self, session_id: str) -> str | None:
+        try:
+            return self.report(session_id)
+        except (ReportMissing, RunNotFound, self.clients.s3.exceptions.NoSuchKey):
+            return None
+
+
+def _as_object(request: object) -> dict[str, Any]:
+    """A request as an object; one that is none is refused when it is triggered again."""
+    return cast("dict[str, Any]", request) if isinstance(request, dict) else {}

@@ -1,0 +1,185 @@
+"""Runs as records: what was asked, how it ended, how long it took.
+
+Owns finding them by day and joining their two halves, metadata and outcome, which may lie on two days.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any, overload
+
+from runtime.journal.reader import JournalReader
+from runtime.journal.records import Event, RunMetadata
+from runtime.journal.timestamps import to_timestamp, utc_now
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+CLOCK_SKEW = timedelta(minutes=5)
+"""How far a writer's clock may be ahead of this machine's: just before midnight, the next day is read, too."""
+
+OPEN = "OPEN"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run, as far as the journal's index by day knows it.
+
+    :ivar metadata: None if it has expired, or was never written
+    :ivar outcome: the terminal event, None while the run is open
+    """
+
+    session_id: str
+    metadata: RunMetadata | None
+    outcome: Event | None
+
+    @property
+    def status(self) -> str:
+        """The terminal status, or `OPEN`."""
+        return self.outcome.status if self.outcome else OPEN
+
+    @property
+    def began_at(self) -> datetime | None:
+        """When the run was claimed."""
+        return self.metadata.created_at if self.metadata else None
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """When the run was closed."""
+        return self.outcome.created_at if self.outcome else None
+
+    @property
+    def seconds(self) -> float | None:
+        """From the claim to the outcome. None for an open run."""
+        if self.began_at is None or self.ended_at is None:
+            return None
+        return (self.ended_at - self.began_at).total_seconds()
+
+    @property
+    def prompt(self) -> str:
+        """What the agents were asked, or an empty text if the request had none."""
+        request: object = self.metadata.request if self.metadata else None
+        return str(request.get("prompt", "")) if isinstance(request, Mapping) else ""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the run as plain values, under the journal's names."""
+        detail = (self.outcome.detail if self.outcome else None) or {}
+        return {
+            "sessionId": self.session_id,
+            "status": self.status,
+            "beganAt": self.began_at and to_timestamp(self.began_at),
+            "endedAt": self.ended_at and to_timestamp(self.ended_at),
+            "seconds": self.seconds,
+            "attempt": self.outcome.attempt if self.outcome else None,
+            "errorType": self.outcome.error_type if self.outcome else None,
+            "errorMessage": self.outcome.error_message if self.outcome else None,
+            "tokens": detail.get("tokens"),
+            "prompt": self.prompt,
+        }
+
+
+class Runs(Sequence[Run]):
+    """Runs in the order in which they began; those whose beginning is not known come first."""
+
+    def __init__(self, runs: Iterable[Run]) -> None:
+        earliest = datetime.min.replace(tzinfo=UTC)
+        self._runs = sorted(runs, key=lambda run: run.began_at or earliest)
+
+    @overload
+    def __getitem__(self, index: int) -> Run: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Runs": ...
+    def __getitem__(self, index: int | slice) -> "Run | Runs":
+        return Runs(self._runs[index]) if isinstance(index, slice) else self._runs[index]
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    def to_frame(self) -> "DataFrame":
+        """Return a table with a row for each run; times are UTC, durations seconds."""
+        import pandas as pd
+
+        rows = [
+            {
+                "session_id": run.session_id,
+                "status": run.status,
+                "began_at": run.began_at,
+                "ended_at": run.ended_at,
+                "seconds": run.seconds,
+                "attempt": run.outcome.attempt if run.outcome else None,
+                "error_type": run.outcome.error_type if run.outcome else None,
+                "error_message": run.outcome.error_message if run.outcome else None,
+                "prompt": run.prompt,
+            }
+            for run in self._runs
+        ]
+        columns = ["session_id", "status", "began_at", "ended_at", "seconds", "attempt", "error_type", "error_message"]
+        frame = pd.DataFrame(rows, columns=[*columns, "prompt"])
+        for name in ("began_at", "ended_at"):
+            frame[name] = pd.to_datetime(frame[name], utc=True)
+        return frame
+
+    def __repr__(self) -> str:
+        counts: dict[str, int] = {}
+        for run in self._runs:
+            counts[run.status] = counts.get(run.status, 0) + 1
+        inside = ", ".join(f"{number} {status}" for status, number in sorted(counts.items()))
+        return f"<Runs: {len(self)} ({inside})>" if counts else "<Runs: none>"
+
+    def _repr_html_(self) -> str:
+        return str(self.to_frame().to_html(index=False, max_rows=30))  # pyright: ignore[reportCallIssue]
+
+
+def find(reader: JournalReader, since: datetime, *, until: datetime | None = None, outcome: str | None = None) -> Runs:
+    """Return the runs that began or ended within a span of time.
+
+    :param outcome: only runs of that status; `OPEN` for those that have none
+    :raises ValueError: if a time has no time zone, or `until` is not after `since`
+    """
+    now = utc_now()
+    _check_span(since, until)
+    metadata: dict[str, RunMetadata] = {}
+    outcomes: dict[str, Event] = {}
+    for record in _records(reader, since, until or now + CLOCK_SKEW):
+        if isinstance(record, RunMetadata):
+            metadata[record.session_id] = record
+        else:
+            outcomes[record.session_id] = record
+    # The other half of a run that crosses an edge of the span lies outside of it.
+    for session_id in outcomes.keys() - metadata.keys():
+        found = reader.metadata(session_id)
+        if found:
+            metadata[session_id] = found
+    if until is not None:
+        for session_id in metadata.keys() - outcomes.keys():
+            ended = reader.outcome(session_id)
+            if ended:
+                outcomes[session_id] = ended
+    sessions = metadata.keys() | outcomes.keys()
+    runs = Runs(Run(session_id, metadata.get(session_id), outcomes.get(session_id)) for session_id in sessions)
+    return runs if outcome is None else Runs(run for run in runs if run.status == outcome)
+
+
+def _check_span(since: datetime, until: datetime | None) -> None:
+    for name, moment in (("since", since), ("until", until)):
+        if moment is not None and moment.tzinfo is None:
+            raise ValueError(f"{name} is {moment.isoformat()} without a time zone: give one, such as datetime.now(UTC)")
+    if until is not None and until <= since:
+        raise ValueError(f"until is {until.isoformat()}: it must be later than since, {since.isoformat()}")
+
+
+def _records(reader: JournalReader, since: datetime, until: datetime) -> Iterator[RunMetadata | Event]:
+    first = to_timestamp(since)
+    for day in days(since, until):
+        for record in reader.by_day(day, since=first if day == since.astimezone(UTC).date() else ""):
+            if record.created_at > until:
+                break
+            yield record
+
+
+def days(since: datetime, until: datetime) -> Iterator[date]:
+    """Yield every day, in UTC, that a span of time touches."""
+    day, last = since.astimezone(UTC).date(), until.astimezone(UTC).date()
+    while day <= last:
+        yield day
+        day += timedelta(days=1)

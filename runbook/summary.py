@@ -1,0 +1,84 @@
+"""One run on one page: everything that the journal, Step Functions, the logs and the bucket tell of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from runbook.events import Events
+from runbook.executions import Execution
+from runtime.journal.records import Event
+from runtime.journal.vocabulary import Status
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """What is known of one run.
+
+    :ivar execution: None if Step Functions has forgotten it
+    :ivar log_streams: the names of its environments' log streams
+    :ivar artifacts: keys in the artifact bucket
+    :ivar report: the text of the report, None if there is none
+    """
+
+    events: Events
+    execution: Execution | None
+    log_streams: Sequence[str]
+    artifacts: Sequence[str]
+    report: str | None
+
+    @property
+    def session_id(self) -> str:
+        """The run's id."""
+        return self.events.session_id
+
+    @property
+    def outcome(self) -> Event | None:
+        """The terminal event, None while the run is open."""
+        return self.events.outcome
+
+    @property
+    def invoker_seconds(self) -> float | None:
+        """How long the function held its call: the part of the run that Lambda bills."""
+        return self.execution.invoker_seconds if self.execution else None
+
+    @property
+    def acknowledge_seconds(self) -> float | None:
+        """How long the agent took to acknowledge its first job, as the function saw it."""
+        acknowledged = self.events.first(Status.AGENT_INVOCATION_SUCCEEDED)
+        return (acknowledged.detail or {}).get("acknowledgeSeconds") if acknowledged else None
+
+    @property
+    def task_seconds(self) -> float | None:
+        """From the first start of the background task to the outcome."""
+        return self._until_outcome(Status.AGENT_BACKGROUND_TASK_STARTED)
+
+    @property
+    def total_seconds(self) -> float | None:
+        """From the claim of the run to its outcome."""
+        return self._until_outcome(Status.SESSION_INITIATED)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the summary as plain values; events have the attributes that they have in the journal."""
+        return {
+            "sessionId": self.session_id,
+            "outcome": self.outcome.status if self.outcome else None,
+            "attempts": self.events.attempts,
+            "events": [event.attributes() for event in self.events],
+            "seconds": {
+                "invoker": self.invoker_seconds,
+                "acknowledge": self.acknowledge_seconds,
+                "task": self.task_seconds,
+                "total": self.total_seconds,
+            },
+            "polls": self.execution.polls if self.execution else None,
+            "stateTransitions": self.execution.state_transitions if self.execution else None,
+            "logStreams": list(self.log_streams),
+            "artifacts": list(self.artifacts),
+            "report": self.report,
+        }
+
+    def _until_outcome(self, status: Status) -> float | None:
+        began, outcome = self.events.first(status), self.outcome
+        if began is None or outcome is None:
+            return None
+        return (outcome.created_at - began.created_at).total_seconds()

@@ -1,0 +1,71 @@
+"""Starting runs: events for the stack's rule. An event's id becomes the run's session id."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from runbook.errors import TriggerFailed
+from runtime.journal.request import parse_request
+
+if TYPE_CHECKING:
+    from mypy_boto3_events import EventBridgeClient
+
+MOST_ENTRIES = 10
+MOST_BYTES = 256 * 1024
+"""Of all entries of one call together, as EventBridge counts them. A single request fits: it has 200 KB at most.
+
+Source: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevents.html
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """Puts events that start runs of one stack.
+
+    :ivar source: the stack's event source
+    """
+
+    client: "EventBridgeClient"
+    source: str
+    detail_type: str
+
+    def start(self, requests: Sequence[Mapping[str, Any]]) -> list[str]:
+        """Start a run for each request and return the session ids in the same order.
+
+        :raises InvalidRequest: if one of the requests can't be run; nothing is started then
+        :raises TriggerFailed: if EventBridge doesn't take all events; it says which runs were started
+        :raises botocore.exceptions.ClientError: if EventBridge refuses the call, for instance for lack of rights
+        """
+        for request in requests:
+            parse_request(dict(request))
+        accepted: list[str] = []
+        failed: list[tuple[str, str]] = []
+        for batch in self._batches(requests):
+            answer = self.client.put_events(Entries=batch)  # pyright: ignore[reportArgumentType]
+            for entry, result in zip(batch, answer["Entries"], strict=True):
+                if "EventId" in result:
+                    accepted.append(result["EventId"])
+                else:
+                    failed.append((entry["Detail"], f"{result.get('ErrorCode')}: {result.get('ErrorMessage')}"))
+        if failed:
+            raise TriggerFailed(accepted, failed)
+        return accepted
+
+    def _batches(self, requests: Iterable[Mapping[str, Any]]) -> Iterator[list[dict[str, str]]]:
+        batch: list[dict[str, str]] = []
+        total = 0
+        for request in requests:
+            entry = {
+                "Source": self.source,
+                "DetailType": self.detail_type,
+                "Detail": json.dumps(request, ensure_ascii=False),
+            }
+            size = sum(len(text.encode("utf-8", "replace")) for text in entry.values())
+            if batch and (len(batch) == MOST_ENTRIES or total + size > MOST_BYTES):
+                yield batch
+                batch, total = [], 0
+            batch.append(entry)
+            total += size
+        if batch:
+            yield batch

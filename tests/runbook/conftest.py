@@ -1,0 +1,86 @@
+"""A stack of moto's: its table, bucket and log group, and a runbook on them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from unittest import mock
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from runbook.clients import Clients
+from runbook.outputs import StackOutputs
+from runbook.runbook import Runbook
+from tests.runbook.history import History
+
+REGION = "us-east-1"
+ACCOUNT = "123456789012"
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_SESSION_TOKEN": "testing",
+    "AWS_DEFAULT_REGION": REGION,
+}
+
+
+@pytest.fixture
+def outputs() -> StackOutputs:
+    """The outputs of a stack, as `__main__.py` names them."""
+    return StackOutputs.from_mapping(
+        "dev",
+        {
+            "journalTableName": "journal",
+            "artifactBucketName": "artifacts",
+            "invokerFunctionName": "invoker",
+            "stateMachineArn": f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:workflow",
+            "agentRuntimeArn": f"arn:aws:bedrock-agentcore:{REGION}:{ACCOUNT}:runtime/fire_and_forget_dev-abc",
+            "agentRuntimeId": "fire_and_forget_dev-abc",
+            "agentLogGroupName": "/aws/bedrock-agentcore/runtimes/fire_and_forget_dev-abc-live",
+            "eventSource": "fire-and-forget.dev",
+            "eventDetailType": "AgentRunRequested",
+            "deadLetterQueueUrl": f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/dead-letters",
+        },
+    )
+
+
+@pytest.fixture
+def clients(outputs: StackOutputs) -> Iterator[Clients]:
+    """Clients of a mocked account in which the stack's table, bucket and log group exist."""
+    with mock.patch.dict(os.environ, CREDENTIALS), mock_aws():
+        clients = Clients.of_session(boto3.Session(region_name=REGION))
+        clients.dynamodb.create_table(
+            TableName=outputs.journal_table_name,
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in TABLE_KEYS],
+            KeySchema=[{"AttributeName": "PK", "KeyType": "HASH"}, {"AttributeName": "SK", "KeyType": "RANGE"}],
+            GlobalSecondaryIndexes=[
+                {
+                    "IndexName": "by-day",
+                    "KeySchema": [
+                        {"AttributeName": "day", "KeyType": "HASH"},
+                        {"AttributeName": "createdAt", "KeyType": "RANGE"},
+                    ],
+                    "Projection": {"ProjectionType": "ALL"},
+                }
+            ],
+        )
+        clients.s3.create_bucket(Bucket=outputs.artifact_bucket_name)
+        clients.logs.create_log_group(logGroupName=outputs.agent_log_group_name)
+        yield clients
+
+
+TABLE_KEYS = ("PK", "SK", "day", "createdAt")
+
+
+@pytest.fixture
+def rb(outputs: StackOutputs, clients: Clients) -> Runbook:
+    """The runbook under test."""
+    return Runbook(outputs, clients)
+
+
+@pytest.fixture
+def history(outputs: StackOutputs, clients: Clients) -> History:
+    """Writes runs into the journal as the state machine, the invoker and agents would."""
+    return History(clients.dynamodb, outputs.journal_table_name)

@@ -1,0 +1,120 @@
+"""Histories of runs, written into a journal with times of the test's choice."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from runtime.journal.records import Event, Item, expiry, to_item
+from runtime.journal.timestamps import to_timestamp, utc_now
+from runtime.journal.vocabulary import Status
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+NOON = utc_now().replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=2)
+BATCH = 25
+LIMITS = {"maxRunSeconds": 600, "leaseSeconds": 20, "maxAttempts": 3}
+
+
+def new_session_id() -> str:
+    """An id as EventBridge gives them."""
+    return str(uuid.uuid4())
+
+
+def event(session_id: str, status: str, at: datetime, **fields: Any) -> Event:
+    """An event of that moment."""
+    return Event(
+        session_id=session_id,
+        event_id=uuid.uuid4().hex,
+        status=status,
+        created_at=at,
+        expires_at=expiry(at, 90),
+        **fields,
+    )
+
+
+def metadata_item(session_id: str, at: datetime, request: Any) -> Item:
+    """The record that the state machine claims a run with."""
+    return to_item(
+        session_id,
+        "METADATA",
+        {
+            "sessionId": session_id,
+            "createdAt": to_timestamp(at),
+            "expiresAt": expiry(at, 90),
+            "day": to_timestamp(at)[:10],
+            "executionArn": f"arn:aws:states:us-east-1:123456789012:execution:workflow:{session_id}",
+            "request": json.dumps(request),
+            "limits": LIMITS,
+        },
+    )
+
+
+@dataclass(frozen=True)
+class History:
+    """Writes into one table."""
+
+    client: DynamoDBClient
+    table_name: str
+
+    def claim(self, at: datetime = NOON, *, request: Any = None, session_id: str | None = None) -> str:
+        """A run that was claimed and has got no further."""
+        session_id = session_id or new_session_id()
+        self.put(
+            [
+                metadata_item(session_id, at, request or {"prompt": "Count the clouds"}),
+                event(session_id, Status.SESSION_INITIATED, at).to_item(),
+            ]
+        )
+        return session_id
+
+    def add(self, session_id: str, status: str, at: datetime, **fields: Any) -> Event:
+        """One more event of a run."""
+        added = event(session_id, status, at, **fields)
+        self.put([added.to_item()])
+        return added
+
+    def close(self, session_id: str, status: str, at: datetime, **fields: Any) -> Event:
+        """A terminal event, with the outcome record."""
+        ended = event(session_id, status, at, **fields)
+        self.put([ended.to_item(), ended.to_outcome_item()])
+        return ended
+
+    def completed(self, at: datetime = NOON, *, seconds: float = 3, request: Any = None) -> str:
+        """A whole run that went well."""
+        session_id = self.claim(at, request=request)
+        for number, status in enumerate(_THE_WAY_OF_A_RUN):
+            self.add(session_id, status, at + timedelta(milliseconds=10 * (number + 1)), attempt=1)
+        detail = {"reportKey": f"sessions/{session_id}/reporter.md", "tokens": {"inputTokens": 20, "outputTokens": 9}}
+        self.close(
+            session_id,
+            Status.AGENT_BACKGROUND_TASK_COMPLETED,
+            at + timedelta(seconds=seconds),
+            attempt=1,
+            detail=detail,
+        )
+        return session_id
+
+    def put(self, items: Iterable[Item]) -> None:
+        """Any records, many at a time."""
+        waiting: Sequence[Item] = list(items)
+        for start in range(0, len(waiting), BATCH):
+            puts: list[Any] = [{"PutRequest": {"Item": item}} for item in waiting[start : start + BATCH]]
+            answer = self.client.batch_write_item(RequestItems={self.table_name: puts})
+            assert not answer["UnprocessedItems"]
+
+
+_THE_WAY_OF_A_RUN = (
+    Status.AGENT_INVOCATION_STARTED,
+    Status.AGENT_INVOCATION_SUCCEEDED,
+    Status.AGENT_BACKGROUND_TASK_STARTED,
+    "TASK_ANALYST_STARTED",
+    "TASK_ANALYST_COMPLETED",
+    "TASK_REPORTER_STARTED",
+    "TASK_REPORTER_COMPLETED",
+)

@@ -1,0 +1,137 @@
+"""The runbook on a mocked account."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from unittest.mock import Mock
+
+import pytest
+from botocore.stub import Stubber
+
+from runbook.clients import Clients
+from runbook.errors import NothingToRetry, ReportMissing, RunNotFound, RunStillOpen
+from runbook.outputs import StackOutputs
+from runbook.runbook import Runbook
+from runtime.journal.errors import InvalidRequest, RunClosed
+from runtime.journal.vocabulary import Status
+from tests.runbook.history import NOON, History, new_session_id
+
+
+def test_the_session_id_is_the_id_of_the_event(rb: Runbook) -> None:
+    assert len(rb.trigger("Count the clouds")) == 36
+
+
+def test_an_empty_prompt_starts_nothing(rb: Runbook) -> None:
+    with pytest.raises(InvalidRequest, match=r"request\.prompt"):
+        rb.trigger_many(["Count the clouds", " "])
+
+
+def test_many_prompts_become_as_many_runs(rb: Runbook) -> None:
+    prompts = [f"Count cloud {number}" for number in range(23)]
+    assert len(set(rb.trigger_many(prompts))) == 23
+
+
+def test_batches_stay_below_the_size_that_eventbridge_takes(rb: Runbook) -> None:
+    assert len(rb.trigger_many(["x" * 200_000] * 3)) == 3
+
+
+def test_the_report_is_where_the_outcome_says(
+    rb: Runbook, history: History, clients: Clients, outputs: StackOutputs
+) -> None:
+    session_id = history.completed()
+    clients.s3.put_object(
+        Bucket=outputs.artifact_bucket_name, Key=f"sessions/{session_id}/reporter.md", Body="# Wölkchen".encode()
+    )
+    assert rb.report(session_id) == "# Wölkchen"
+    assert rb.artifacts(session_id) == [f"sessions/{session_id}/reporter.md"]
+
+
+def test_an_open_run_has_no_report(rb: Runbook, history: History) -> None:
+    with pytest.raises(ReportMissing, match="no outcome yet"):
+        rb.report(history.claim())
+
+
+def test_the_report_of_an_unknown_run_is_a_run_not_found(rb: Runbook) -> None:
+    with pytest.raises(RunNotFound):
+        rb.report(new_session_id())
+
+
+def test_a_mistyped_session_id_is_named(rb: Runbook) -> None:
+    with pytest.raises(InvalidRequest, match="'123'"):
+        rb.events("123")
+
+
+@pytest.fixture
+def agentcore(clients: Clients) -> Iterator[Stubber]:
+    """AgentCore's answers; moto has none for stopping a session."""
+    with Stubber(clients.agentcore) as stubber:
+        yield stubber
+
+
+def test_a_cancelled_run_has_its_reason_and_keeps_its_time_to_live(
+    rb: Runbook, history: History, agentcore: Stubber
+) -> None:
+    agentcore.add_response("stop_runtime_session", {"statusCode": 200})
+    session_id = history.claim()
+    cancelled = rb.cancel(session_id, "the prompt was wrong")
+    outcome = rb.outcome(session_id)
+    assert outcome is not None
+    assert outcome.event_id == cancelled.event.event_id
+    assert (outcome.status, outcome.error_message) == (Status.SESSION_CANCELLED, "the prompt was wrong")
+    assert round((outcome.expires_at - outcome.created_at.timestamp()) / 86_400) == 90
+    assert (cancelled.session_stopped, cancelled.stop_error) == (True, None)
+
+
+@pytest.mark.parametrize(("code", "stop_error"), [("ResourceNotFoundException", None), ("ThrottlingException", "Thro")])
+def test_a_session_that_can_not_be_stopped_does_not_undo_the_cancel(
+    rb: Runbook, history: History, agentcore: Stubber, code: str, stop_error: str | None
+) -> None:
+    agentcore.add_client_error("stop_runtime_session", code, "no")
+    session_id = history.claim()
+    cancelled = rb.cancel(session_id, "the prompt was wrong")
+    assert not cancelled.session_stopped
+    assert (cancelled.stop_error or "").find(stop_error or "") >= 0
+    outcome = rb.outcome(session_id)
+    assert outcome is not None
+    assert outcome.event_id == cancelled.event.event_id
+
+
+def test_a_run_with_an_outcome_is_not_cancelled(rb: Runbook, history: History) -> None:
+    session_id = history.completed()
+    with pytest.raises(RunClosed):
+        rb.cancel(session_id, "too late")
+    assert rb.events(session_id).outcome == rb.outcome(session_id)
+
+
+def test_only_a_run_that_failed_is_tried_again(rb: Runbook, history: History) -> None:
+    with pytest.raises(RunStillOpen):
+        rb.retry(history.claim())
+    with pytest.raises(NothingToRetry):
+        rb.retry(history.completed())
+
+
+def test_the_summary_has_exactly_these_fields(rb: Runbook, history: History, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rb, "_execution_if_known", Mock(return_value=None))
+    session_id = history.completed(seconds=3)
+    summary = rb.summary(session_id).as_json()
+    assert list(summary) == [
+        *("sessionId", "outcome", "attempts", "events", "seconds", "polls", "stateTransitions"),
+        *("logStreams", "artifacts", "report"),
+    ]
+    assert summary["outcome"] == "AGENT_BACKGROUND_TASK_COMPLETED"
+    assert summary["seconds"] == {"invoker": None, "acknowledge": None, "task": 2.97, "total": 3.0}
+    assert summary["events"][0]["status"] == "SESSION_INITIATED"
+    json.dumps(summary)
+
+
+def test_runs_join_what_lies_on_two_days(rb: Runbook, history: History) -> None:
+    midnight = NOON - timedelta(hours=12)
+    session_id = history.completed(midnight - timedelta(seconds=1), seconds=3)
+    (run,) = rb.runs(midnight - timedelta(hours=1))
+    assert (run.session_id, run.seconds) == (session_id, 3.0)
+    (ended_only,) = rb.runs(midnight)
+    assert ended_only.seconds == 3.0
+    (begun_only,) = rb.runs(midnight - timedelta(hours=1), until=midnight)
+    assert begun_only.seconds == 3.0
