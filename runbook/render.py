@@ -4,6 +4,7 @@ Nothing here decides what is true of a run; it is given records and returns what
 """
 
 import sys
+from collections.abc import Iterator
 from datetime import datetime
 from typing import TextIO
 
@@ -13,6 +14,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from runbook.logs import parse_stream_name
 from runbook.summary import RunSummary
 from runtime.journal.records import Event
 from runtime.journal.vocabulary import TERMINAL, Status
@@ -85,24 +87,21 @@ def report(text: str) -> RenderableType:
     return Panel(Markdown(text), title="report", title_align="left", border_style="dim")
 
 
-def _rows(found: RunSummary) -> list[tuple[str, RenderableType]]:
+def _rows(found: RunSummary) -> Iterator[tuple[str, Text]]:
+    """Everything as `Text`: rich would take `[runtime-logs-…]` for a style of its own."""
     outcome, execution = found.outcome, found.execution
     status = outcome.status if outcome else "OPEN: no outcome yet"
-    rows: list[tuple[str, RenderableType]] = [
-        ("session", found.session_id),
-        ("outcome", Text(status, style(status))),
-    ]
+    yield "session", Text(found.session_id)
+    yield "outcome", Text(status, style(status))
     if outcome and outcome.error_type:
-        rows.append(("error", Text(f"{outcome.error_type}: {outcome.error_message or 'no message'}", "red")))
-    rows += [
-        ("attempts", str(found.events.attempts)),
-        ("total", duration(found.total_seconds)),
-        ("agent worked", duration(found.task_seconds)),
-        ("function held", duration(found.invoker_seconds)),
-        ("acknowledged", duration(found.acknowledge_seconds)),
-    ]
+        yield "error", Text(f"{outcome.error_type}: {outcome.error_message or 'no message'}", "red")
+    yield "attempts", Text(str(found.events.attempts))
+    yield "total", Text(duration(found.total_seconds))
+    yield "agent worked", Text(duration(found.task_seconds))
+    yield "function held", Text(duration(found.invoker_seconds))
+    yield "acknowledged", Text(duration(found.acknowledge_seconds))
     if execution:
-        rows.append(("polls", f"{execution.polls}, {execution.state_transitions} state transitions"))
-    rows.append(("environments", "\n".join(found.log_streams) or NOTHING))
-    rows.append(("artifacts", "\n".join(found.artifacts) or NOTHING))
-    return rows
+        yield "polls", Text(f"{execution.polls}, {execution.state_transitions} state transitions")
+    environments = [parse_stream_name(name).environment_id or name for name in found.log_streams]
+    yield "environments", Text("\n".join(environments) or NOTHING)
+    yield "artifacts", Text("\n".join(found.artifacts) or NOTHING)
