@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from local.auto_names import AutoNames
 from local.emulator import Emulator
-from local.program import PROJECT, run_program, stack_config
+from local.program import PROJECT, project_name, run_program, stack_config
 from local.provider import DeployError, EmulatorProvider
 
 __all__ = ["DeployError", "deploy"]
@@ -30,10 +31,18 @@ def deploy(
     :param config_overrides: values in place of that file's, by key without the project's name.
     :param project: the directory of Pulumi.yaml.
     :raises DeployError: if the configuration is wrong, the program fails, or a resource can't be created.
+    :raises EmulatorError: if the emulator is not running, or no longer.
     """
-    provider = EmulatorProvider(emulator)
+    emulator.check()
     try:
-        return run_program(provider, stack_config(stack, config_overrides, project), stack, project=project)
+        config = stack_config(stack, config_overrides, project)
+        names = AutoNames.of_stack(project_name(project), stack, config)
+    except (OSError, ValueError) as error:
+        raise DeployError(f"The stack {stack} is not configured rightly: {error}") from error
+    provider = EmulatorProvider(emulator, names)
+    try:
+        return run_program(provider, config, stack, project=project)
     except Exception as error:
+        emulator.check()
         # The first cause: what comes out of the program may be a consequence of it.
-        raise provider.failure or DeployError(f"The Pulumi program failed: {error}") from error
+        raise provider.failure or DeployError(f"The Pulumi program failed: {type(error).__name__}: {error}") from error

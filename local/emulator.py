@@ -28,7 +28,7 @@ _FIXED_SETTINGS = {
     "LOG_LEVEL": "WARNING",
     "MINISTACK_REGION": REGION,
     # An allow-list: calls to any other service are refused. `bedrock-agentcore` is its control plane as well.
-    "SERVICES": "dynamodb,s3,lambda,stepfunctions,events,scheduler,logs,cloudwatch,sqs,sns,iam,sts,"
+    "SERVICES": "dynamodb,s3,lambda,stepfunctions,events,scheduler,logs,cloudwatch,sqs,sns,iam,sts,kms,"
     "bedrock-runtime,bedrock-agentcore",
     "SFTP_ENABLED": "0",
 }
@@ -155,7 +155,7 @@ def _answers_in_time(child: ChildProcess, port: int, token: str) -> bool:
 
 def _answers(port: int, token: str) -> bool:
     """Whether the server on this port is healthy, and ours: the port may have gone to another emulator."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
     try:
         connection.request("GET", "/_ministack/health")
         response = connection.getresponse()

@@ -6,15 +6,34 @@ name. How a resource is created stands in `local.resources`; running the program
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from botocore.exceptions import BotoCoreError, ClientError
 from pulumi.runtime import MockCallArgs, MockResourceArgs, Mocks, rpc
 
+from local.auto_names import AutoNames
 from local.emulator import Emulator
-from local.resources import agentcore, cloudwatch, dynamodb, events, iam, lambda_, logs, s3, sns, sqs, step_functions
+from local.resources import (
+    agentcore,
+    cloudwatch,
+    dynamodb,
+    events,
+    iam,
+    kms,
+    lambda_,
+    logs,
+    s3,
+    sns,
+    sqs,
+    step_functions,
+)
 from local.resources.resource import Created, Inputs, Refused, Resource
+
+logger = logging.getLogger(__name__)
 
 RESOURCES: Mapping[str, Callable[[Resource], Created]] = {
     "aws:bedrock/agentcoreAgentRuntime:AgentcoreAgentRuntime": agentcore.runtime,
@@ -23,10 +42,14 @@ RESOURCES: Mapping[str, Callable[[Resource], Created]] = {
     "aws:cloudwatch/eventRule:EventRule": events.rule,
     "aws:cloudwatch/eventTarget:EventTarget": events.target,
     "aws:cloudwatch/logGroup:LogGroup": logs.log_group,
+    "aws:cloudwatch/logMetricFilter:LogMetricFilter": logs.metric_filter,
+    "aws:cloudwatch/logResourcePolicy:LogResourcePolicy": logs.resource_policy,
     "aws:cloudwatch/metricAlarm:MetricAlarm": cloudwatch.metric_alarm,
     "aws:dynamodb/table:Table": dynamodb.table,
     "aws:iam/role:Role": iam.role,
     "aws:iam/rolePolicy:RolePolicy": iam.role_policy,
+    "aws:kms/alias:Alias": kms.alias,
+    "aws:kms/key:Key": kms.key,
     "aws:lambda/function:Function": lambda_.function,
     "aws:lambda/functionEventInvokeConfig:FunctionEventInvokeConfig": lambda_.event_invoke_config,
     "aws:lambda/permission:Permission": lambda_.permission,
@@ -55,11 +78,13 @@ class DeployError(Exception):
 class EmulatorProvider(Mocks):
     """What Pulumi's mocks ask for, answered from the emulator. Called from several threads at a time.
 
+    :param names: what a resource without a name of its own is called.
     :ivar failure: what went wrong first; from then on everything is refused with it.
     """
 
-    def __init__(self, emulator: Emulator) -> None:
+    def __init__(self, emulator: Emulator, names: AutoNames) -> None:
         self._emulator = emulator
+        self._names = names
         self._lock = threading.Lock()
         self.failure: DeployError | None = None
 
@@ -68,12 +93,14 @@ class EmulatorProvider(Mocks):
 
         :raises DeployError: if it can't be created, or another one before it couldn't.
         """
-        if not args.custom:
+        if args.custom is False:
             return "", args.inputs
+        began = time.perf_counter()
         try:
             created = self._create(args)
         except Exception as error:
-            raise self._fail(f"{args.typ} {args.name!r}: {error}") from error
+            raise self._fail(f"{args.typ} {args.name!r}: {_described(error)}") from error
+        logger.debug("%s %r took %.0f ms", args.typ, args.name, (time.perf_counter() - began) * 1000)
         return created.id, {**args.inputs, **created.outputs}
 
     def call(self, args: MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]]]:
@@ -84,7 +111,7 @@ class EmulatorProvider(Mocks):
         try:
             return self._invoke(args.token), []
         except Exception as error:
-            raise self._fail(f"{args.token}: {error}") from error
+            raise self._fail(f"{args.token}: {_described(error)}") from error
 
     def _create(self, args: MockResourceArgs) -> Created:
         if self.failure is not None:
@@ -94,7 +121,8 @@ class EmulatorProvider(Mocks):
         if args.typ not in RESOURCES:
             raise Refused("the embedded cloud does not emulate this type (local/provider.py lists what it does)")
         inputs = Inputs({name: rpc.unwrap_rpc_secret(value) for name, value in args.inputs.items()})
-        created = RESOURCES[args.typ](Resource(args.typ, args.name, inputs, self._emulator))
+        name = self._names.name(args.typ, args.name)
+        created = RESOURCES[args.typ](Resource(name, inputs, self._emulator))
         if untaken := inputs.untaken():
             raise Refused(f"the embedded cloud does not emulate its input {', '.join(untaken)}")
         return created
@@ -118,3 +146,9 @@ class EmulatorProvider(Mocks):
         with self._lock:
             self.failure = self.failure or DeployError(what)
             return self.failure
+
+
+def _described(error: Exception) -> str:
+    """The message, with the name of the class where the message alone may not be a sentence."""
+    sentences = (Refused, BotoCoreError, ClientError)
+    return str(error) if isinstance(error, sentences) else f"{type(error).__name__}: {error}"

@@ -16,7 +16,7 @@ READY_SECONDS = 10.0
 def runtime(new: Resource) -> Created:
     """A runtime from code in S3, or from a container image that nobody runs here."""
     inputs, control = new.inputs, new.emulator.client("bedrock-agentcore-control")
-    network = inputs.block("networkConfiguration").some("networkMode")
+    network: Any = inputs.block("networkConfiguration").some("networkMode")
     options: dict[str, Any] = {
         **inputs.some("description", "environmentVariables", "tags"),
         "protocolConfiguration": inputs.block("protocolConfiguration").some("serverProtocol"),
@@ -26,7 +26,7 @@ def runtime(new: Resource) -> Created:
         agentRuntimeName=inputs.require("agentRuntimeName"),
         agentRuntimeArtifact=_artifact(new, inputs.block("agentRuntimeArtifact")),
         roleArn=inputs.require("roleArn"),
-        networkConfiguration=network,  # type: ignore[arg-type]
+        networkConfiguration=network,
         **{key: value for key, value in options.items() if value},
     )
     runtime_id = created["agentRuntimeId"]

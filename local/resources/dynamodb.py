@@ -25,6 +25,8 @@ def table(new: Resource) -> Created:
         raise Refused(f"billingMode {request['BillingMode']} is not emulated, only PAY_PER_REQUEST")
     if indexes := [_index(block) for block in inputs.blocks("globalSecondaryIndexes")]:
         request["GlobalSecondaryIndexes"] = indexes
+    if encryption := inputs.block("serverSideEncryption"):
+        request["SSESpecification"] = _encryption(encryption)
     description = dynamodb.create_table(**request)["TableDescription"]
     if ttl := inputs.block("ttl"):
         specification: Any = {"AttributeName": ttl.require("attributeName"), "Enabled": ttl.require("enabled")}
@@ -34,6 +36,12 @@ def table(new: Resource) -> Created:
         backups |= pascal(recovery.some("recoveryPeriodInDays"))
         dynamodb.update_continuous_backups(TableName=name, PointInTimeRecoverySpecification=backups)
     return Created(name, {"name": name, "arn": description.get("TableArn")})
+
+
+def _encryption(block: Inputs) -> dict[str, Any]:
+    specification = {"Enabled": block.require("enabled"), "SSEType": "KMS"}
+    key = block.take("kmsKeyArn")
+    return specification | ({"KMSMasterKeyId": key} if key else {})
 
 
 def _index(block: Inputs) -> dict[str, Any]:

@@ -26,11 +26,10 @@ def role(new: Resource) -> Created:
         "MaxSessionDuration": inputs.take("maxSessionDuration"),
         "PermissionsBoundary": inputs.take("permissionsBoundary"),
     }
-    trust: str = inputs.require("assumeRolePolicy")
     created = iam.create_role(
         RoleName=name,
-        AssumeRolePolicyDocument=_trusting_root_like_agentcore(trust, root=_root_arn(new)),
-        Tags=tag_list(inputs.take("tags")),  # type: ignore[arg-type]
+        AssumeRolePolicyDocument=_assumable_locally(new, inputs.require("assumeRolePolicy")),
+        Tags=tag_list(inputs.take("tags")),
         **{key: value for key, value in options.items() if value is not None},
     )["Role"]
     return Created(name, {"name": name, "arn": created["Arn"], "uniqueId": created["RoleId"]})
@@ -40,31 +39,26 @@ def role_policy(new: Resource) -> Created:
     """A policy inside a role."""
     name, role_name = new.physical_name(), new.inputs.require("role")
     new.emulator.client("iam").put_role_policy(
-        RoleName=role_name, PolicyName=name, PolicyDocument=_in_the_emulators_words(new.inputs.require("policy"))
+        RoleName=role_name, PolicyName=name, PolicyDocument=_for_the_emulator(new.inputs.require("policy"))
     )
     return Created(f"{role_name}:{name}", {"name": name})
 
 
-def _in_the_emulators_words(policy: str) -> str:
+def _for_the_emulator(policy: str) -> str:
     document: dict[str, Any] = json.loads(policy)
     for statement in document["Statement"]:
-        actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
-        statement["Action"] = [
-            *actions,
-            *(EMULATOR_ACTIONS[action] for action in actions if action in EMULATOR_ACTIONS),
-        ]
+        action = statement.get("Action", [])
+        actions = action if isinstance(action, list) else [action]
+        if added := [EMULATOR_ACTIONS[action] for action in actions if action in EMULATOR_ACTIONS]:
+            statement["Action"] = actions + added
     return json.dumps(document)
 
 
-def _root_arn(new: Resource) -> str:
-    return new.emulator.client("sts").get_caller_identity()["Arn"]
-
-
-def _trusting_root_like_agentcore(trust_policy: str, root: str) -> str:
-    """AgentCore's own part is played by `local.data_plane`, which can be no service principal, only root."""
+def _assumable_locally(new: Resource, trust_policy: str) -> str:
+    """AgentCore's part is played by `local.data_plane`, which can't be a service and acts as root instead."""
+    if AGENT_SERVICE not in trust_policy:
+        return trust_policy
+    root = new.emulator.client("sts").get_caller_identity()["Arn"]
     document: dict[str, Any] = json.loads(trust_policy)
-    services = [statement.get("Principal", {}).get("Service") for statement in document["Statement"]]
-    if any(AGENT_SERVICE in services_of_one for services_of_one in services if services_of_one):
-        grant = {"Effect": "Allow", "Principal": {"AWS": root}, "Action": "sts:AssumeRole"}
-        document["Statement"].append(grant)
+    document["Statement"].append({"Effect": "Allow", "Principal": {"AWS": root}, "Action": "sts:AssumeRole"})
     return json.dumps(document)

@@ -30,7 +30,7 @@ def function(new: Resource) -> Created:
         Role=inputs.require("role"),
         Handler=inputs.require("handler"),
         Code={"ZipFile": zip_bytes(files, executable={"bootstrap"})},
-        **_options(inputs, {"LoggingConfig": logging_config}),
+        **_options(inputs, logging_config),
     )
     concurrency = inputs.take("reservedConcurrentExecutions", -1)
     if concurrency >= 0:
@@ -66,14 +66,16 @@ def event_invoke_config(new: Resource) -> Created:
     return Created(name, {})
 
 
-def _options(inputs: Inputs, computed: dict[str, Any]) -> dict[str, Any]:
-    options = pascal(
-        inputs.some("architectures", "description", "layers", "memorySize", "publish", "timeout")
-        | {key: inputs.take(key) for key in ("ephemeralStorage", "deadLetterConfig", "tracingConfig")}
-    )
+def _options(inputs: Inputs, logging_config: dict[str, str]) -> dict[str, Any]:
     variables = inputs.block("environment").take("variables")
-    options |= computed | {"Tags": inputs.take("tags"), "KMSKeyArn": inputs.take("kmsKeyArn")}
-    options |= {"Environment": {"Variables": variables} if variables else None}
+    options = {
+        **pascal(inputs.some("architectures", "description", "layers", "memorySize", "publish", "timeout")),
+        **pascal(inputs.some("deadLetterConfig", "ephemeralStorage", "tracingConfig")),
+        "Environment": {"Variables": variables} if variables else None,
+        "KMSKeyArn": inputs.take("kmsKeyArn"),
+        "LoggingConfig": logging_config,
+        "Tags": inputs.take("tags"),
+    }
     return {key: value for key, value in options.items() if value}
 
 

@@ -1,4 +1,4 @@
-"""CloudWatch Logs groups."""
+"""CloudWatch Logs groups, who may write to them, and metrics counted from them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,37 @@ def log_group(new: Resource) -> Created:
     inputs, logs = new.inputs, new.emulator.client("logs")
     inputs.ignore("skipDestroy", reason="nothing is destroyed here: the emulator is thrown away")
     name = new.physical_name()
-    options: dict[str, Any] = {
-        "logGroupClass": inputs.take("logGroupClass"),
-        "tags": inputs.take("tags"),
-        "kmsKeyId": inputs.take("kmsKeyId"),
-    }
-    logs.create_log_group(logGroupName=name, **{key: value for key, value in options.items() if value is not None})
+    logs.create_log_group(logGroupName=name, **inputs.some("logGroupClass", "kmsKeyId", "tags"))
     if days := inputs.take("retentionInDays"):
         logs.put_retention_policy(logGroupName=name, retentionInDays=days)
     found = logs.describe_log_groups(logGroupNamePrefix=name)["logGroups"]
     [arn] = [group.get("arn", "") for group in found if group.get("logGroupName") == name]
     return Created(name, {"name": name, "arn": arn.removesuffix(":*")})
+
+
+def resource_policy(new: Resource) -> Created:
+    """Which services may write to log groups."""
+    name = new.inputs.require("policyName")
+    new.emulator.client("logs").put_resource_policy(
+        policyName=name, policyDocument=new.inputs.require("policyDocument")
+    )
+    return Created(name, {})
+
+
+def metric_filter(new: Resource) -> Created:
+    """A metric counted from log lines, which the emulator keeps without counting."""
+    inputs, name = new.inputs, new.physical_name()
+    metric = inputs.block("metricTransformation")
+    transformation: Any = {
+        "metricName": metric.require("name"),
+        "metricNamespace": metric.require("namespace"),
+        "metricValue": metric.require("value"),
+        **metric.some("defaultValue", "dimensions", "unit"),
+    }
+    new.emulator.client("logs").put_metric_filter(
+        filterName=name,
+        logGroupName=inputs.require("logGroupName"),
+        filterPattern=inputs.require("pattern"),
+        metricTransformations=[transformation],
+    )
+    return Created(name, {"name": name})

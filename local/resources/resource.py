@@ -6,7 +6,6 @@ AWS service.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -91,19 +90,16 @@ class Inputs:
 class Resource:
     """A resource that the program registers.
 
-    :ivar type: Pulumi's token, such as `aws:sqs/queue:Queue`.
-    :ivar name: its logical name.
+    :ivar auto_name: what it is called where the program names it not.
     """
 
-    type: str
-    name: str
+    auto_name: str
     inputs: Inputs
     emulator: Emulator = field(repr=False)
 
     def physical_name(self, key: str = "name") -> str:
-        """The name that the program gives, or one made like Pulumi's: the logical name and seven hex digits."""
-        suffix = hashlib.sha256(f"{self.type}/{self.name}".encode()).hexdigest()[:7]
-        return str(self.inputs.take(key, f"{self.name}-{suffix}"))
+        """The name that the program gives, or else the automatic one."""
+        return str(self.inputs.take(key, self.auto_name))
 
 
 def pascal(value: Any) -> Any:
@@ -115,7 +111,7 @@ def pascal(value: Any) -> Any:
     return value
 
 
-def tag_list(tags: Mapping[str, str] | None) -> list[dict[str, str]]:
+def tag_list(tags: Mapping[str, str] | None) -> list[Any]:
     """Tags as the services that want a list of Key and Value take them."""
     return [{"Key": key, "Value": value} for key, value in (tags or {}).items()]
 

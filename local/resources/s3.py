@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from local.resources.assets import file_bytes
-from local.resources.resource import Created, Inputs, Resource, pascal
+from local.resources.resource import Created, Inputs, Resource, pascal, tag_list
 
 
 def bucket(new: Resource) -> Created:
@@ -15,8 +15,7 @@ def bucket(new: Resource) -> Created:
     s3 = new.emulator.client("s3")
     s3.create_bucket(Bucket=name)
     if tags := new.inputs.take("tags"):
-        tag_set: Any = [{"Key": key, "Value": value} for key, value in tags.items()]
-        s3.put_bucket_tagging(Bucket=name, Tagging={"TagSet": tag_set})
+        s3.put_bucket_tagging(Bucket=name, Tagging={"TagSet": tag_list(tags)})
     return Created(name, {"bucket": name, "arn": f"arn:aws:s3:::{name}", "region": s3.meta.region_name})
 
 

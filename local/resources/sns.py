@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from local.resources.resource import Created, Resource, tag_list
 
 
@@ -12,9 +10,11 @@ def topic(new: Resource) -> Created:
     inputs = new.inputs
     given = {"DisplayName": inputs.take("displayName"), "KmsMasterKeyId": inputs.take("kmsMasterKeyId")}
     name = new.physical_name()
-    request: dict[str, Any] = {"Tags": tag_list(inputs.take("tags"))}
-    attributes = {key: value for key, value in given.items() if value}
-    arn = new.emulator.client("sns").create_topic(Name=name, Attributes=attributes, **request)["TopicArn"]
+    arn = new.emulator.client("sns").create_topic(
+        Name=name,
+        Attributes={key: value for key, value in given.items() if value},
+        Tags=tag_list(inputs.take("tags")),
+    )["TopicArn"]
     return Created(arn, {"name": name, "arn": arn})
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from local.resources.resource import Created, Resource
 
 # What Pulumi calls an attribute, and what SQS calls it.
@@ -25,11 +27,8 @@ def queue(new: Resource) -> Created:
     """A queue."""
     name, sqs = new.physical_name(), new.emulator.client("sqs")
     given = new.inputs.some(*_ATTRIBUTES)
-    url = sqs.create_queue(
-        QueueName=name,
-        Attributes={_ATTRIBUTES[key]: _text(value) for key, value in given.items()},  # type: ignore[arg-type]
-        tags=new.inputs.take("tags", {}),
-    )["QueueUrl"]
+    attributes: Any = {_ATTRIBUTES[key]: _text(value) for key, value in given.items()}
+    url = sqs.create_queue(QueueName=name, Attributes=attributes, tags=new.inputs.take("tags", {}))["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     return Created(url, {"name": name, "url": url, "arn": arn})
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
@@ -18,19 +17,22 @@ DeployProgram = Callable[[str], dict[str, Any]]
 @pytest.fixture(scope="session")
 def emulator() -> Iterator[Emulator]:
     """A running emulator; what a test creates in it needs names of its own."""
-    with Emulator() as running:
-        yield running
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SECRET_OF_THIS_MACHINE", "for nobody in the emulator")
+        with Emulator() as running:
+            yield running
 
 
-@pytest.fixture
-def deploy_program(emulator: Emulator, tmp_path: Path) -> DeployProgram:
+@pytest.fixture(scope="session")
+def deploy_program(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> DeployProgram:
     """Deploy the text of a program, in which json, pulumi and aws are imported, and return its outputs."""
-    (tmp_path / "Pulumi.yaml").write_text("{name: some-program, runtime: python, config: {}}")
-    (tmp_path / "Pulumi.local.yaml").write_text("config: {}")
 
     def run(program: str) -> dict[str, Any]:
+        project = tmp_path_factory.mktemp("project")
+        (project / "Pulumi.yaml").write_text("{name: some-program, runtime: python, config: {}}")
+        (project / "Pulumi.local.yaml").write_text("config: {}")
         header = "import json\nimport pulumi\nimport pulumi_aws as aws\n"
-        (tmp_path / "__main__.py").write_text(header + dedent(program))
-        return deploy(emulator, project=tmp_path)
+        (project / "__main__.py").write_text(header + dedent(program))
+        return deploy(emulator, project=project)
 
     return run

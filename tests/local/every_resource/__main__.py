@@ -13,9 +13,20 @@ def policy(action: str, **who: object) -> str:
 
 
 def trust(service: str) -> str:
-    """A role's trust in one service."""
-    return policy("sts:AssumeRole", Principal={"Service": service})
+    """A role's trust in one service on behalf of this account."""
+    account = {"StringEquals": {"aws:SourceAccount": "000000000000"}}
+    return policy("sts:AssumeRole", Principal={"Service": service}, Condition=account)
 
+
+key = aws.kms.Key(
+    "key",
+    description="for tests",
+    enable_key_rotation=True,
+    deletion_window_in_days=30,
+    policy=policy("kms:*", Resource="*"),
+    tags={"owner": "tests"},
+)
+aws.kms.Alias("alias", name="alias/every-key", target_key_id=key.key_id)
 
 aws.dynamodb.Table(
     "table",
@@ -38,6 +49,7 @@ aws.dynamodb.Table(
     ttl={"attribute_name": "expiresAt", "enabled": True},
     point_in_time_recovery={"enabled": True, "recovery_period_in_days": 7},
     deletion_protection_enabled=True,
+    server_side_encryption={"enabled": True, "kms_key_arn": key.arn},
     tags={"owner": "tests"},
 )
 
@@ -102,6 +114,24 @@ aws.iam.RolePolicy(
 )
 
 logs = aws.cloudwatch.LogGroup("logs", name="/every/logs", retention_in_days=7, tags={"owner": "tests"})
+aws.cloudwatch.LogResourcePolicy(
+    "log-policy",
+    policy_name="every-log-policy",
+    policy_document=policy("logs:PutLogEvents", Principal={"Service": "events.amazonaws.com"}, Resource="*"),
+)
+aws.cloudwatch.LogMetricFilter(
+    "metric-filter",
+    name="every-metric-filter",
+    log_group_name=logs.name,
+    pattern="{ $.detail.seconds = * }",
+    metric_transformation={
+        "namespace": "every",
+        "name": "Seconds",
+        "value": "$.detail.seconds",
+        "unit": "Seconds",
+        "dimensions": {"outcome": "$.detail.outcome"},
+    },
+)
 function = aws.lambda_.Function(
     "function",
     name="every-function",
@@ -262,4 +292,6 @@ pulumi.export("runtimeArn", runtime.agent_runtime_arn)
 pulumi.export("endpointArn", endpoint.agent_runtime_endpoint_arn)
 pulumi.export("topicArn", topic.arn)
 pulumi.export("dashboardArn", dashboard.dashboard_arn)
+pulumi.export("keyArn", key.arn)
+pulumi.export("keyId", key.key_id)
 pulumi.export("logGroupArn", logs.arn)
