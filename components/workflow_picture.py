@@ -6,7 +6,8 @@ docs/architecture.md holds what this prints; a test fails when the two differ.
 from collections.abc import Iterator
 from typing import Any
 
-from components.workflow_definition import WorkflowSettings, build_definition
+from components.workflow_budget import WorkflowSettings
+from components.workflow_definition import build_definition
 
 
 def draw(definition: dict[str, Any]) -> str:

@@ -35,9 +35,7 @@ def run(
     from local.run import DEFAULT_PROMPT
     from local.run import run as run_once
 
-    completed = run_once(
-        prompt or DEFAULT_PROMPT, as_json=json_output, model_url=model_url, timeout_seconds=timeout
-    )
+    completed = run_once(prompt or DEFAULT_PROMPT, as_json=json_output, model_url=model_url, timeout_seconds=timeout)
     raise typer.Exit(0 if completed else 1)
 
 
@@ -53,7 +51,7 @@ def up(model_url: ModelUrl = None) -> None:
             print(f"The embedded cloud is up in region {REGION}:")
             print(f"  everything but the agents' sessions   {cloud.stack.endpoint_url}")
             print(f"  AgentCore's data plane                {cloud.stack.agentcore_endpoint_url}")
-            print("  (access key and secret: test)  Try: .venv/bin/python -m runbook trigger \"…\" --watch")
+            print('  (access key and secret: test)  Try: .venv/bin/python -m runbook trigger "…" --watch')
             print("Ctrl-C stops it.", flush=True)
             while True:
                 cloud.check()
@@ -72,7 +70,7 @@ def main() -> NoReturn:
         sys.exit(130)
     except typer.Exit as end:
         sys.exit(end.exit_code)
-    except (Exception) as error:  # noqa: BLE001
+    except Exception as error:  # noqa: BLE001
         if os.environ.get("DEBUG"):
             raise
         print(f"{type(error).__name__}: {error}", file=sys.stderr)

@@ -14,7 +14,8 @@ from typing import TypeVar
 from rich.console import Console
 
 from local.cloud import EmbeddedCloud
-from runbook import Runbook, RunSummary, render
+from runbook import Runbook, render
+from runbook.summary import RunSummary
 from runtime.journal.vocabulary import Status
 
 DEFAULT_PROMPT = "Our checkout latency doubled after Tuesday's release. What should we look at first?"
@@ -29,14 +30,14 @@ def run(prompt: str, *, as_json: bool, model_url: str | None, timeout_seconds: f
     :return: whether the run completed
     :raises WatchTimeout: if it had no outcome by then
     """
-    progress = Console(stderr=True, quiet=as_json)
+    progress = Console(stderr=True, quiet=as_json, highlight=False)
     began = time.monotonic()
     with progress.status("Starting the embedded cloud …"), EmbeddedCloud(model_url=model_url) as cloud:
         progress.print(f"Embedded cloud up and deployed in {time.monotonic() - began:.1f} s.")
         runbook = Runbook.of_local(cloud.stack)
         session_id = runbook.trigger(prompt)
         progress.print(f"Run {session_id} triggered by an event on EventBridge.\n")
-        follow(runbook, session_id, Console(quiet=as_json), timeout_seconds)
+        follow(runbook, session_id, render.console() if not as_json else Console(quiet=True), timeout_seconds)
         return show(runbook, session_id, as_json=as_json)
 
 
@@ -46,7 +47,7 @@ def follow(runbook: Runbook, session_id: str, console: Console, timeout_seconds:
     with console.status("Waiting for the first event …") as status:
         for event in runbook.watch(session_id, timeout_seconds=timeout_seconds, poll_seconds=0.1):
             first = first or event
-            console.print(render.timeline_line(event, first))
+            console.print(render.event_line(event, first.created_at))
             status.update(f"Last seen: {event.status}. Waiting for the next event …")
         status.update("The run has its outcome. Waiting for the state machine to release the session …")
         _until(lambda: runbook.execution(session_id).status != "RUNNING", EXECUTION_END_SECONDS)
@@ -58,10 +59,10 @@ def show(runbook: Runbook, session_id: str, *, as_json: bool) -> bool:
     if as_json:
         print(json.dumps(summary.as_json(), ensure_ascii=False))
     else:
-        console = Console()
+        console = render.console()
         console.print(render.summary(summary))
         _explain(runbook, summary, console)
-    return summary.outcome == Status.AGENT_BACKGROUND_TASK_COMPLETED
+    return summary.outcome is not None and summary.outcome.status == Status.AGENT_BACKGROUND_TASK_COMPLETED
 
 
 def _explain(runbook: Runbook, summary: RunSummary, console: Console) -> None:
@@ -70,7 +71,8 @@ def _explain(runbook: Runbook, summary: RunSummary, console: Console) -> None:
         console.print(render.report(summary.report))
         return
     for line in runbook.log_events(summary.session_id, level="ERROR"):
-        console.print(render.log_line(line))
+        console.print(f"Agent's log, {line.level}: {line.message}", style="red")
+        console.print(line.stack_trace)
 
 
 def _until(condition: Callable[[], bool], seconds: float) -> None:

@@ -6,16 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-import pytest
-
-from components.workflow_definition import (
-    HISTORY_LIMIT,
-    WorkflowSettings,
-    build_definition,
-    history_events,
-    machine_timeout_seconds,
-    tries_for,
-)
+from components.workflow_budget import WorkflowSettings, machine_timeout_seconds
+from components.workflow_definition import build_definition
 from runtime.journal.vocabulary import TERMINAL
 
 SETTINGS = WorkflowSettings(
@@ -91,8 +83,20 @@ def test_every_error_of_ours_that_is_matched_is_a_class_that_exists() -> None:
 
 def test_every_variable_is_assigned_before_any_path_reads_it() -> None:
     """Walks all paths with the set of variables that each is sure to have: a missing one fails an execution."""
-    local = {"states", "ended", "alive", "told", "exists", "string", "contains", "type", "fromMillis", "toMillis"}
-    local |= {"millis", "hash", "floor", "substring", "number", "match", "replace", "merge"}
+    local = {
+        "states",
+        "ended",
+        "alive",
+        "told",
+        "exists",
+        "string",
+        "contains",
+        "type",
+        "fromMillis",
+        "toMillis",
+        "error",
+    }
+    local |= {"millis", "hash", "floor", "substring", "number", "match", "replace", "merge", "min", "power"}
     seen: dict[str, set[str]] = {}
     waiting: list[tuple[str, set[str]]] = [(DEFINITION["StartAt"], set())]
     while waiting:
@@ -159,26 +163,12 @@ def test_throttled_starts_ride_out_the_configured_time_on_average() -> None:
     ]
     assert retry["JitterStrategy"] == "FULL"
     assert 3600 <= sum(delays) / 2 < 3600 + 30
-    assert tries_for(1) == 1
 
 
 def test_the_machines_own_time_limit_comes_after_every_other() -> None:
     retries = 2 * SETTINGS.invoke_retry_seconds
     assert machine_timeout_seconds(SETTINGS) > retries + SETTINGS.max_run_seconds + SETTINGS.lease_seconds
     assert DEFINITION["TimeoutSeconds"] == machine_timeout_seconds(SETTINGS)
-
-
-def test_the_default_polls_fit_into_one_execution_with_room() -> None:
-    assert history_events(SETTINGS) < HISTORY_LIMIT / 4
-
-
-def test_polls_that_do_not_fit_are_refused_with_a_cure_that_works() -> None:
-    with pytest.raises(ValueError, match=r"pollIntervalSeconds is 10 .*maxRunSeconds 28800.* allows 25000") as refusal:
-        build_definition(with_settings(max_run_seconds=28_800))
-    cure = re.search(r"Set pollIntervalSeconds to (\d+) or more, or maxRunSeconds to (\d+) or less", str(refusal.value))
-    assert cure
-    build_definition(with_settings(max_run_seconds=28_800, poll_interval_seconds=int(cure[1])))
-    build_definition(with_settings(max_run_seconds=int(cure[2])))
 
 
 def test_the_definition_is_json_and_far_from_the_size_limit() -> None:

@@ -1,0 +1,148 @@
+"""The state machine's settings, and what follows from them: how many polls, how many retries, which time limits.
+
+Owns the arithmetic that keeps an execution within Step Functions' history; the states are
+`components/workflow_definition.py`'s.
+"""
+
+import math
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from pulumi import Input
+
+HISTORY_LIMIT = 25_000
+"""Events an execution may have: https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html"""
+EVENTS_PER_POLL = 9
+"""Wait and Choice enter and exit, the query enters, is scheduled, started, succeeded, and exits."""
+EVENTS_PER_CALLBACK_POLL = 13
+"""The waiting task enters, is scheduled, started, submitted, times out, and exits: 6 in place of the Wait's 2."""
+EVENTS_PER_TRY = 3
+EVENTS_PER_ATTEMPT = 30
+EVENTS_ONCE = 60
+RETRY_DELAY_SECONDS = 2
+MAX_RETRY_DELAY_SECONDS = 60
+LAST_RESORT_SECONDS = 900
+LONGEST_POLL_SECONDS = 3600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowSettings:
+    """What the state machine has to know. ARNs and names may be Pulumi outputs; numbers are plain.
+
+    :ivar event_source: what the events that start runs come from
+    :ivar poll_interval_seconds: time until the first look at the journal
+    :ivar poll_max_interval_seconds: what the time between looks grows to; less than the first means no growth
+    :ivar poll_growth_percent: how much longer each interval is than the one before
+    :ivar max_run_seconds: from the first acknowledgement to the run's deadline
+    :ivar lease_seconds: how long an agent counts as alive after a sign of life
+    :ivar max_attempts: how often a lost agent is started, the first time included
+    :ivar invoke_retry_seconds: how long a throttled start is tried again, on average (the delays are random)
+    :ivar completion: `poll`, or `callback` with polls in between
+    """
+
+    function_arn: Input[str]
+    table_name: Input[str]
+    event_bus_name: Input[str]
+    event_source: str
+    poll_interval_seconds: int = 10
+    poll_max_interval_seconds: int = 10
+    poll_growth_percent: int = 10
+    max_run_seconds: int = 3600
+    lease_seconds: int = 120
+    max_attempts: int = 3
+    invoke_retry_seconds: int = 3600
+    journal_ttl_days: int = 90
+    completion: str = "poll"
+    callback_poll_seconds: int = 120
+
+    @property
+    def growth(self) -> float:
+        """What each interval is multiplied with to get the next."""
+        return 1 + self.poll_growth_percent / 100
+
+    @property
+    def longest_interval_seconds(self) -> int:
+        """What the time between two polls grows to."""
+        return max(self.poll_interval_seconds, self.poll_max_interval_seconds)
+
+
+def poll_intervals(settings: WorkflowSettings) -> Iterator[int]:
+    """Yield the seconds before each poll of a run that never ends."""
+    if settings.completion == "callback":
+        while True:
+            yield settings.callback_poll_seconds
+    interval = float(settings.poll_interval_seconds)
+    while True:
+        yield math.floor(interval)
+        interval = min(interval * settings.growth, settings.longest_interval_seconds)
+
+
+def polls(settings: WorkflowSettings, run_seconds: float) -> int:
+    """Return how many polls a run of that length takes."""
+    count, waited = 0, 0
+    for interval in poll_intervals(settings):
+        if waited >= run_seconds:
+            break
+        count, waited = count + 1, waited + interval
+    return count
+
+
+def history_events(settings: WorkflowSettings) -> int:
+    """Return how many history events the longest run takes: every poll, every attempt, every throttled start."""
+    per_poll = EVENTS_PER_CALLBACK_POLL if settings.completion == "callback" else EVENTS_PER_POLL
+    tries = tries_for(settings.invoke_retry_seconds)
+    return (
+        EVENTS_ONCE
+        + polls(settings, settings.max_run_seconds + settings.lease_seconds) * per_poll
+        + settings.max_attempts * EVENTS_PER_ATTEMPT
+        + tries * EVENTS_PER_TRY * min(settings.max_attempts, 2)
+    )
+
+
+def check_poll_budget(settings: WorkflowSettings) -> None:
+    """Refuse settings whose polls don't fit into one execution.
+
+    :raises ValueError: if the longest run takes more than 25,000 history events
+    """
+    needed = history_events(settings)
+    if needed <= HISTORY_LIMIT:
+        return
+    key = "callbackPollSeconds" if settings.completion == "callback" else "pollIntervalSeconds"
+    was = next(poll_intervals(settings))
+    fitting = next(
+        (value for value in range(was, LONGEST_POLL_SECONDS + 1) if _fits(_polling_every(settings, value))), 0
+    )
+    longest = bisect_right(
+        range(settings.max_run_seconds),
+        HISTORY_LIMIT,
+        key=lambda seconds: history_events(replace(settings, max_run_seconds=seconds)),
+    )
+    raise ValueError(
+        f"fire-and-forget:{key} is {was} with fire-and-forget:maxRunSeconds {settings.max_run_seconds}: the longest "
+        f"run would take {needed} history events, and Step Functions allows {HISTORY_LIMIT}. Set {key} to {fitting} or "
+        f"more, or maxRunSeconds to {longest - 1} or less."
+    )
+
+
+def tries_for(seconds: int) -> int:
+    """Return how many retries with full jitter last that long on average."""
+    tries, waited, delay = 0, 0.0, float(RETRY_DELAY_SECONDS)
+    while waited < seconds:
+        tries, waited = tries + 1, waited + delay / 2
+        delay = min(2 * delay, MAX_RETRY_DELAY_SECONDS)
+    return tries
+
+
+def machine_timeout_seconds(settings: WorkflowSettings) -> int:
+    """Return the last resort: later than the agent's own deadline and than the state machine's look at it."""
+    waiting_for_a_place = 2 * settings.invoke_retry_seconds + LAST_RESORT_SECONDS
+    return waiting_for_a_place + settings.max_run_seconds + settings.lease_seconds * (settings.max_attempts + 1)
+
+
+def _polling_every(settings: WorkflowSettings, seconds: int) -> WorkflowSettings:
+    return replace(settings, poll_interval_seconds=seconds, callback_poll_seconds=seconds)
+
+
+def _fits(settings: WorkflowSettings) -> bool:
+    return history_events(settings) <= HISTORY_LIMIT

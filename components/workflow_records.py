@@ -1,0 +1,97 @@
+"""The journal's records as the state machine writes them: DynamoDB items whose values are JSONata expressions.
+
+The same keys and attributes as `runtime/journal/records.py` has for Python's writers. An event's id and time are
+those of the state's entry: `$uuid()` and `$millis()` would be others in each try, and a write that Step Functions
+sends twice must be the same write.
+"""
+
+from typing import Any, TypeAlias
+
+from components.asl import expression
+from components.workflow_budget import WorkflowSettings
+from runtime.journal.keys import EVENT_PREFIX, METADATA, OUTCOME, WAITER_PREFIX
+from runtime.journal.vocabulary import Status
+
+Item: TypeAlias = dict[str, Any]
+
+NOT_THERE = "attribute_not_exists(PK)"
+ENTERED_AT = "$fromMillis($toMillis($states.context.State.EnteredTime))"
+EVENT_ID = "$hash($states.context.Execution.Id & $states.context.State.Name & $states.context.State.EnteredTime, 'MD5')"
+SESSION_ID = "$sessionId"
+DAY_SECONDS = 86_400
+
+
+def partition_key(session_id: str = SESSION_ID) -> Item:
+    """Return the composite partition key as a value."""
+    return string(f"'SESSION#' & {session_id}")
+
+
+def new_event(settings: WorkflowSettings, status: str, session_id: str = SESSION_ID) -> Item:
+    """Return an event of the state that is entered.
+
+    :param status: a literal; see :func:`string` for one that is computed
+    """
+    return {
+        "PK": partition_key(session_id),
+        "SK": string(f"'{EVENT_PREFIX}' & {ENTERED_AT} & '#' & {EVENT_ID}"),
+        "sessionId": string(session_id),
+        "eventId": string(EVENT_ID),
+        "createdAt": string(ENTERED_AT),
+        "expiresAt": number(f"$floor($toMillis({ENTERED_AT}) / 1000) + {settings.journal_ttl_days * DAY_SECONDS}"),
+        "status": {"S": status},
+    }
+
+
+def metadata(settings: WorkflowSettings, session_id: str, request: str) -> Item:
+    """Return what a run was asked to do and within which limits. The request is kept as JSON text."""
+    event = new_event(settings, Status.SESSION_INITIATED, session_id)
+    limits = {
+        "maxRunSeconds": settings.max_run_seconds,
+        "leaseSeconds": settings.lease_seconds,
+        "maxAttempts": settings.max_attempts,
+    }
+    return {name: event[name] for name in ("PK", "sessionId", "createdAt", "expiresAt")} | {
+        "SK": {"S": METADATA},
+        "day": DAY,
+        "executionArn": string("$states.context.Execution.Id"),
+        "request": string(f"$string({request})"),
+        "limits": {"M": {name: {"N": str(value)} for name, value in limits.items()}},
+    }
+
+
+def outcome_of(event: Item) -> Item:
+    """Return the outcome record that goes with a terminal event."""
+    return event | {"SK": {"S": OUTCOME}, "day": DAY}
+
+
+def waiter(settings: WorkflowSettings) -> Item:
+    """Return the record that holds the token which wakes the waiting task."""
+    event = new_event(settings, "")
+    return {name: event[name] for name in ("PK", "sessionId", "createdAt", "expiresAt")} | {
+        "SK": string(f"'{WAITER_PREFIX}' & {ENTERED_AT}"),
+        "taskToken": string("$states.context.Task.Token"),
+    }
+
+
+def put(settings: WorkflowSettings, item: Item) -> dict[str, Any]:
+    """Return a transaction's action that adds a record and never replaces one."""
+    return {"Put": {"TableName": settings.table_name, "Item": item, "ConditionExpression": NOT_THERE}}
+
+
+def no_outcome(settings: WorkflowSettings) -> dict[str, Any]:
+    """Return a transaction's action that lets it through only while the run is open."""
+    key = {"PK": partition_key(), "SK": {"S": OUTCOME}}
+    return {"ConditionCheck": {"TableName": settings.table_name, "Key": key, "ConditionExpression": NOT_THERE}}
+
+
+def string(text: str) -> Item:
+    """Return a string value that an expression computes."""
+    return {"S": expression(text)}
+
+
+def number(text: str) -> Item:
+    """Return a number value that an expression computes."""
+    return {"N": expression(f"$string({text})")}
+
+
+DAY = string(f"$substring({ENTERED_AT}, 0, 10)")

@@ -1,0 +1,65 @@
+"""The poll budget: what fits into one execution, and what the refusal says."""
+
+import re
+from typing import Any
+
+import pytest
+
+from components.workflow_budget import (
+    HISTORY_LIMIT,
+    WorkflowSettings,
+    check_poll_budget,
+    history_events,
+    poll_intervals,
+    polls,
+    tries_for,
+)
+
+
+def settings_with(**changes: Any) -> WorkflowSettings:
+    return WorkflowSettings(
+        function_arn="arn", table_name="journal", event_bus_name="default", event_source="source", **changes
+    )
+
+
+def test_the_default_polls_fit_into_one_execution_with_room() -> None:
+    assert history_events(settings_with()) < HISTORY_LIMIT / 4
+
+
+@pytest.mark.parametrize("completion", ["poll", "callback"])
+def test_polls_that_do_not_fit_are_refused_with_a_cure_that_works(completion: str) -> None:
+    settings = {"max_run_seconds": 28_800, "completion": completion, "callback_poll_seconds": 10}
+    key, field = (
+        ("callbackPollSeconds", "callback_poll_seconds")
+        if completion == "callback"
+        else ("pollIntervalSeconds", "poll_interval_seconds")
+    )
+    with pytest.raises(ValueError, match=rf"{key} is 10 .*maxRunSeconds 28800.* allows 25000") as refusal:
+        check_poll_budget(settings_with(**settings))
+    cure = re.search(rf"Set {key} to (\d+) or more, or maxRunSeconds to (\d+) or less", str(refusal.value))
+    assert cure
+    check_poll_budget(settings_with(**settings | {field: int(cure[1])}))
+    check_poll_budget(settings_with(**settings | {"max_run_seconds": int(cure[2])}))
+    with pytest.raises(ValueError, match="history events"):
+        check_poll_budget(settings_with(**settings | {field: int(cure[1]) - 1}))
+    with pytest.raises(ValueError, match="history events"):
+        check_poll_budget(settings_with(**settings | {"max_run_seconds": int(cure[2]) + 120}))
+
+
+def test_growing_intervals_let_eight_hours_fit_and_notice_short_runs_early() -> None:
+    settings = settings_with(max_run_seconds=28_800, poll_max_interval_seconds=60)
+    check_poll_budget(settings)
+    intervals = poll_intervals(settings)
+    assert [next(intervals) for _ in range(5)] == [10, 11, 12, 13, 14]
+    assert polls(settings, 28_800) < 550
+
+
+def test_a_poll_count_covers_the_whole_run() -> None:
+    assert polls(settings_with(), 164) == 17
+    assert polls(settings_with(completion="callback"), 164) == 2
+
+
+def test_retries_with_full_jitter_last_the_time_asked_for_on_average() -> None:
+    assert tries_for(1) == 1
+    # 2, 4, 8, 16, 32, then 60 seconds at most, half of it on average: 31 and then 30 a try.
+    assert tries_for(3600) == 5 + 119
