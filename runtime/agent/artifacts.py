@@ -5,6 +5,7 @@ that finds it there can still add up the whole run.
 """
 
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -57,10 +58,11 @@ def artifact_key(session_id: str, step: str) -> str:
     return f"{artifact_prefix(session_id)}{check_step_name(step)}.md"
 
 
-def connect() -> "S3Client":
+def connect(region: str) -> "S3Client":
     """Return a client of which no call takes longer than about a minute, tries and all."""
     return boto3.client(
         "s3",
+        region_name=region,
         config=Config(
             connect_timeout=2,
             read_timeout=10,
@@ -98,7 +100,8 @@ class ArtifactStore:
             answer = self._client.get_object(Bucket=self._bucket, Key=key)
         except self._client.exceptions.NoSuchKey as error:
             raise ArtifactMissing(key) from error
-        with answer["Body"] as body:
+        # Not `with`: that gives the raw stream, whose errors are not botocore's and which checks no checksum.
+        with closing(answer["Body"]) as body:
             text = body.read().decode()
         return Artifact(step, text, _usage(answer["Metadata"]))
 

@@ -40,13 +40,15 @@ def settings() -> AgentSettings:
 @cache
 def journal() -> JournalWriter:
     """Return the journal's writer. Takes some tens of milliseconds when first called."""
-    return JournalWriter(connect_journal(), settings().journal_table, ttl_days=settings().journal_ttl_days)
+    return JournalWriter(
+        connect_journal(settings().region), settings().journal_table, ttl_days=settings().journal_ttl_days
+    )
 
 
 @cache
 def artifacts() -> ArtifactStore:
     """Return the artifact store. Takes some tens of milliseconds when first called."""
-    return ArtifactStore(connect_artifacts(), settings().artifact_bucket)
+    return ArtifactStore(connect_artifacts(settings().region), settings().artifact_bucket)
 
 
 @cache

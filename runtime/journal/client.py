@@ -9,14 +9,17 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 
-def connect() -> "DynamoDBClient":
+def connect(region: str | None = None) -> "DynamoDBClient":
     """Return a client of which no call takes longer than about ten seconds, tries and all.
 
     A table that accepts connections and never answers must not hold a Lambda or an agent's lease: botocore's
     own limits are 60 seconds and up to ten tries.
+
+    :param region: None where AWS_DEFAULT_REGION is set, the only variable for it that botocore reads
     """
     return boto3.client(
         "dynamodb",
+        region_name=region,
         config=Config(
             connect_timeout=1,
             read_timeout=2,

@@ -6,6 +6,7 @@ workflow's business (`runtime/agent/workflow.py`).
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -20,6 +21,10 @@ https://docs.aws.amazon.com/bedrock-agentcore/latest/APIReference/API_InvokeAgen
 
 MAX_REQUEST_BYTES = 200 * 1024
 """Leaves room for the journal's other attributes (DynamoDB: 400 KB an item) and for Step Functions' 256 KiB."""
+
+MAX_REQUEST_LEVELS = 100
+"""Objects and lists within one another. Python's own JSON gives up at about a thousand, at a place that depends on
+the caller; what is refused here is refused everywhere alike."""
 
 _SESSION_ID_RULE = "33 to 100 characters of A-Z, a-z, 0-9, _ and -, beginning with a letter or digit"
 
@@ -49,11 +54,14 @@ def check_session_id(value: object, field: str = "session_id") -> str:
 def parse_request(value: object) -> RunRequest:
     """Return the request that `value`, the detail of a run's event, holds.
 
-    :raises InvalidRequest: if it is no object, has no prompt, or is larger than 200 KB as JSON
+    :raises InvalidRequest: if it is no object, has no prompt, is nested too deeply, or is larger than 200 KB as JSON
     """
     if not isinstance(value, dict):
         raise InvalidRequest("request", _described(value), 'an object such as {"prompt": "…"}')
     request = cast("dict[str, Any]", value)
+    if not _nests_within(request, MAX_REQUEST_LEVELS):
+        limit = f"{MAX_REQUEST_LEVELS} levels"
+        raise InvalidRequest("request", f"nested more than {limit} deep", f"nested {limit} deep or less")
     size = len(json.dumps(request, ensure_ascii=False).encode("utf-8", "replace"))
     if size > MAX_REQUEST_BYTES:
         raise InvalidRequest("request", f"{size} bytes as JSON", f"{MAX_REQUEST_BYTES} bytes or less")
@@ -64,6 +72,13 @@ def parse_request(value: object) -> RunRequest:
     if retry_of is not None:
         check_session_id(retry_of, "request.retryOf")
     return RunRequest(prompt, retry_of)
+
+
+def _nests_within(value: object, levels: int) -> bool:
+    if not isinstance(value, dict | list):
+        return True
+    inner = cast("Iterable[object]", value.values() if isinstance(value, dict) else value)
+    return levels > 0 and all(_nests_within(each, levels - 1) for each in inner)
 
 
 def _described(value: object) -> str:

@@ -14,11 +14,14 @@ def to_timestamp(moment: datetime) -> str:
 
 
 def from_timestamp(text: str) -> datetime:
-    """Return the moment that the journal wrote.
+    """Return the moment that the journal wrote, in UTC.
 
-    :raises ValueError: if the text is no ISO 8601 timestamp with a time zone
+    :raises ValueError: if the text is no ISO 8601 timestamp with a time zone, or UTC has no such moment
     """
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError(f"timestamp {text!r} has no time zone: write it as 2026-11-22T20:21:26.123Z")
-    return moment
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"timestamp {text!r} is before year 1 or after year 9999 in UTC") from None

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 NOT_THERE = "attribute_not_exists(PK)"
+CONDITION_FAILED = "ConditionalCheckFailed"
 PASSING_REASONS = {
     "TransactionConflict",
     "ThrottlingError",
@@ -209,15 +210,16 @@ class JournalWriter:
 
 def _cancellation(event: Event, guards: list[Guard], error: ClientError) -> JournalError | None:
     reasons: list[dict[str, Any]] = error.response.get("CancellationReasons", [])  # type: ignore[assignment]
-    codes = [str(reason.get("Code")) for reason in reasons]
-    if codes and codes[0] == "ConditionalCheckFailed":
+    own, *others = [str(reason.get("Code")) for reason in reasons] or [""]
+    if own == CONDITION_FAILED:
         return None
-    for code, (_, refusal) in zip(codes[1:], guards, strict=False):
-        if code == "ConditionalCheckFailed":
-            return refusal
-    if PASSING_REASONS.intersection(codes):
-        return JournalUnavailable(_not_taken(event, error))
-    return JournalDenied(_not_taken(event, error))
+    # Only an earlier try of this write can be at the own event. While it is not done, what stands in the way of
+    # this try, a claim for instance, may be this writer's own: the next try will tell.
+    refusals = [refusal for code, (_, refusal) in zip(others, guards, strict=False) if code == CONDITION_FAILED]
+    if refusals and own not in PASSING_REASONS:
+        return refusals[0]
+    passing = PASSING_REASONS.intersection((own, *others))
+    return (JournalUnavailable if passing else JournalDenied)(_not_taken(event, error))
 
 
 def _refusal(event: Event, error: ClientError) -> JournalError:

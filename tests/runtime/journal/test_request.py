@@ -1,0 +1,144 @@
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from runtime.journal.errors import InvalidRequest
+from runtime.journal.request import MAX_REQUEST_BYTES, SESSION_ID, RunRequest, check_session_id, parse_request
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+EVENTBRIDGE_ID = "6a7e8feb-b491-4cf7-a9f1-bf3703467718"
+
+
+def nested(levels: int) -> Any:
+    """Return a request whose `data` is that many lists deep."""
+    value: Any = []
+    for _ in range(levels - 1):
+        value = [value]
+    return {"prompt": "look", "data": value}
+
+
+@pytest.mark.parametrize("session_id", ["a" * 33, "a" * 100, EVENTBRIDGE_ID, "9" * 33, "A_b-" * 10, "a" + "-" * 40])
+def test_a_usable_session_id_is_taken(session_id: str) -> None:
+    assert check_session_id(session_id) == session_id
+
+
+@pytest.mark.parametrize(
+    ("session_id", "was"),
+    [
+        ("a" * 32, "(32 characters)"),
+        ("a" * 101, "(101 characters)"),
+        ("", "(0 characters)"),
+        ("-" + "a" * 35, "(36 characters)"),
+        ("_" + "a" * 35, "(36 characters)"),
+        ("a" * 35 + "#", "(36 characters)"),
+        ("a" * 35 + "/", "(36 characters)"),
+        ("a" * 35 + "\n", "(36 characters)"),
+        ("a" * 35 + "\0", "(36 characters)"),
+        ("ä" * 36, "(36 characters)"),
+        ("٣" * 36, "(36 characters)"),
+        (None, "missing"),
+        (36, "a int"),
+        (True, "a bool"),
+        ([EVENTBRIDGE_ID], "a list"),
+        ({"id": EVENTBRIDGE_ID}, "a dict"),
+        (EVENTBRIDGE_ID.encode(), "a bytes"),
+    ],
+)
+def test_an_unusable_session_id_is_refused_with_what_it_was_and_what_is_allowed(session_id: object, was: str) -> None:
+    with pytest.raises(InvalidRequest, match=r"^session_id is ") as refused:
+        check_session_id(session_id)
+    assert was in str(refused.value)
+    assert "33 to 100 characters of A-Z, a-z, 0-9, _ and -" in str(refused.value)
+
+
+@settings(max_examples=200, derandomize=True, database=None)
+@given(st.text(max_size=120) | st.from_regex(SESSION_ID, fullmatch=True))
+def test_a_session_id_that_is_taken_is_safe_in_keys_and_urls(text: str) -> None:
+    try:
+        check_session_id(text)
+    except InvalidRequest:
+        return
+    assert 33 <= len(text) <= 100
+    assert text.isascii()
+    assert text.replace("-", "a").replace("_", "a").isalnum()
+
+
+def test_a_request_is_its_prompt() -> None:
+    assert parse_request({"prompt": "Why?", "customer": 7}) == RunRequest("Why?")
+
+
+def test_a_request_can_name_the_run_that_it_retries() -> None:
+    assert parse_request({"prompt": "Why?", "retryOf": EVENTBRIDGE_ID}).retry_of == EVENTBRIDGE_ID
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        (None, "request is missing"),
+        ("Why?", "request is 'Why?' (4 characters)"),
+        (7, "request is a int"),
+        (True, "request is a bool"),
+        (["Why?"], "request is a list"),
+        ({}, "request.prompt is missing"),
+        ({"prompt": None}, "request.prompt is missing"),
+        ({"prompt": ""}, "request.prompt is '' (0 characters)"),
+        ({"prompt": " \n\t "}, "request.prompt is "),
+        ({"prompt": 7}, "request.prompt is a int"),
+        ({"prompt": ["Why?"]}, "request.prompt is a list"),
+        ({"Prompt": "Why?"}, "request.prompt is missing"),
+        ({"prompt": "Why?", "retryOf": "short"}, "request.retryOf is 'short' (5 characters)"),
+        ({"prompt": "Why?", "retryOf": 7}, "request.retryOf is a int"),
+        ({"prompt": "Why?", "retryOf": "../" * 12}, "request.retryOf is "),
+        ({"prompt": "x" * MAX_REQUEST_BYTES}, f"request is {MAX_REQUEST_BYTES + 14} bytes as JSON"),
+        ({"prompt": "ä" * (MAX_REQUEST_BYTES // 2)}, f"request is {MAX_REQUEST_BYTES + 14} bytes as JSON"),
+    ],
+)
+def test_a_request_that_cannot_be_run_is_refused_in_one_sentence(request_: object, message: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        parse_request(request_)
+    assert str(refused.value).startswith(message)
+    assert "it must be " in str(refused.value)
+    assert len(str(refused.value)) < 400
+
+
+def test_a_request_of_exactly_200_kb_is_taken() -> None:
+    request = {"prompt": "x" * (MAX_REQUEST_BYTES - len(json.dumps({"prompt": ""})))}
+    assert parse_request(request).prompt == request["prompt"]
+
+
+@pytest.mark.parametrize("levels", [101, 900, 5000, 100_000])
+def test_a_request_that_is_nested_too_deeply_is_refused(levels: int) -> None:
+    with pytest.raises(InvalidRequest, match="nested more than 100 levels deep: it must be"):
+        parse_request(nested(levels))
+
+
+def test_a_request_that_is_nested_sensibly_is_taken() -> None:
+    assert parse_request(nested(99)).prompt == "look"
+
+
+@settings(max_examples=200, derandomize=True, database=None)
+@given(JSON)
+def test_any_json_is_a_request_or_a_refusal(value: object) -> None:
+    try:
+        request = parse_request(value)
+    except InvalidRequest:
+        return
+    assert request.prompt.strip()
+
+
+@settings(max_examples=100, derandomize=True, database=None)
+@given(st.text(st.characters(), max_size=50), JSON)
+def test_any_text_can_be_a_prompt_lone_surrogates_included(prompt: str, more: object) -> None:
+    request = {"prompt": prompt, "more": more}
+    if prompt.strip():
+        assert parse_request(request).prompt == prompt
+    else:
+        with pytest.raises(InvalidRequest, match=r"request\.prompt"):
+            parse_request(request)

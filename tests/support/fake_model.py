@@ -1,0 +1,114 @@
+"""A scripted model: an OpenAI-compatible chat-completions server on loopback, replies queued in, history out.
+
+    with FakeModel() as model:
+        model.queue_text("the analysis")
+        model.queue_tool_call("look_up", {"key": "p99"})
+        … = Emulator(…=model.url)                     # MINISTACK_BEDROCK_PROXY_URL
+        assert "p99" in model.conversations[0].last_message
+
+What the emulator makes of it (ministack 1.5.33, `services/bedrock_runtime.py`): text and tool calls become Converse
+blocks and `usage` the tokens; `finish_reason` it ignores, so that a reply cut by length looks like a normal end; an
+HTTP error, or no answer within MINISTACK_BEDROCK_PROXY_TIMEOUT_SECONDS (30), it replaces silently by its own text.
+"""
+
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tests.support.http_server import HttpServer, Received, Reply
+
+COMPLETIONS_PATH = "/v1/chat/completions"
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """What the model was given in one call.
+
+    :ivar messages: as OpenAI's API has them: `role`, `content`, …
+    """
+
+    messages: Sequence[Mapping[str, Any]]
+
+    @property
+    def system_prompt(self) -> str:
+        """The system message's text, empty if there is none."""
+        return next((str(message["content"]) for message in self.messages if message["role"] == "system"), "")
+
+    @property
+    def last_message(self) -> str:
+        """The text of what was said last."""
+        return str(self.messages[-1].get("content") or "")
+
+
+class FakeModel(HttpServer):
+    """Answers with what was queued; each reply serves one call.
+
+    :param default_text: what it says when nothing is queued; None is an HTTP error, and so the emulator's own text
+    :ivar usage: prompt and completion tokens that each reply says it took
+    """
+
+    def __init__(self, default_text: str | None = None, usage: tuple[int, int] = (11, 7)) -> None:
+        self.usage = usage
+        super().__init__(_error(503, "no reply is queued"))
+        if default_text is not None:
+            self._default = self._completion({"content": default_text}, "stop")
+
+    @property
+    def conversations(self) -> list[Conversation]:
+        """All calls so far, oldest first."""
+        return [
+            Conversation(json.loads(request.body)["messages"])
+            for request in list(self.requests)
+            if request.path == COMPLETIONS_PATH
+        ]
+
+    def queue_text(self, text: str, *, finish_reason: str = "stop", delay_seconds: float = 0) -> None:
+        """Answer a call with a text; `finish_reason="length"` is a model that ran into its token limit."""
+        self.queue(self._completion({"content": text}, finish_reason, delay_seconds))
+
+    def queue_tool_call(self, name: str, arguments: Mapping[str, Any], *, delay_seconds: float = 0) -> None:
+        """Answer a call by asking for a tool."""
+        function = {"name": name, "arguments": json.dumps(arguments)}
+        call = {"id": f"call_{uuid.uuid4().hex[:8]}", "type": "function", "function": function}
+        self.queue(self._completion({"content": None, "tool_calls": [call]}, "tool_calls", delay_seconds))
+
+    def queue_error(self, status: int, message: str = "scripted failure") -> None:
+        """Answer a call with an HTTP error."""
+        self.queue(_error(status, message))
+
+    def queue_hang(self) -> None:
+        """Leave a call without an answer until the server closes."""
+        self.queue(Reply(hangs=True))
+
+    def answer(self, request: Received) -> Reply:
+        """Return the next reply; another path than the one for chat completions is a 404."""
+        if request.path != COMPLETIONS_PATH:
+            return _error(404, f"no such path: {request.path}")
+        return super().answer(request)
+
+    def _completion(self, message: Mapping[str, Any], finish_reason: str, delay_seconds: float = 0) -> Reply:
+        prompt_tokens, completion_tokens = self.usage
+        body = {
+            "id": f"chatcmpl-{uuid.uuid4().hex[:12]}",
+            "object": "chat.completion",
+            "created": 0,
+            "model": "fake",
+            "choices": [{"index": 0, "message": {"role": "assistant", **message}, "finish_reason": finish_reason}],
+            "usage": {
+                "prompt_tokens": prompt_tokens,
+                "completion_tokens": completion_tokens,
+                "total_tokens": prompt_tokens + completion_tokens,
+            },
+        }
+        return _json_reply(body, delay_seconds=delay_seconds)
+
+
+def _error(status: int, message: str) -> Reply:
+    return _json_reply({"error": {"message": message, "type": "scripted", "code": status}}, status)
+
+
+def _json_reply(body: Mapping[str, Any], status: int = 200, delay_seconds: float = 0) -> Reply:
+    headers = {"Content-Type": "application/json"}
+    return Reply(status, json.dumps(body).encode(), headers, delay_seconds=delay_seconds)
