@@ -1,7 +1,7 @@
 """The AgentCore app: validates a job, starts its background task, and answers.
 
-It writes nothing before it answers, so an acknowledgement takes milliseconds. A refusal is an HTTP error and
-never a 200: what the invoker is told is what it journals.
+It writes nothing before it accepts a job, so an acknowledgement takes milliseconds. A refusal is an HTTP error
+and never a 200: what the invoker is told is what it journals.
 """
 
 import asyncio
@@ -12,7 +12,6 @@ from typing import Any
 
 from bedrock_agentcore import BedrockAgentCoreApp
 from bedrock_agentcore.runtime.context import RequestContext
-from starlette.background import BackgroundTask as AfterAnswer
 from starlette.responses import JSONResponse
 
 from runtime.agent import environment
@@ -98,11 +97,11 @@ async def invoke(payload: Any, context: RequestContext) -> Any:
     try:
         job = parse_job(payload, context.session_id)
     except InvalidRequest as refusal:
-        return JSONResponse(
-            {"error": str(refusal)},
-            status_code=400,
-            background=AfterAnswer(journal_refusal, context.session_id, refusal),
+        # Before the answer: once the invoker knows, the run is closed, and nothing more can be added to it.
+        await asyncio.get_running_loop().run_in_executor(
+            environment.EXECUTOR, journal_refusal, context.session_id, refusal
         )
+        return JSONResponse({"error": str(refusal)}, status_code=400)
     running.start(job)
     return {"accepted": {"sessionId": job.session_id, "attempt": job.attempt}}
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Any, cast
+from typing import Self, Any, cast
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class HttpServer:
         self._server.server_close()
         self._thread.join(5)
 
-    def __enter__(self) -> "HttpServer":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
