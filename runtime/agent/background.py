@@ -6,7 +6,7 @@ machine has the last word.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from runtime.agent.attempt import Attempt, Ending
@@ -23,12 +23,20 @@ logger = logging.getLogger("bedrock_agentcore.app.background")
 class BackgroundTask:
     """One attempt of a run, from its claim to its end.
 
+    :param wake: tells whoever waits for a session that there is something to see
     :param now: this machine's clock, which the deadline is compared with
     """
 
-    def __init__(self, attempt: Attempt, workflow: WorkflowRun, now: Callable[[], datetime] = utc_now) -> None:
+    def __init__(
+        self,
+        attempt: Attempt,
+        workflow: WorkflowRun,
+        wake: Callable[[str], Awaitable[None]] | None = None,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
         self._attempt = attempt
         self._workflow = workflow
+        self._wake = wake
         self._now = now
         self.closing = False
 
@@ -50,6 +58,7 @@ class BackgroundTask:
             self.closing = True
             await self._attempt.close(ending)
             logger.info("Attempt %d of run %s ended as %s", job.attempt, job.session_id, ending.status)
+            await self._tell()
         except AttemptOver as over:
             logger.info("Attempt %d of run %s stops: %s", job.attempt, job.session_id, over)
         except JournalError:
@@ -92,5 +101,10 @@ class BackgroundTask:
         step = self._workflow.current_step
         try:
             await self._attempt.release(step.name if step else None)
+            await self._tell()
         except (TimeoutError, JournalError) as error:
             logger.warning("the lease could not be given back: %s", error)
+
+    async def _tell(self) -> None:
+        if self._wake:
+            await self._wake(self._attempt.job.session_id)

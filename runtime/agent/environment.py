@@ -4,12 +4,16 @@ Memory proves nothing: requests of one session can meet in one process or land i
 """
 
 import asyncio
+import logging
 import os
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import TYPE_CHECKING, TypeVar
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
 
 from runtime.agent.artifacts import Artifact, ArtifactStore
 from runtime.agent.artifacts import connect as connect_artifacts
@@ -19,13 +23,16 @@ from runtime.agent.job import Job
 from runtime.agent.settings import AgentSettings
 from runtime.agent.steps import WorkflowRun
 from runtime.agent.workflow import WORKFLOW, Step
+from runtime.journal.client import CLIENT_CONFIG
 from runtime.journal.client import connect as connect_journal
+from runtime.journal.waker import Waker
 from runtime.journal.writer import JournalWriter
 
 if TYPE_CHECKING:
     from strands.models.bedrock import BedrockModel
 
 T = TypeVar("T")
+logger = logging.getLogger("bedrock_agentcore.app.environment")
 ENVIRONMENT_ID = str(uuid.uuid4())
 # Not asyncio's own pool: Strands uses that for every model call, and a few hung ones would starve the heartbeat.
 EXECUTOR = ThreadPoolExecutor(max_workers=8, thread_name_prefix="journal")
@@ -49,6 +56,14 @@ def journal() -> JournalWriter:
 def artifacts() -> ArtifactStore:
     """Return the artifact store. Takes some tens of milliseconds when first called."""
     return ArtifactStore(connect_artifacts(settings().region), settings().artifact_bucket)
+
+
+@cache
+def waker() -> Waker:
+    """Return what wakes the state machine. Takes some tens of milliseconds when first called."""
+    region = settings().region
+    stepfunctions = boto3.client("stepfunctions", region_name=region, config=CLIENT_CONFIG)
+    return Waker(connect_journal(region), stepfunctions, settings().journal_table)
 
 
 @cache
@@ -77,7 +92,15 @@ async def background_task(job: Job) -> BackgroundTask:
         executor=EXECUTOR,
     )
     workflow = WorkflowRun(attempt, await _in_thread(artifacts), WORKFLOW, run_step, EXECUTOR)
-    return BackgroundTask(attempt, workflow)
+    return BackgroundTask(attempt, workflow, wake if settings().wakes else None)
+
+
+async def wake(session_id: str) -> None:
+    """Wake the state machine that waits for a run; a failure is logged, and costs the time until its next poll."""
+    try:
+        await _in_thread(lambda: waker().wake(session_id))
+    except (ClientError, BotoCoreError) as error:
+        logger.warning("the state machine could not be woken: %s", error)
 
 
 async def _in_thread(build: Callable[[], T]) -> T:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, cast
 
 from runtime.journal.errors import InvalidRequest
-from runtime.journal.request import RunRequest, check_session_id, parse_request
+from runtime.journal.request import RunRequest, check_session_id, described, parse_request
 from runtime.journal.timestamps import from_timestamp
 
 MOST_ATTEMPTS = 10
@@ -35,7 +35,7 @@ def parse_job(payload: object, session_id: str | None) -> Job:
     """
     checked_session_id = check_session_id(session_id)
     if not isinstance(payload, dict):
-        raise InvalidRequest("payload", f"a {type(payload).__name__}", "an object")
+        raise InvalidRequest("payload", described(payload), "an object")
     fields = cast("dict[str, Any]", payload)
     max_attempts = _whole_number(fields, "maxAttempts", MOST_ATTEMPTS)
     return Job(
@@ -50,7 +50,7 @@ def parse_job(payload: object, session_id: str | None) -> Job:
 def _whole_number(fields: dict[str, Any], name: str, most: int) -> int:
     value = fields.get(name)
     if type(value) is not int or not 1 <= value <= most:
-        raise InvalidRequest(name, repr(value)[:100], f"a whole number from 1 to {most}")
+        raise InvalidRequest(name, described(value), f"a whole number from 1 to {most}")
     return value
 
 
@@ -59,4 +59,4 @@ def _moment(fields: dict[str, Any], name: str) -> datetime:
     try:
         return from_timestamp(value)  # pyright: ignore[reportArgumentType]
     except (TypeError, ValueError):
-        raise InvalidRequest(name, repr(value)[:100], "a timestamp such as 2026-11-22T20:21:26.123Z") from None
+        raise InvalidRequest(name, described(value), "a timestamp such as 2026-11-22T20:21:26.123Z") from None

@@ -10,6 +10,7 @@ class AgentSettings:
 
     :ivar lease_seconds: how long the agent counts as alive after a sign of life
     :ivar journal_ttl_days: days after which the journal may forget what is written
+    :ivar wakes: whether the state machine waits to be woken (`completion: callback`)
     """
 
     journal_table: str
@@ -18,6 +19,7 @@ class AgentSettings:
     region: str
     lease_seconds: int
     journal_ttl_days: int
+    wakes: bool = False
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> "AgentSettings":
@@ -32,4 +34,5 @@ class AgentSettings:
             region=environ["AWS_REGION"],
             lease_seconds=int(environ["LEASE_SECONDS"]),
             journal_ttl_days=int(environ["JOURNAL_TTL_DAYS"]),
+            wakes=environ.get("COMPLETION") == "callback",
         )

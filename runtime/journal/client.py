@@ -9,6 +9,14 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 
+CLIENT_CONFIG = Config(
+    connect_timeout=1,
+    read_timeout=2,
+    retries={"mode": "standard", "total_max_attempts": 3},
+    tcp_keepalive=True,
+)
+
+
 def connect(region: str | None = None) -> "DynamoDBClient":
     """Return a client of which no call takes longer than about ten seconds, tries and all.
 
@@ -17,13 +25,4 @@ def connect(region: str | None = None) -> "DynamoDBClient":
 
     :param region: None where AWS_DEFAULT_REGION is set, the only variable for it that botocore reads
     """
-    return boto3.client(
-        "dynamodb",
-        region_name=region,
-        config=Config(
-            connect_timeout=1,
-            read_timeout=2,
-            retries={"mode": "standard", "total_max_attempts": 3},
-            tcp_keepalive=True,
-        ),
-    )
+    return boto3.client("dynamodb", region_name=region, config=CLIENT_CONFIG)
