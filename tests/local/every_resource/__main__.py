@@ -7,8 +7,9 @@ import pulumi_aws as aws
 
 
 def policy(action: str, **who: object) -> str:
-    """A policy document with one statement; a resource's policy says who, a role's trust says only that."""
-    statement = {"Effect": "Allow", "Action": action, "Principal": "*", **who}
+    """A policy document with one statement, about this account unless told otherwise."""
+    account = {"AWS": "arn:aws:iam::000000000000:root"}
+    statement = {"Effect": "Allow", "Action": action, "Principal": account, **who}
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
