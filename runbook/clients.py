@@ -9,6 +9,7 @@ from botocore.config import Config
 
 if TYPE_CHECKING:
     from mypy_boto3_bedrock_agentcore import BedrockAgentCoreClient
+    from mypy_boto3_bedrock_agentcore_control import BedrockAgentCoreControlClient
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_events import EventBridgeClient
     from mypy_boto3_logs import CloudWatchLogsClient
@@ -24,6 +25,7 @@ _AGENTCORE_CONFIG = Config(connect_timeout=5, read_timeout=90, retries={"mode": 
 
 _SERVICES = {
     "agentcore": "bedrock-agentcore",
+    "agentcore_control": "bedrock-agentcore-control",
     "dynamodb": "dynamodb",
     "events": "events",
     "logs": "logs",
@@ -39,6 +41,7 @@ class Clients:
     """One client for each service that runs leave traces in."""
 
     agentcore: "BedrockAgentCoreClient"
+    agentcore_control: "BedrockAgentCoreControlClient"
     dynamodb: "DynamoDBClient"
     events: "EventBridgeClient"
     logs: "CloudWatchLogsClient"

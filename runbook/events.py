@@ -1,44 +1,47 @@
 """The events of one run as a sequence that shows itself, and following them as they arrive."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, ClassVar
 
 from runbook.errors import RunNotFound, WatchTimeout
+from runbook.tables import UTC_TIME, WHOLE_NUMBER, Table
 from runtime.journal.keys import EVENT_PREFIX
 from runtime.journal.reader import JournalReader
 from runtime.journal.records import Event
 from runtime.journal.timestamps import to_timestamp
 from runtime.journal.vocabulary import TERMINAL
 
-if TYPE_CHECKING:
-    from pandas import DataFrame
-
 OVERLAP = timedelta(seconds=60)
 """Events come from several clocks: one that arrives late may be stamped earlier than those already seen."""
 
 
-class Events(Sequence[Event]):
-    """The events of a run in the order of their times."""
+class Events(Table[Event]):
+    """The events of a run in the order of their times. A slice of them still counts from the run's first event."""
+
+    columns: ClassVar[Mapping[str, str]] = {
+        "seconds": "float",
+        "status": "str",
+        "step": "object",
+        "attempt": WHOLE_NUMBER,
+        "error_type": "object",
+        "error_message": "object",
+        "created_at": UTC_TIME,
+        "environment_id": "object",
+        "lease_expires_at": UTC_TIME,
+        "detail": "object",
+    }
+    shown: ClassVar[tuple[str, ...]] = ("seconds", "status", "attempt", "error_type", "error_message")
 
     def __init__(self, session_id: str, events: Iterable[Event]) -> None:
+        super().__init__(events)
         self.session_id = session_id
-        self._events = tuple(events)
-
-    @overload
-    def __getitem__(self, index: int) -> Event: ...
-    @overload
-    def __getitem__(self, index: slice) -> "Events": ...
-    def __getitem__(self, index: int | slice) -> "Event | Events":
-        return Events(self.session_id, self._events[index]) if isinstance(index, slice) else self._events[index]
-
-    def __len__(self) -> int:
-        return len(self._events)
+        self._began_at = self[0].created_at if self else None
 
     def first(self, *statuses: str) -> Event | None:
         """Return the first event with one of these statuses."""
-        return next((event for event in self._events if event.status in statuses), None)
+        return next((event for event in self if event.status in statuses), None)
 
     @property
     def outcome(self) -> Event | None:
@@ -48,43 +51,15 @@ class Events(Sequence[Event]):
     @property
     def attempts(self) -> int:
         """The number of the latest attempt that is mentioned; 0 if the agent was never called."""
-        return max((event.attempt or 0 for event in self._events), default=0)
+        return max((event.attempt or 0 for event in self), default=0)
 
     def seconds(self, event: Event) -> float:
         """Return how long after the run's first event this one happened."""
-        return (event.created_at - self._events[0].created_at).total_seconds() if self._events else 0.0
+        return (event.created_at - (self._began_at or event.created_at)).total_seconds()
 
-    def to_frame(self) -> "DataFrame":
-        """Return a table with a row for each event; `seconds` counts from the run's first event."""
-        import pandas as pd
-
-        rows: list[dict[str, Any]] = [
-            {
-                "seconds": round(self.seconds(event), 3),
-                "status": event.status,
-                "step": event.step,
-                "attempt": event.attempt,
-                "error_type": event.error_type,
-                "error_message": event.error_message,
-                "created_at": event.created_at,
-                "environment_id": event.environment_id,
-                "lease_expires_at": event.lease_expires_at,
-                "detail": dict(event.detail) if event.detail else None,
-            }
-            for event in self._events
-        ]
-        columns = ["seconds", "status", "step", "attempt", "error_type", "error_message", "created_at"]
-        frame = pd.DataFrame(rows, columns=[*columns, "environment_id", "lease_expires_at", "detail"])
-        return frame.astype({"attempt": "Int64"})
-
-    def __repr__(self) -> str:
-        lines = [f"{self.seconds(event):9.3f} s  {event.status}" for event in self._events]
-        return "\n".join([f"<Events of {self.session_id}: {len(self)}>", *lines])
-
-    def _repr_html_(self) -> str:
-        columns = ["seconds", "status", "step", "attempt", "error_type", "error_message"]
-        frame = self.to_frame()[columns].astype({"attempt": "object"})
-        return str(frame.to_html(index=False, na_rep=""))  # pyright: ignore[reportAttributeAccessIssue, reportCallIssue]
+    def row(self, record: Event) -> Mapping[str, Any]:
+        """Return an event's values by column; `seconds` counts from the run's first event."""
+        return {name: getattr(record, name, None) for name in self.columns} | {"seconds": self.seconds(record)}
 
 
 def watch(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -44,12 +44,13 @@ def read(client: "SFNClient", arn: str) -> Execution:
     """
     described = client.describe_execution(executionArn=arn)
     history = list(_history(client, arn))
+    stopped_at = described.get("stopDate")
     entered = list(_states_entered(history))
     return Execution(
         arn=arn,
         status=described["status"],
-        started_at=described["startDate"],
-        stopped_at=described.get("stopDate"),
+        started_at=described["startDate"].astimezone(UTC),
+        stopped_at=stopped_at and stopped_at.astimezone(UTC),
         polls=entered.count(POLL_STATE),
         state_transitions=len(entered) + _retries(history),
         invoker_seconds=_invoker_seconds(history),

@@ -2,15 +2,13 @@
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, cast, overload
+from typing import Any, ClassVar, cast
 
+from runbook.tables import UTC_TIME, Table
 from runtime.journal.timestamps import to_timestamp
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _PLAIN_LEVEL = re.compile(r"^\W*(DEBUG|INFO|WARNING|WARN|ERROR|CRITICAL|FATAL)\b")
@@ -100,38 +98,22 @@ class LineFilter:
         return self.text in line.raw.casefold()
 
 
-class LogLines(Sequence[LogLine]):
+class LogLines(Table[LogLine]):
     """The lines of one session in the order of their times, whatever environment wrote them."""
 
+    columns: ClassVar[Mapping[str, str]] = {
+        "at": UTC_TIME,
+        "environment_id": "str",
+        "level": "object",
+        "message": "str",
+        "error_type": "object",
+        "stack_trace": "str",
+    }
+    shown: ClassVar[tuple[str, ...]] = ("at", "environment_id", "level", "message", "error_type")
+
     def __init__(self, session_id: str, lines: Iterable[LogLine]) -> None:
+        super().__init__(sorted(lines, key=lambda line: line.at))
         self.session_id = session_id
-        self._lines = tuple(sorted(lines, key=lambda line: line.at))
-
-    @overload
-    def __getitem__(self, index: int) -> LogLine: ...
-    @overload
-    def __getitem__(self, index: slice) -> "LogLines": ...
-    def __getitem__(self, index: int | slice) -> "LogLine | LogLines":
-        return LogLines(self.session_id, self._lines[index]) if isinstance(index, slice) else self._lines[index]
-
-    def __len__(self) -> int:
-        return len(self._lines)
-
-    def to_frame(self) -> "DataFrame":
-        """Return a table with a row for each line; times are UTC."""
-        import pandas as pd
-
-        columns = ["at", "environment_id", "level", "message", "error_type", "stack_trace"]
-        rows = [{name: getattr(line, name) for name in columns} for line in self._lines]
-        return pd.DataFrame(rows, columns=columns)
-
-    def __repr__(self) -> str:
-        lines = [f"{line.at:%H:%M:%S.%f}"[:-3] + f"  {line.level or '':8} {line.message}" for line in self]
-        return "\n".join([f"<LogLines of {self.session_id}: {len(self)}>", *lines])
-
-    def _repr_html_(self) -> str:
-        frame = self.to_frame()[["at", "environment_id", "level", "message", "error_type"]]
-        return str(frame.to_html(index=False, na_rep="", max_rows=60))  # pyright: ignore[reportCallIssue]
 
 
 def _fields(text: str) -> dict[str, Any] | None:

@@ -11,18 +11,18 @@ https://docs.aws.amazon.com/bedrock-agentcore/latest/devguide/observability-conf
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 from functools import partial
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from runbook.log_lines import LogLine, LogLines, parse_line
+from runbook.tables import UTC_TIME, Table
 
 if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
-    from pandas import DataFrame
 
 _NAME = re.compile(
     r"(?P<day>\d{4}/\d{2}/\d{2})/\[runtime-logs(?:-(?P<session>[A-Za-z0-9_-]+))?\](?P<environment>[0-9A-Za-z-]+)"
@@ -85,53 +85,31 @@ class LogStream:
     errors: int
 
 
-class LogStreams(Sequence[LogStream]):
+class LogStreams(Table[LogStream]):
     """The execution environments of one session, in the order in which they began to write."""
 
+    columns: ClassVar[Mapping[str, str]] = {
+        "environment_id": "str",
+        "attempts": "str",
+        "first_at": UTC_TIME,
+        "last_at": UTC_TIME,
+        "lines": "int",
+        "errors": "int",
+        "name": "str",
+    }
+
     def __init__(self, session_id: str, streams: Iterable[LogStream]) -> None:
+        super().__init__(sorted(streams, key=lambda stream: (str(stream.first_at or "~"), stream.name)))
         self.session_id = session_id
-        self._streams = tuple(sorted(streams, key=lambda stream: (str(stream.first_at or "~"), stream.name)))
 
-    @overload
-    def __getitem__(self, index: int) -> LogStream: ...
-    @overload
-    def __getitem__(self, index: slice) -> "LogStreams": ...
-    def __getitem__(self, index: int | slice) -> "LogStream | LogStreams":
-        return LogStreams(self.session_id, self._streams[index]) if isinstance(index, slice) else self._streams[index]
-
-    def __len__(self) -> int:
-        return len(self._streams)
+    def row(self, record: LogStream) -> Mapping[str, Any]:
+        """Return an environment's values by column; `attempts` is text such as `1, 2`."""
+        return {**super().row(record), "attempts": ", ".join(map(str, record.attempts))}
 
     @property
     def names(self) -> list[str]:
         """The names of the streams."""
-        return [stream.name for stream in self._streams]
-
-    def to_frame(self) -> "DataFrame":
-        """Return a table with a row for each environment; times are UTC."""
-        import pandas as pd
-
-        rows = [
-            {
-                "environment_id": stream.environment_id,
-                "attempts": ", ".join(map(str, stream.attempts)),
-                "first_at": stream.first_at,
-                "last_at": stream.last_at,
-                "lines": stream.lines,
-                "errors": stream.errors,
-                "stream": stream.name,
-            }
-            for stream in self._streams
-        ]
-        columns = ["environment_id", "attempts", "first_at", "last_at", "lines", "errors", "stream"]
-        return pd.DataFrame(rows, columns=columns)
-
-    def __repr__(self) -> str:
-        lines = [f"  {stream.environment_id}: {stream.lines} lines, {stream.errors} errors" for stream in self]
-        return "\n".join([f"<LogStreams of {self.session_id}: {len(self)}>", *lines])
-
-    def _repr_html_(self) -> str:
-        return str(self.to_frame().to_html(index=False))
+        return [stream.name for stream in self]
 
 
 class AgentLogs:

@@ -5,22 +5,25 @@ Owns putting the parts together. How runs are found, logs read and costs estimat
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local.clients import RootSession
 from local.stack_file import LocalStack
-from runbook import events, executions, log_lines, runs
+from runbook import costs, dead_letters, events, executions, log_lines, runs, stuck
 from runbook.clients import Clients
+from runbook.costs import Cost
+from runbook.dead_letters import DeadLetter, DeadLetters
 from runbook.errors import NothingToRetry, ReportMissing, RunNotFound, RunStillOpen
 from runbook.events import Events
 from runbook.executions import Execution
 from runbook.log_lines import LogLines
 from runbook.logs import AgentLogs, LogStreams
 from runbook.outputs import StackOutputs
-from runbook.runs import Runs
+from runbook.runs import OPEN, Runs
+from runbook.stuck import StuckRuns
 from runbook.summary import RunSummary
 from runbook.triggering import Trigger
 from runtime.journal.reader import JournalReader
@@ -29,6 +32,8 @@ from runtime.journal.request import check_session_id
 from runtime.journal.timestamps import utc_now
 from runtime.journal.vocabulary import Status
 from runtime.journal.writer import JournalWriter
+
+STUCK_WINDOW = timedelta(days=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +240,24 @@ class Runbook:
             report=self._report_if_there(session_id),
         )
 
+    def cost(self, session_id: str, *, model_id: str | None = None) -> Cost:
+        """Return an estimate of what a run has cost so far, at list prices; see :mod:`runbook.costs`.
+
+        :param model_id: the model it used; if left out, the one that the agent uses now
+        :raises RunNotFound: if the run was never claimed
+        """
+        metadata = self.metadata(session_id)
+        run = self.summary(session_id)
+        called = run.events.first(Status.AGENT_INVOCATION_STARTED)
+        ended_at = run.outcome.created_at if run.outcome else utc_now()
+        agent_seconds = (ended_at - called.created_at).total_seconds() if called else 0.0
+        return costs.estimate(run, model_id or self.model_id(), metadata.limits["maxAttempts"], agent_seconds)
+
+    def model_id(self) -> str:
+        """Return the model that the agent uses now."""
+        found = self.clients.agentcore_control.get_agent_runtime(agentRuntimeId=self.outputs.agent_runtime_id)
+        return found.get("environmentVariables", {}).get("MODEL_ID", "")
+
     # -- many runs
 
     def runs(self, since: datetime, outcome: str | None = None, *, until: datetime | None = None) -> Runs:
@@ -246,6 +269,35 @@ class Runbook:
         :raises ValueError: if a time has no time zone, or `until` is not after `since`
         """
         return runs.find(self._reader, since, until=until, outcome=outcome)
+
+    def stuck(self, since: datetime | None = None) -> StuckRuns:
+        """Return the open runs that something is wrong with, each with an explanation.
+
+        :param since: only runs that began since; two days ago if left out
+        """
+        now = utc_now()
+        found = self.runs(since or now - STUCK_WINDOW, OPEN)
+        return stuck.find(self._reader, self.clients.stepfunctions, found, now)
+
+    # -- events that never became a run
+
+    def dead_letters(self) -> DeadLetters:
+        """Return the events that EventBridge could not deliver, and leave them in their queue."""
+        return dead_letters.look(self.clients.sqs, self.outputs.dead_letter_queue_url)
+
+    def redrive(self, letter: DeadLetter) -> str:
+        """Start the run that an event should have started, and take the event out of the queue.
+
+        :return: the session id, which is the event's id
+        :raises InvalidRequest: if the message holds no event of this stack
+        """
+        return dead_letters.redrive(
+            self.clients.sqs,
+            self.clients.stepfunctions,
+            self.outputs.dead_letter_queue_url,
+            self.outputs.state_machine_arn,
+            letter,
+        )
 
     def _days(self, session_id: str) -> list[date]:
         """The days on which a run's environments can have begun to write."""

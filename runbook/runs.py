@@ -3,17 +3,15 @@
 Owns finding them by day and joining their two halves, metadata and outcome, which may lie on two days.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, ClassVar
 
+from runbook.tables import UTC_TIME, WHOLE_NUMBER, Table
 from runtime.journal.reader import JournalReader
 from runtime.journal.records import Event, RunMetadata
 from runtime.journal.timestamps import to_timestamp, utc_now
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
 
 CLOCK_SKEW = timedelta(minutes=5)
 """How far a writer's clock may be ahead of this machine's: just before midnight, the next day is read, too."""
@@ -56,6 +54,21 @@ class Run:
         return (self.ended_at - self.began_at).total_seconds()
 
     @property
+    def attempt(self) -> int | None:
+        """The attempt that ended the run, where it was an attempt that did."""
+        return self.outcome.attempt if self.outcome else None
+
+    @property
+    def error_type(self) -> str | None:
+        """The class of what ended the run badly."""
+        return self.outcome.error_type if self.outcome else None
+
+    @property
+    def error_message(self) -> str | None:
+        """What the error said."""
+        return self.outcome.error_message if self.outcome else None
+
+    @property
     def prompt(self) -> str:
         """What the agents were asked, or an empty text if the request had none."""
         request: object = self.metadata.request if self.metadata else None
@@ -70,64 +83,32 @@ class Run:
             "beganAt": self.began_at and to_timestamp(self.began_at),
             "endedAt": self.ended_at and to_timestamp(self.ended_at),
             "seconds": self.seconds,
-            "attempt": self.outcome.attempt if self.outcome else None,
-            "errorType": self.outcome.error_type if self.outcome else None,
-            "errorMessage": self.outcome.error_message if self.outcome else None,
+            "attempt": self.attempt,
+            "errorType": self.error_type,
+            "errorMessage": self.error_message,
             "tokens": detail.get("tokens"),
             "prompt": self.prompt,
         }
 
 
-class Runs(Sequence[Run]):
+class Runs(Table[Run]):
     """Runs in the order in which they began; those whose beginning is not known come first."""
+
+    columns: ClassVar[Mapping[str, str]] = {
+        "session_id": "str",
+        "status": "str",
+        "began_at": UTC_TIME,
+        "ended_at": UTC_TIME,
+        "seconds": "float",
+        "attempt": WHOLE_NUMBER,
+        "error_type": "object",
+        "error_message": "object",
+        "prompt": "str",
+    }
 
     def __init__(self, runs: Iterable[Run]) -> None:
         earliest = datetime.min.replace(tzinfo=UTC)
-        self._runs = sorted(runs, key=lambda run: run.began_at or earliest)
-
-    @overload
-    def __getitem__(self, index: int) -> Run: ...
-    @overload
-    def __getitem__(self, index: slice) -> "Runs": ...
-    def __getitem__(self, index: int | slice) -> "Run | Runs":
-        return Runs(self._runs[index]) if isinstance(index, slice) else self._runs[index]
-
-    def __len__(self) -> int:
-        return len(self._runs)
-
-    def to_frame(self) -> "DataFrame":
-        """Return a table with a row for each run; times are UTC, durations seconds."""
-        import pandas as pd
-
-        rows = [
-            {
-                "session_id": run.session_id,
-                "status": run.status,
-                "began_at": run.began_at,
-                "ended_at": run.ended_at,
-                "seconds": run.seconds,
-                "attempt": run.outcome.attempt if run.outcome else None,
-                "error_type": run.outcome.error_type if run.outcome else None,
-                "error_message": run.outcome.error_message if run.outcome else None,
-                "prompt": run.prompt,
-            }
-            for run in self._runs
-        ]
-        columns = ["session_id", "status", "began_at", "ended_at", "seconds", "attempt", "error_type", "error_message"]
-        frame = pd.DataFrame(rows, columns=[*columns, "prompt"])
-        for name in ("began_at", "ended_at"):
-            frame[name] = pd.to_datetime(frame[name], utc=True)
-        return frame
-
-    def __repr__(self) -> str:
-        counts: dict[str, int] = {}
-        for run in self._runs:
-            counts[run.status] = counts.get(run.status, 0) + 1
-        inside = ", ".join(f"{number} {status}" for status, number in sorted(counts.items()))
-        return f"<Runs: {len(self)} ({inside})>" if counts else "<Runs: none>"
-
-    def _repr_html_(self) -> str:
-        return str(self.to_frame().to_html(index=False, max_rows=30))  # pyright: ignore[reportCallIssue]
+        super().__init__(sorted(runs, key=lambda run: run.began_at or earliest))
 
 
 def find(reader: JournalReader, since: datetime, *, until: datetime | None = None, outcome: str | None = None) -> Runs:
