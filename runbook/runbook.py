@@ -12,10 +12,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local.clients import RootSession
 from local.stack_file import LocalStack
-from runbook import costs, dead_letters, events, executions, log_lines, runs, stuck
+from runbook import costs, events, executions, log_lines, runs, stuck
 from runbook.clients import Clients
 from runbook.costs import Cost
-from runbook.dead_letters import DeadLetter, DeadLetters
+from runbook.dead_letters import DeadLetter, DeadLetterQueue, DeadLetters
 from runbook.errors import NothingToRetry, ReportMissing, RunNotFound, RunStillOpen
 from runbook.events import Events
 from runbook.executions import Execution
@@ -67,6 +67,7 @@ class Runbook:
         self._reader = JournalReader(clients.dynamodb, outputs.journal_table_name)
         self._logs = AgentLogs(clients.logs, outputs.agent_log_group_name)
         self._trigger = Trigger(clients.events, outputs.event_source, outputs.event_detail_type)
+        self._dead_letters = DeadLetterQueue(clients.sqs, outputs.dead_letter_queue_url)
 
     @classmethod
     def of_local(cls, stack: LocalStack) -> "Runbook":
@@ -283,7 +284,7 @@ class Runbook:
 
     def dead_letters(self) -> DeadLetters:
         """Return the events that EventBridge could not deliver, and leave them in their queue."""
-        return dead_letters.look(self.clients.sqs, self.outputs.dead_letter_queue_url)
+        return self._dead_letters.look()
 
     def redrive(self, letter: DeadLetter) -> str:
         """Start the run that an event should have started, and take the event out of the queue.
@@ -291,13 +292,7 @@ class Runbook:
         :return: the session id, which is the event's id
         :raises InvalidRequest: if the message holds no event of this stack
         """
-        return dead_letters.redrive(
-            self.clients.sqs,
-            self.clients.stepfunctions,
-            self.outputs.dead_letter_queue_url,
-            self.outputs.state_machine_arn,
-            letter,
-        )
+        return self._dead_letters.redrive(letter, self.clients.stepfunctions, self.outputs.state_machine_arn)
 
     def _days(self, session_id: str) -> list[date]:
         """The days on which a run's environments can have begun to write."""
