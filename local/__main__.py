@@ -8,14 +8,25 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from local import stack_file
 from local.clients import REGION
+
+if TYPE_CHECKING:
+    from local.cloud import EmbeddedCloud
+
+PROJECT = Path(__file__).resolve().parent.parent
+JUPYTER_STOP_SECONDS = 10.0
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 ModelUrl = Annotated[
@@ -40,24 +51,58 @@ def run(
 
 
 @app.command()
-def up(model_url: ModelUrl = None) -> None:
+def up(
+    model_url: ModelUrl = None,
+    stack_path: Annotated[Path, typer.Option(help="File that tells where the cloud is.")] = stack_file.STACK_FILE,
+) -> None:
     """Start the embedded cloud and keep it until Ctrl-C; .local/stack.json tells where it is."""
-    from local import stack_file
+    with _running_cloud(model_url, stack_path=stack_path) as cloud:
+        print(f"The embedded cloud is up in region {REGION}, access key and secret are `test`:")
+        print(f"  everything but the agents' sessions   {cloud.stack.endpoint_url}")
+        print(f"  AgentCore's data plane                {cloud.stack.agentcore_endpoint_url}")
+        print('Try: .venv/bin/python -m runbook trigger "What is slow?"')
+        print("Ctrl-C stops it.", flush=True)
+        while True:
+            cloud.check()
+            time.sleep(1.0)
+
+
+@app.command()
+def notebooks(
+    model_url: ModelUrl = None, samples: Annotated[bool, typer.Option(help="Make sample runs.")] = True
+) -> None:
+    """Start the embedded cloud with some runs in it, and JupyterLab on the notebooks, until Ctrl-C."""
+    from local.samples import make_samples
+
+    # A short lease, so that the run that is killed is going again soon.
+    with _running_cloud(model_url, {"leaseSeconds": 6}) as cloud:
+        if samples:
+            print("Making runs to look at: completed, failed, and one that is killed and resumed …", flush=True)
+            make_samples(cloud)
+        jupyter = subprocess.Popen(
+            [sys.executable, "-m", "jupyterlab", "--ip=127.0.0.1", "--no-browser", "--notebook-dir=notebooks"],
+            cwd=PROJECT,
+        )
+        try:
+            jupyter.wait()
+        finally:
+            jupyter.terminate()
+            jupyter.wait(JUPYTER_STOP_SECONDS)
+
+
+@contextmanager
+def _running_cloud(
+    model_url: str | None, config: dict[str, object] | None = None, stack_path: Path = stack_file.STACK_FILE
+) -> Generator[EmbeddedCloud]:
+    """A running cloud that everybody finds through the stack file."""
     from local.cloud import EmbeddedCloud
 
-    with EmbeddedCloud(model_url=model_url) as cloud:
-        stack_file.write(cloud.stack)
+    with EmbeddedCloud(model_url=model_url, config=config) as cloud:
+        stack_file.write(cloud.stack, stack_path)
         try:
-            print(f"The embedded cloud is up in region {REGION}:")
-            print(f"  everything but the agents' sessions   {cloud.stack.endpoint_url}")
-            print(f"  AgentCore's data plane                {cloud.stack.agentcore_endpoint_url}")
-            print('  (access key and secret: test)  Try: .venv/bin/python -m runbook trigger "…" --watch')
-            print("Ctrl-C stops it.", flush=True)
-            while True:
-                cloud.check()
-                time.sleep(1.0)
+            yield cloud
         finally:
-            stack_file.remove()
+            stack_file.remove(stack_path)
 
 
 def main() -> NoReturn:
@@ -70,7 +115,7 @@ def main() -> NoReturn:
         sys.exit(130)
     except typer.Exit as end:
         sys.exit(end.exit_code)
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         if os.environ.get("DEBUG"):
             raise
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
