@@ -15,6 +15,7 @@ from botocore.config import Config
 from runtime.invoker.invocation import Invoker, Limits
 from runtime.journal.client import connect
 from runtime.journal.errors import InvalidRequest
+from runtime.journal.request import described
 from runtime.journal.writer import JournalWriter
 
 logger = logging.getLogger(__name__)
@@ -58,7 +59,7 @@ def handler(event: Any, _context: object) -> dict[str, Any]:
     """
     began = time.perf_counter()
     if not isinstance(event, dict):
-        raise InvalidRequest("event", f"a {type(event).__name__}", "an object with operation and session_id")
+        raise InvalidRequest("event", described(event), "an object with operation and session_id")
     payload: dict[str, Any] = event
     match payload.get("operation"):
         case "start":
@@ -68,7 +69,7 @@ def handler(event: Any, _context: object) -> dict[str, Any]:
         case "close":
             result = _invoker.close(payload)
         case other:
-            raise InvalidRequest("operation", repr(other)[:100], "start, stop or close")
+            raise InvalidRequest("operation", described(other), "start, stop or close")
     fields = {name: payload.get(name) for name in ("operation", "session_id", "attempt")}
     logger.info("done", extra=fields | {"seconds": round(time.perf_counter() - began, 4)})
     return result

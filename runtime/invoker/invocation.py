@@ -8,6 +8,7 @@ import json
 import logging
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from runtime.invoker.errors import InvokerError, RunTimedOut, from_boto
 from runtime.journal.errors import InvalidRequest, JournalError, NotTheOwner, RunClosed
 from runtime.journal.records import Event, error_text
-from runtime.journal.request import check_session_id, parse_request
+from runtime.journal.request import check_session_id, described, parse_request
 from runtime.journal.timestamps import from_timestamp, to_timestamp, utc_now
 from runtime.journal.vocabulary import Status
 from runtime.journal.writer import JournalWriter
@@ -76,11 +77,11 @@ class Invoker:
         session_id = check_session_id(payload.get("session_id"))
         attempt = payload.get("attempt")
         try:
-            self._check(payload)
+            given = self._check(payload)
             self.journal.append_while_open(
                 self.journal.stamp(session_id, Status.AGENT_INVOCATION_STARTED, attempt=attempt)
             )
-            deadline = self._deadline(payload.get("deadline"))
+            deadline = self._deadline(given)
             acknowledge_seconds = self._call_agent(session_id, payload, deadline, trace_id)
         except (InvokerError, InvalidRequest) as error:
             self._append_failure(session_id, attempt, error)
@@ -141,20 +142,29 @@ class Invoker:
         self.stop(payload | {"session_id": session_id})
         return {"closed": True}
 
-    def _check(self, payload: dict[str, Any]) -> None:
+    def _check(self, payload: dict[str, Any]) -> datetime | None:
+        """Return the deadline that the payload has, if any, once all of the payload can be run."""
         parse_request(payload.get("request"))
         attempt = payload.get("attempt")
-        if not isinstance(attempt, int) or not 1 <= attempt <= self.limits.max_attempts:
-            raise InvalidRequest("attempt", repr(attempt), f"a number from 1 to {self.limits.max_attempts}")
+        if not self._is_attempt(attempt):
+            raise InvalidRequest("attempt", described(attempt), f"a number from 1 to {self.limits.max_attempts}")
+        deadline = payload.get("deadline")
+        try:
+            return None if deadline is None else from_timestamp(deadline)
+        except (TypeError, ValueError):
+            allowed = "null or a timestamp such as 2026-11-22T20:21:26.123Z"
+            raise InvalidRequest("deadline", described(deadline), allowed) from None
 
-    def _deadline(self, given: str | None) -> datetime:
+    def _is_attempt(self, value: object) -> bool:
+        return type(value) is int and 1 <= value <= self.limits.max_attempts
+
+    def _deadline(self, given: datetime | None) -> datetime:
         """The run's clock starts with its first acknowledgement: waiting for a free place costs no working time."""
         if given is None:
             return self.now() + timedelta(seconds=self.limits.max_run_seconds)
-        deadline = from_timestamp(given)
-        if self.now() >= deadline:
-            raise RunTimedOut(f"the run's deadline, {given}, passed before this attempt could start")
-        return deadline
+        if self.now() >= given:
+            raise RunTimedOut(f"the run's deadline, {to_timestamp(given)}, passed before this attempt could start")
+        return given
 
     def _call_agent(self, session_id: str, payload: dict[str, Any], deadline: datetime, trace_id: str | None) -> float:
         job = {
@@ -176,8 +186,9 @@ class Invoker:
                 payload=json.dumps(job).encode(),
                 **trace,
             )
-            # Read to the end, or the connection can't be used again.
-            with answer["response"] as body:
+            # Read to the end, or the connection can't be used again. Not `with`: that gives the raw stream, whose
+            # errors are not botocore's.
+            with closing(answer["response"]) as body:
                 body.read()
         except (ClientError, BotoCoreError) as error:
             raise from_boto(error) from error
@@ -187,7 +198,7 @@ class Invoker:
         event = self.journal.stamp(
             session_id,
             Status.AGENT_INVOCATION_FAILED,
-            attempt=attempt if isinstance(attempt, int) else None,
+            attempt=attempt if self._is_attempt(attempt) else None,
             error_type=type(error).__name__,
             error_message=error_text(error),
         )

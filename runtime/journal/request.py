@@ -47,7 +47,7 @@ def check_session_id(value: object, field: str = "session_id") -> str:
     :raises InvalidRequest: if it is no string, or doesn't match :data:`SESSION_ID`
     """
     if not isinstance(value, str) or not SESSION_ID.fullmatch(value):
-        raise InvalidRequest(field, _described(value), _SESSION_ID_RULE)
+        raise InvalidRequest(field, described(value), _SESSION_ID_RULE)
     return value
 
 
@@ -57,7 +57,7 @@ def parse_request(value: object) -> RunRequest:
     :raises InvalidRequest: if it is no object, has no prompt, is nested too deeply, or is larger than 200 KB as JSON
     """
     if not isinstance(value, dict):
-        raise InvalidRequest("request", _described(value), 'an object such as {"prompt": "…"}')
+        raise InvalidRequest("request", described(value), 'an object such as {"prompt": "…"}')
     request = cast("dict[str, Any]", value)
     if not _nests_within(request, MAX_REQUEST_LEVELS):
         limit = f"{MAX_REQUEST_LEVELS} levels"
@@ -67,7 +67,7 @@ def parse_request(value: object) -> RunRequest:
         raise InvalidRequest("request", f"{size} bytes as JSON", f"{MAX_REQUEST_BYTES} bytes or less")
     prompt = request.get("prompt")
     if not isinstance(prompt, str) or not prompt.strip():
-        raise InvalidRequest("request.prompt", _described(prompt), "a text that is not empty")
+        raise InvalidRequest("request.prompt", described(prompt), "a text that is not empty")
     retry_of = request.get("retryOf")
     if retry_of is not None:
         check_session_id(retry_of, "request.retryOf")
@@ -81,10 +81,12 @@ def _nests_within(value: object, levels: int) -> bool:
     return levels > 0 and all(_nests_within(each, levels - 1) for each in inner)
 
 
-def _described(value: object) -> str:
+def described(value: object) -> str:
+    """Return how a refusal shows what it got: short, whatever it is."""
     if value is None:
         return "missing"
     if isinstance(value, str):
         shown = value if len(value) <= 100 else f"{value[:100]}…"
         return f"{shown!r} ({len(value)} characters)"
-    return f"a {type(value).__name__}"
+    # Not the repr of a list or an object: it can be endless, and deeper than Python can go.
+    return repr(value)[:100] if isinstance(value, bool | int | float) else f"a {type(value).__name__}"

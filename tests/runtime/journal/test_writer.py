@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runtime.journal.errors import AttemptClaimed, AttemptSuperseded, JournalError, RunClosed
+from runtime.journal.errors import AttemptClaimed, AttemptSuperseded, JournalError, NotTheOwner, RunClosed
 from runtime.journal.reader import JournalReader
 from runtime.journal.records import Event
 from runtime.journal.vocabulary import Status
@@ -244,3 +244,40 @@ def test_what_the_store_answers_is_a_journal_error() -> None:
     assert issubclass(RunClosed, JournalError)
     assert issubclass(AttemptClaimed, JournalError)
     assert issubclass(AttemptSuperseded, JournalError)
+
+
+EXECUTION = "arn:aws:states:us-east-1:123456789012:execution:runs:1"
+
+
+def claim_run(dynamodb: "DynamoDBClient", session_id: str) -> None:
+    """Put what matters of a run's metadata."""
+    item = {"PK": {"S": f"SESSION#{session_id}"}, "SK": {"S": "METADATA"}, "executionArn": {"S": EXECUTION}}
+    dynamodb.put_item(TableName=TABLE, Item=item)
+
+
+def test_an_execution_closes_the_run_that_it_claimed_and_no_outcome_but_the_first_counts(
+    dynamodb: "DynamoDBClient", writer: JournalWriter, reader: JournalReader, session_id: str
+) -> None:
+    claim_run(dynamodb, session_id)
+    first = writer.stamp(session_id, Status.SESSION_FAILED)
+    writer.close_for_execution(first, EXECUTION)
+    writer.close_for_execution(first, EXECUTION)
+    with pytest.raises(RunClosed):
+        writer.close_for_execution(writer.stamp(session_id, Status.SESSION_TIMED_OUT), EXECUTION)
+    assert statuses(reader, session_id) == [Status.SESSION_FAILED]
+
+
+@pytest.mark.parametrize("claimed", [True, False])
+def test_an_execution_does_not_close_the_run_of_another(
+    claimed: bool,
+    dynamodb: "DynamoDBClient",
+    writer: JournalWriter,
+    session_id: str,
+    records: Callable[[], list[str]],
+) -> None:
+    if claimed:
+        claim_run(dynamodb, session_id)
+    before = records()
+    with pytest.raises(NotTheOwner, match=f"run {session_id} does not belong to execution {EXECUTION}2"):
+        writer.close_for_execution(writer.stamp(session_id, Status.SESSION_FAILED), f"{EXECUTION}2")
+    assert records() == before

@@ -1,0 +1,106 @@
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from runtime.invoker.invocation import Invoker
+from runtime.journal.errors import InvalidRequest, JournalUnavailable
+from runtime.journal.reader import JournalReader
+from runtime.journal.vocabulary import Status
+from tests.support.faulty_dynamodb import FaultyDynamoDB, first, timed_out
+from tests.support.http_server import HttpServer
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+EXECUTION = "arn:aws:states:us-east-1:123456789012:execution:runs:1"
+
+
+@pytest.fixture
+def ended(session_id: str) -> dict[str, Any]:
+    """What an execution's end looks like to the function."""
+    execution_input = json.dumps({"session_id": session_id, "request": {"prompt": "Why?"}})
+    return {"operation": "close", "execution_arn": EXECUTION, "status": "ABORTED", "input": execution_input}
+
+
+@pytest.fixture
+def _claimed(dynamodb: "DynamoDBClient", session_id: str) -> None:
+    """The execution claimed the run."""
+    item = {"PK": {"S": f"SESSION#{session_id}"}, "SK": {"S": "METADATA"}, "executionArn": {"S": EXECUTION}}
+    dynamodb.put_item(TableName="journal", Item=item)
+
+
+@pytest.mark.usefixtures("_claimed")
+@pytest.mark.parametrize(
+    ("execution", "outcome"),
+    [
+        ("ABORTED", Status.SESSION_FAILED),
+        ("FAILED", Status.SESSION_FAILED),
+        ("TIMED_OUT", Status.SESSION_TIMED_OUT),
+    ],
+)
+def test_the_run_of_an_execution_that_ended_early_is_closed_and_its_session_stopped(
+    execution: str,
+    outcome: Status,
+    invoker: Invoker,
+    ended: dict[str, Any],
+    agentcore: HttpServer,
+    reader: JournalReader,
+    session_id: str,
+) -> None:
+    assert invoker.close(ended | {"status": execution}) == {"closed": True}
+    assert (closed := reader.outcome(session_id)) is not None
+    assert (closed.status, closed.error_type) == (outcome, "ExecutionEnded")
+    assert closed.error_message == f"the state machine's execution ended as {execution} before the run had an outcome"
+    [request] = agentcore.requests
+    assert request.path.endswith("/stopruntimesession?qualifier=live")
+
+
+@pytest.mark.usefixtures("_claimed")
+def test_a_run_that_has_its_outcome_keeps_it(
+    invoker: Invoker, ended: dict[str, Any], agentcore: HttpServer, reader: JournalReader, session_id: str
+) -> None:
+    invoker.journal.close(invoker.journal.stamp(session_id, Status.AGENT_BACKGROUND_TASK_COMPLETED))
+    assert invoker.close(ended) == {"closed": False}
+    assert [event.status for event in reader.events(session_id)] == [Status.AGENT_BACKGROUND_TASK_COMPLETED]
+    assert agentcore.requests == []
+
+
+@pytest.mark.usefixtures("_claimed")
+def test_the_run_of_another_execution_is_left_alone(
+    invoker: Invoker, ended: dict[str, Any], agentcore: HttpServer, reader: JournalReader, session_id: str
+) -> None:
+    assert invoker.close(ended | {"execution_arn": f"{EXECUTION}2"}) == {"closed": False}
+    assert list(reader.events(session_id)) == []
+    assert reader.outcome(session_id) is None
+    assert agentcore.requests == []
+
+
+def test_a_run_that_was_never_claimed_is_not_closed(
+    invoker: Invoker, ended: dict[str, Any], reader: JournalReader, session_id: str
+) -> None:
+    assert invoker.close(ended) == {"closed": False}
+    assert reader.outcome(session_id) is None
+
+
+@pytest.mark.parametrize(
+    "execution_input",
+    [None, 7, "", "no JSON", "null", "[]", '"text"', "{}", '{"session_id": 7}', "[" * 100_000],
+    ids=lambda value: repr(value)[:20],
+)
+def test_an_execution_without_a_usable_session_id_has_no_run_to_close(
+    execution_input: object, invoker: Invoker, ended: dict[str, Any], table: FaultyDynamoDB
+) -> None:
+    with pytest.raises(InvalidRequest, match="session_id"):
+        invoker.close(ended | {"input": execution_input})
+    assert table.tried == []
+
+
+@pytest.mark.usefixtures("_claimed")
+def test_a_close_that_the_journal_did_not_take_can_be_tried_again(
+    invoker: Invoker, ended: dict[str, Any], table: FaultyDynamoDB
+) -> None:
+    table.decide = first(1, timed_out)
+    with pytest.raises(JournalUnavailable):
+        invoker.close(ended)
+    assert invoker.close(ended) == {"closed": True}
