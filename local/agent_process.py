@@ -11,7 +11,7 @@ import os
 import shutil
 import signal
 import sys
-from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
+from asyncio.subprocess import DEVNULL, Process
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -29,12 +29,12 @@ _LAST_OUTPUT_SECONDS = 1.0
 class AgentProcess:
     """A running process. Made by `start`; `end` must be called whatever happens."""
 
-    def __init__(self, process: Process, directory: Path, log: LogBuffer, guard: ProcessGuard) -> None:
+    def __init__(self, process: Process, output: int, directory: Path, log: LogBuffer, guard: ProcessGuard) -> None:
         self.pid = process.pid
         self._process = process
         self._directory = directory
         self._guard = guard
-        self._output = asyncio.create_task(_drain(process, log))
+        self._drained = asyncio.create_task(_drain(output, log))
 
     @classmethod
     async def start(
@@ -49,25 +49,34 @@ class AgentProcess:
 
         :param directory: its HOME and TMPDIR, which is its to delete at its end.
         :param environment: the platform's variables, which win over the runtime's own.
+        :raises OSError: if there can be no such process.
         """
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *version.entry_point,
-            cwd=version.code_directory,
-            env={
-                "PYTHONUNBUFFERED": "1",
-                **version.environment,
-                "HOME": str(directory),
-                "TMPDIR": str(directory),
-                **environment,
-            },
-            stdin=DEVNULL,
-            stdout=PIPE,
-            stderr=STDOUT,
-            start_new_session=True,
-        )
+        # Not asyncio's own pipe: with that, waiting for a process is waiting for all who hold the pipe as well.
+        output, its_end = os.pipe()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *version.entry_point,
+                cwd=version.code_directory,
+                env={
+                    "PYTHONUNBUFFERED": "1",
+                    **version.environment,
+                    "HOME": str(directory),
+                    "TMPDIR": str(directory),
+                    **environment,
+                },
+                stdin=DEVNULL,
+                stdout=its_end,
+                stderr=its_end,
+                start_new_session=True,
+            )
+        except BaseException:
+            os.close(output)
+            raise
+        finally:
+            os.close(its_end)
         guard.watch(process.pid)
-        return cls(process, directory, log, guard)
+        return cls(process, output, directory, log, guard)
 
     @property
     def exit_code(self) -> int | None:
@@ -86,8 +95,8 @@ class AgentProcess:
         self._signal(signal.SIGKILL)
         await asyncio.wait_for(self._process.wait(), _KILLED_SECONDS)
         # What has left the process group may hold the pipe open for ever.
-        await asyncio.wait({self._output}, timeout=_LAST_OUTPUT_SECONDS)
-        self._output.cancel()
+        await asyncio.wait({self._drained}, timeout=_LAST_OUTPUT_SECONDS)
+        self._drained.cancel()
         self._guard.release(self.pid)
         shutil.rmtree(self._directory, ignore_errors=True)
 
@@ -96,10 +105,16 @@ class AgentProcess:
             os.killpg(self.pid, number)
 
 
-async def _drain(process: Process, log: LogBuffer) -> None:
+async def _drain(output: int, log: LogBuffer) -> None:
     """Read on whatever happens to the lines, so that the agent never waits for its output to be taken."""
+    reader = asyncio.StreamReader()
+    pipe = os.fdopen(output, "rb", buffering=0)
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), pipe
+    )
     try:
-        while process.stdout is not None and (output := await process.stdout.read(_READ_BYTES)):
-            log.write(output)
+        while piece := await reader.read(_READ_BYTES):
+            log.write(piece)
     finally:
+        transport.close()
         log.close()

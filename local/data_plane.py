@@ -13,13 +13,13 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Future
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 import uvicorn
@@ -37,6 +37,7 @@ from local.rate_limit import RateLimit
 from local.role_credentials import RoleCredentialsStore
 from local.runtime_catalog import RuntimeCatalog
 
+ClientMaker = Callable[[str], Any]
 _START_SECONDS = 30.0
 _STOP_SECONDS = 30.0
 _CONNECTIONS_CLOSED_SECONDS = 1
@@ -78,15 +79,20 @@ class DataPlane:
     ) -> None:
         self.stop()
 
-    def start(self, emulator_url: str) -> None:
+    def start(self, emulator_url: str, client: ClientMaker | None = None) -> None:
         """Serve. Once only.
 
         :param emulator_url: such as `http://127.0.0.1:4566`.
+        :param client: gives root's client for a service of the emulator, as `Emulator.client` does; made here
+            without it, which takes a few tenths of a second more.
         :raises DataPlaneError: if that does not work out.
         """
         started: Future[_Running] = Future()
         self._thread = threading.Thread(
-            target=self._run, args=(emulator_url, started), name="agentcore-data-plane", daemon=True
+            target=self._run,
+            args=(emulator_url, client or RootSession(emulator_url).client, started),
+            name="agentcore-data-plane",
+            daemon=True,
         )
         self._thread.start()
         try:
@@ -128,17 +134,17 @@ class DataPlane:
             raise DataPlaneError("The AgentCore data plane is not running: it was not started, or was stopped.")
         return self._running
 
-    def _run(self, emulator_url: str, started: Future[_Running]) -> None:
+    def _run(self, emulator_url: str, client: ClientMaker, started: Future[_Running]) -> None:
         try:
-            asyncio.run(self._serve(emulator_url, started))
+            asyncio.run(self._serve(emulator_url, client, started))
         except BaseException as error:
             if started.done():
                 raise
             started.set_exception(error)
 
-    async def _serve(self, emulator_url: str, started: Future[_Running]) -> None:
+    async def _serve(self, emulator_url: str, client: ClientMaker, started: Future[_Running]) -> None:
         async with AsyncExitStack() as parts:
-            api = await parts.enter_async_context(self._assembled(emulator_url))
+            api = await parts.enter_async_context(self._assembled(emulator_url, client))
             # Only uvicorn's own complaints about responses that were cut off on purpose are lost at this level.
             config = uvicorn.Config(
                 api.app(),
@@ -150,6 +156,7 @@ class DataPlane:
             )
             server = uvicorn.Server(config)
             serving = asyncio.create_task(server.serve([self._socket]))
+            self._socket.listen(config.backlog)  # uvicorn will; until then, callers wait instead of being refused
             running = _Running(asyncio.get_running_loop(), api.pool, asyncio.Event())
             started.set_result(running)
             await running.stop_wanted.wait()
@@ -158,11 +165,10 @@ class DataPlane:
             await serving
 
     @asynccontextmanager
-    async def _assembled(self, emulator_url: str) -> AsyncGenerator[DataPlaneApi, None]:
-        root = RootSession(emulator_url)
+    async def _assembled(self, emulator_url: str, client: ClientMaker) -> AsyncGenerator[DataPlaneApi, None]:
         directory = Path(tempfile.mkdtemp(prefix="agentcore-"))
         guard = ProcessGuard(directory)
-        logs = LogShipper(root.client("logs"))
+        logs = LogShipper(client("logs"))
         host = Host(
             guard=guard,
             logs=logs,
@@ -171,11 +177,11 @@ class DataPlane:
             credentials_url=self.url + CREDENTIALS_PATH,
             settings=self._settings,
         )
-        catalog = RuntimeCatalog(root.client("bedrock-agentcore-control"), root.client("s3"), directory)
-        pool = EnvironmentPool(catalog, RoleCredentialsStore(root.client("sts")), host)
+        catalog = RuntimeCatalog(client("bedrock-agentcore-control"), client("s3"), directory)
+        pool = EnvironmentPool(catalog, RoleCredentialsStore(client("sts")), host)
         try:
             yield DataPlaneApi(
-                Gatekeeper(_port_of(emulator_url), root.client("iam")),
+                Gatekeeper(_port_of(emulator_url), client("iam")),
                 pool,
                 RateLimit(self._settings.requests_per_second, time.monotonic()),
             )

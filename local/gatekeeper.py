@@ -35,9 +35,17 @@ _STOP = "bedrock-agentcore:StopRuntimeSession"
 _ASK_STS_WHO = {b"x-amz-target": b"AWSSecurityTokenServiceV20110615.GetCallerIdentity"}
 _ASK_STS_WHO_FORM = b"Action=GetCallerIdentity&Version=2011-06-15"
 _STS_ARN = ".//{https://sts.amazonaws.com/doc/2011-06-15/}Arn"
+# STS, which is asked about stops, has other names for what is wrong with credentials than a JSON service.
+_JSON_NAMES = {
+    "ExpiredToken": "ExpiredTokenException",
+    "IncompleteSignature": "IncompleteSignatureException",
+    "InvalidClientTokenId": "UnrecognizedClientException",
+    "SignatureDoesNotMatch": "InvalidSignatureException",
+}
 _REPLACED_HEADERS = frozenset(
     {b"x-amz-content-sha256", b"x-amz-target", b"connection", b"content-length", b"expect", b"transfer-encoding"}
 )
+_SIGNED_FOR = re.compile(r"AWS4-HMAC-SHA256 Credential=[^/]+/\d{8}/[^/]+/(?P<service>[^/]+)/aws4_request")
 _ASSUMED_ROLE = re.compile(r"arn:(aws[\w-]*):sts::(\d{12}):assumed-role/([^/]+)/.+")
 
 
@@ -83,6 +91,7 @@ class Gatekeeper:
     async def _forward(
         self, request: Request, payload: bytes, endpoint: Endpoint, target: Mapping[bytes, bytes], form: bytes
     ) -> bytes:
+        _check_that_it_is_signed(request)
         headers = [(name, value) for name, value in request.headers.raw if name not in _REPLACED_HEADERS]
         payload_hash = (b"x-amz-content-sha256", hashlib.sha256(payload).hexdigest().encode())
         path: bytes = request.scope["raw_path"] + b"?" + request.scope["query_string"]
@@ -105,6 +114,16 @@ class Gatekeeper:
         return all(result["EvalDecision"] == "allowed" for result in simulated["EvaluationResults"])
 
 
+def _check_that_it_is_signed(request: Request) -> None:
+    """The emulator would take a request without a signature, or signed for S3, for one to S3."""
+    signature = _SIGNED_FOR.match(request.headers.get("Authorization", ""))
+    if signature is None:
+        raise NamedError("MissingAuthenticationTokenException", HTTPStatus.FORBIDDEN, "Missing Authentication Token")
+    if signature["service"] != "bedrock-agentcore":
+        message = "Credential should be scoped to correct service: 'bedrock-agentcore'."
+        raise NamedError("InvalidSignatureException", HTTPStatus.FORBIDDEN, message)
+
+
 def _as_error(answer: Answer, body: bytes, endpoint: Endpoint) -> AgentCoreError:
     code, message = _code_and_message(answer, body)
     match code:
@@ -115,7 +134,7 @@ def _as_error(answer: Answer, body: bytes, endpoint: Endpoint) -> AgentCoreError
                 f"No endpoint or agent found with qualifier '{endpoint.name}' for agent '{endpoint.runtime_arn}'"
             )
         case _:
-            return NamedError(code, answer.status, message)
+            return NamedError(_JSON_NAMES.get(code, code), answer.status, message)
 
 
 def _code_and_message(answer: Answer, body: bytes) -> tuple[str, str]:

@@ -13,16 +13,18 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.config import Config
 
-from local.clients import REGION
+from local.clients import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
 from local.emulator import Emulator
 
 if TYPE_CHECKING:
     from mypy_boto3_bedrock_agentcore import BedrockAgentCoreClient
 
-AGENT = Path(__file__).with_name("agentcore_agent.py").read_text()
+REAL_AGENT = Path(__file__).with_name("agentcore_agent.py").read_text()
+QUICK_AGENT = Path(__file__).with_name("quick_agent.py").read_text()
 INVOKE = "bedrock-agentcore:InvokeAgentRuntime"
 STOP = "bedrock-agentcore:StopRuntimeSession"
-_ONE_TRY = Config(retries={"total_max_attempts": 1}, read_timeout=30, proxies={})
+_SESSION = boto3.Session(region_name=REGION)
+_ONE_TRY = Config(retries={"total_max_attempts": 1}, read_timeout=30, proxies={}, parameter_validation=False)
 
 
 class AgentCoreAccount:
@@ -39,7 +41,7 @@ class AgentCoreAccount:
 
     def runtime(
         self,
-        main: str = AGENT,
+        main: str,
         *,
         role: str | None = None,
         entry_point: tuple[str, ...] = ("opentelemetry-instrument", "main.py"),
@@ -64,6 +66,13 @@ class AgentCoreAccount:
             lifecycleConfiguration=lifecycle,
         )["agentRuntimeArn"]
 
+    def update(self, runtime_arn: str, *, environment: Mapping[str, str]) -> None:
+        """Make a new version, the same but for its variables."""
+        control, runtime_id = self.client("bedrock-agentcore-control"), runtime_arn.rpartition("/")[2]
+        now = control.get_agent_runtime(agentRuntimeId=runtime_id)
+        same = {name: now[name] for name in ("agentRuntimeArtifact", "roleArn", "networkConfiguration")}
+        control.update_agent_runtime(agentRuntimeId=runtime_id, environmentVariables=dict(environment), **same)
+
     def endpoint(self, runtime_arn: str, name: str) -> None:
         """Create an endpoint for the runtime's newest version."""
         self.client("bedrock-agentcore-control").create_agent_runtime_endpoint(
@@ -80,6 +89,27 @@ class AgentCoreAccount:
             self.client("iam").put_role_policy(RoleName=name, PolicyName="allowed", PolicyDocument=_policy(*statements))
         return arn
 
+    def log_streams(self, runtime_arn: str, session_id: str, endpoint: str = "DEFAULT") -> dict[str, str]:
+        """What a session's environments have printed, by log stream."""
+        logs = self.client("logs")
+        group = {"logGroupName": f"/aws/bedrock-agentcore/runtimes/{runtime_arn.rpartition('/')[2]}-{endpoint}"}
+        try:
+            streams = [stream["logStreamName"] for stream in logs.describe_log_streams(**group)["logStreams"]]
+        except logs.exceptions.ResourceNotFoundException:
+            return {}
+        return {
+            stream: "\n".join(
+                event["message"]
+                for event in logs.get_log_events(**group, logStreamName=stream, startFromHead=True)["events"]
+            )
+            for stream in streams
+            if session_id in stream
+        }
+
+    def log(self, runtime_arn: str, session_id: str, endpoint: str = "DEFAULT") -> str:
+        """The same, as one text."""
+        return "\n".join(self.log_streams(runtime_arn, session_id, endpoint).values())
+
     def caller(self, data_plane_url: str, *allowed: tuple[str, str]) -> BedrockAgentCoreClient:
         """A client that has assumed a role with these rights."""
         credentials = self.client("sts").assume_role(RoleArn=self.role(*allowed), RoleSessionName="caller")[
@@ -94,11 +124,20 @@ class AgentCoreAccount:
 
 
 def client_of(
-    data_plane_url: str, access_key_id: str = "test", secret: str = "test", token: str | None = None
+    data_plane_url: str,
+    access_key_id: str = ACCESS_KEY_ID,
+    secret_access_key: str = SECRET_ACCESS_KEY,
+    token: str | None = None,
 ) -> BedrockAgentCoreClient:
-    """A data plane client that tries each call once; root's, if no credentials are given."""
-    session = boto3.Session(access_key_id, secret, token, region_name=REGION)
-    return session.client("bedrock-agentcore", endpoint_url=data_plane_url, config=_ONE_TRY)
+    """A data plane client that tries each call once and checks nothing itself; root's without credentials."""
+    return _SESSION.client(
+        "bedrock-agentcore",
+        endpoint_url=data_plane_url,
+        aws_access_key_id=access_key_id,
+        aws_secret_access_key=secret_access_key,
+        aws_session_token=token,
+        config=_ONE_TRY,
+    )
 
 
 def ask(
