@@ -110,17 +110,16 @@ def main() -> NoReturn:
     # A supervisor's SIGTERM has to leave as little behind as Ctrl-C does.
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        app(standalone_mode=False)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except typer.Exit as end:
-        sys.exit(end.exit_code)
+        # Typer returns the code of its Exit and turns an interrupt into its Abort.
+        code = app(standalone_mode=False) or 0
+    except (KeyboardInterrupt, typer.Abort):
+        code = 130
     except Exception as error:
         if os.environ.get("DEBUG"):
             raise
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        sys.exit(2)
-    sys.exit(0)
+        code = 2
+    sys.exit(code)
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.support.fake_model import FakeModel
 from tests.support.waiting import wait_until
 
 PROJECT = Path(__file__).parents[2]
@@ -100,3 +101,11 @@ def test_what_goes_wrong_is_one_sentence_and_a_code(own_tmp: Path) -> None:
     last_line = errors.strip().splitlines()[-1]
     assert last_line.startswith(("RunNotFound: ", "WatchTimeout: "))
     assert "Traceback" not in errors
+
+
+def test_a_run_that_fails_is_explained_and_has_a_code_of_its_own(own_tmp: Path) -> None:
+    with FakeModel(default_text="") as model:
+        process = start(own_tmp, "run", "--model-url", model.url)
+        output, _ = process.communicate(timeout=90)
+    assert process.returncode == 1
+    assert "EmptyAnswer" in output
