@@ -19,8 +19,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import uv
-
 PROJECT = Path(__file__).resolve().parent.parent
 CACHE = PROJECT / ".build"
 REQUIREMENTS = Path("runtime/agent/requirements.txt")
@@ -103,24 +101,38 @@ def install_dependencies(requirements: Path, cache: Path) -> Path:
     try:
         _run_uv(requirements, staging / "site")
         (staging / "site").rename(target)
+    except OSError:
+        # Another build was faster; its result is the same.
+        if not target.is_dir():
+            raise
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return target
 
 
 def _run_uv(requirements: Path, target: Path) -> None:
-    command = [uv.find_uv_bin(), "pip", "install", "--quiet", "--target", str(target)]
+    command = [_find_uv(), "pip", "install", "--quiet", "--target", str(target)]
     command += ["--python-platform", "aarch64-manylinux2014", "--python-version", PYTHON_VERSION]
     command += ["--only-binary", ":all:", "--require-hashes", "--requirement", str(requirements)]
     try:
         subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=True)
-    except FileNotFoundError as error:
-        raise BundleError("uv is missing; it comes with requirements.txt, `make setup` installs it.") from error
     except subprocess.TimeoutExpired as error:
         raise BundleError(f"uv took longer than {INSTALL_SECONDS} s to install {requirements}.") from error
     except subprocess.CalledProcessError as error:
         reason = " ".join(error.stderr.split())[:500]
         raise BundleError(f"uv could not install {requirements} for linux/arm64: {reason}") from error
+
+
+def _find_uv() -> str:
+    try:
+        # Here and not above: what is built without dependencies needs no uv.
+        from uv import find_uv_bin
+
+        return find_uv_bin()
+    except (ImportError, FileNotFoundError) as error:
+        raise BundleError(
+            "uv, which builds the agent's bundle, is missing: pip install --requirement requirements.txt installs it."
+        ) from error
 
 
 def _dependency_files(site: Path) -> dict[str, Path]:
@@ -137,7 +149,7 @@ def _dependency_files(site: Path) -> dict[str, Path]:
 def _belongs(name: str) -> bool:
     if name.startswith("bin/"):
         return name == f"bin/{_OBSERVED}"
-    return not name.endswith((".pyc", ".lock", ".dist-info/RECORD", ".dist-info/REQUESTED", "uv_cache.json"))
+    return name != ".lock" and not name.endswith((".pyc", ".dist-info/RECORD", ".dist-info/uv_cache.json"))
 
 
 def _pack(kind: str, files: Mapping[str, Path], cache: Path, entry_points: tuple[str, ...]) -> AgentCode:

@@ -78,8 +78,8 @@ def _telemetry(args: AgentExecutionRoleArgs) -> list[Statement]:
             ["logs:CreateLogStream", "logs:PutLogEvents"],
             [location.arn("logs", f"{group}:log-stream:*")],
         ),
-        # Every group of the account: the action lists groups and can't be asked about one.
-        allow(["logs:DescribeLogGroups"], [location.arn("logs", "log-group:*")]),
+        # Any resource: the action lists groups, and can't be asked about one.
+        allow(["logs:DescribeLogGroups"], ["*"]),
         # Any resource: these X-Ray actions have none to name.
         allow(
             [

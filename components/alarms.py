@@ -40,7 +40,7 @@ def alarms(measured: Measured, settings: Settings) -> list[Alarm]:
         Alarm("runs-failed", "A run failed.", metrics.workflow(measured, "ExecutionsFailed")),
         Alarm(
             "executions-timed-out",
-            "An execution hit its last resort: its run has no outcome, close it by hand.",
+            "An execution ran into its last resort, and its run was closed from outside.",
             metrics.workflow(measured, "ExecutionsTimedOut"),
         ),
         Alarm(

@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import Any, cast
+from unittest import mock
 
-import pulumi
 from pulumi.runtime import mocks, rpc
 
+from components import agent_bundle
 from local.program import run_program, stack_config
 
 ACCOUNT_ID = "123456789012"
 REGION = "us-east-1"
-RUNTIME_ID = "fire_and_forget_test-AbCdEfGhIj"
+RUNTIME_VERSION = "7"
 _STACK_TYPE = "pulumi:pulumi:Stack"
 # Property values with this key are wrapped, secrets among them: sdk/python/lib/pulumi/runtime/rpc.py.
 _SIGNATURE = "4dabf18193072939515e22adb298388d"
@@ -96,8 +99,8 @@ class Echo(mocks.Mocks):
             return "", outputs
         kind = args.typ.rpartition(":")[2]
         outputs.setdefault("name", args.name)
-        outputs.setdefault("arn", f"arn:aws:{kind.lower()}:{REGION}:{ACCOUNT_ID}:{outputs['name']}")
-        outputs |= _SERVICE_ANSWERS.get(kind, lambda _: {})(outputs)
+        for output, answer in _ANSWERS.get(kind, {}).items():
+            outputs[output] = answer.format_map(outputs)
         return f"{args.name}-id", outputs
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]]]:
@@ -109,21 +112,30 @@ class Echo(mocks.Mocks):
         return answers[args.token], []
 
 
-def _runtime(_: Mapping[str, Any]) -> dict[str, Any]:
-    arn = f"arn:aws:bedrock-agentcore:{REGION}:{ACCOUNT_ID}:runtime/{RUNTIME_ID}"
-    return {"agentRuntimeArn": arn, "agentRuntimeId": RUNTIME_ID, "agentRuntimeVersion": "7"}
-
-
-def _endpoint(outputs: Mapping[str, Any]) -> dict[str, Any]:
-    arn = f"arn:aws:bedrock-agentcore:{REGION}:{ACCOUNT_ID}:runtime/{RUNTIME_ID}/runtime-endpoint"
-    return {"agentRuntimeEndpointArn": f"{arn}/{outputs['name']}"}
-
-
-_SERVICE_ANSWERS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
-    "AgentcoreAgentRuntime": _runtime,
-    "AgentcoreAgentRuntimeEndpoint": _endpoint,
-    "Bucket": lambda o: {"bucket": o["name"], "arn": f"arn:aws:s3:::{o['name']}"},
-    "Queue": lambda o: {"url": f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT_ID}/{o['name']}"},
+_HERE = f"{REGION}:{ACCOUNT_ID}"
+_RUNTIME_ARN = f"arn:aws:bedrock-agentcore:{_HERE}:runtime/"
+_ANSWERS = {
+    "AgentcoreAgentRuntime": {
+        "agentRuntimeArn": _RUNTIME_ARN + "{agentRuntimeName}-AbCdEfGhIj",
+        "agentRuntimeId": "{agentRuntimeName}-AbCdEfGhIj",
+        "agentRuntimeVersion": RUNTIME_VERSION,
+    },
+    "AgentcoreAgentRuntimeEndpoint": {
+        "agentRuntimeEndpointArn": _RUNTIME_ARN + "{agentRuntimeId}/runtime-endpoint/{name}"
+    },
+    "Bucket": {"bucket": "{name}", "arn": "arn:aws:s3:::{name}"},
+    "EventRule": {"arn": f"arn:aws:events:{_HERE}:rule/{{name}}"},
+    "Function": {"arn": f"arn:aws:lambda:{_HERE}:function:{{name}}"},
+    "Key": {"arn": f"arn:aws:kms:{_HERE}:key/{{name}}", "keyId": "{name}"},
+    "LogGroup": {"arn": f"arn:aws:logs:{_HERE}:log-group:{{name}}"},
+    "Queue": {
+        "arn": f"arn:aws:sqs:{_HERE}:{{name}}",
+        "url": f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT_ID}/{{name}}",
+    },
+    "Role": {"arn": f"arn:aws:iam::{ACCOUNT_ID}:role/{{name}}"},
+    "StateMachine": {"arn": f"arn:aws:states:{_HERE}:stateMachine:{{name}}"},
+    "Table": {"arn": f"arn:aws:dynamodb:{_HERE}:table/{{name}}"},
+    "Topic": {"arn": f"arn:aws:sns:{_HERE}:{{name}}"},
 }
 
 
@@ -154,18 +166,36 @@ class Deployment:
         assert len(found) == 1, f"{len(found)} resources of kind {kind} {name}"
         return found[0]
 
-    def policy(self, name: str) -> list[dict[str, Any]]:
-        """The statements of a role's inline policy."""
-        return json.loads(self.one("RolePolicy", f"{name}-policy").inputs["policy"])["Statement"]
+    def statements(self, actor: str) -> list[dict[str, Any]]:
+        """The statements of an actor's only policy."""
+        return json.loads(self.one("RolePolicy", f"{actor}-policy").inputs["policy"])["Statement"]
+
+    def trust(self, actor: str) -> dict[str, Any]:
+        """The only statement of an actor's trust policy."""
+        [statement] = json.loads(self.one("Role", f"{actor}-role").inputs["assumeRolePolicy"])["Statement"]
+        return statement
 
 
 def deploy(stack: str = "dev", overrides: Mapping[str, Any] | None = None, *, preview: bool = False) -> Deployment:
     """Run the program for a stack; in a preview nothing that AWS makes up is known."""
     answers = Echo(unknown=preview)
     recorder = Recorder(answers)
-    # A text made from an Output without apply is a mistake: make it an error here.
-    outputs = run_program(answers, stack_config(stack, overrides), stack, preview=preview, monitor=recorder)
+    with mock.patch.object(agent_bundle, "build", _no_bundle):
+        outputs = run_program(answers, stack_config(stack, overrides), stack, preview=preview, monitor=recorder)
     return Deployment(outputs, recorder.registrations, recorder.registered_outputs, answers.invokes)
 
 
-Unknown = pulumi.output.Unknown
+@cache
+def deployed(stack: str) -> Deployment:
+    """The stack as its file describes it, run once for all tests that only look."""
+    return deploy(stack)
+
+
+_build = agent_bundle.build
+
+
+def _no_bundle(kind: str) -> agent_bundle.AgentCode:
+    """Our own code for real; dependencies take seconds and a package index, and have tests of their own."""
+    if kind == "source":
+        return _build(kind)
+    return agent_bundle.AgentCode(Path("bundle.zip"), "b" * 64, ("opentelemetry-instrument", "main.py"))

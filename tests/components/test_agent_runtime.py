@@ -1,0 +1,155 @@
+"""The agent's runtime, endpoint and role."""
+
+from __future__ import annotations
+
+import pytest
+
+from components.agent_runtime import agent_runtime_name
+from tests.support.pulumi_program import ACCOUNT_ID, REGION, deploy, deployed
+
+RUNTIME_ID = "fire_and_forget_dev-AbCdEfGhIj"
+TEXT_SWITCHES = {"OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "OTEL_SEMCONV_STABILITY_OPT_IN"}
+
+
+def test_the_runtime_runs_the_zip_under_its_content_key() -> None:
+    stack = deployed("dev")
+    uploaded = stack.one("BucketObjectv2")
+    assert uploaded.inputs["key"] == "agent/bbbbbbbbbbbbbbbb.zip"
+    assert stack.one("AgentcoreAgentRuntime").inputs["agentRuntimeArtifact"] == {
+        "codeConfiguration": {
+            "runtime": "PYTHON_3_13",
+            "entryPoints": ["opentelemetry-instrument", "main.py"],
+            "code": {"s3": {"bucket": "artifacts-bucket", "prefix": uploaded.inputs["key"]}},
+        }
+    }
+
+
+def test_the_code_of_earlier_versions_stays_in_the_bucket() -> None:
+    assert deployed("dev").one("BucketObjectv2").options["retainOnDelete"] is True
+
+
+def test_our_code_alone_is_started_without_instrumentation() -> None:
+    artifact = deployed("local").one("AgentcoreAgentRuntime").inputs["agentRuntimeArtifact"]
+    assert artifact["codeConfiguration"]["entryPoints"] == ["main.py"]
+
+
+def test_an_image_replaces_the_zip_and_may_be_pulled() -> None:
+    image = f"{ACCOUNT_ID}.dkr.ecr.{REGION}.amazonaws.com/agents/mine:1.2"
+    stack = deploy("dev", {"agentImage": image})
+    assert stack.one("AgentcoreAgentRuntime").inputs["agentRuntimeArtifact"] == {
+        "containerConfiguration": {"containerUri": image}
+    }
+    assert stack.all("BucketObjectv2") == []
+    pulls = [s for s in stack.statements("agent") if s["Action"][0].startswith("ecr:")]
+    assert pulls[0]["Resource"] == [f"arn:aws:ecr:{REGION}:{ACCOUNT_ID}:repository/agents/mine"]
+
+
+def test_the_runtime_waits_for_its_roles_policy_and_is_deleted_before_it_is_replaced() -> None:
+    stack = deployed("dev")
+    runtime = stack.one("AgentcoreAgentRuntime")
+    assert stack.one("RolePolicy", "agent-policy").urn in runtime.depends_on
+    assert runtime.options["deleteBeforeReplace"] is True
+
+
+def test_the_endpoint_is_called_live_and_follows_the_version() -> None:
+    endpoint = deployed("dev").one("AgentcoreAgentRuntimeEndpoint").inputs
+    assert (endpoint["name"], endpoint["agentRuntimeVersion"]) == ("live", "7")
+
+
+def test_the_endpoint_can_be_pinned_to_an_earlier_version() -> None:
+    stack = deploy("dev", {"agentVersion": "3"})
+    assert stack.one("AgentcoreAgentRuntimeEndpoint").inputs["agentRuntimeVersion"] == "3"
+
+
+def test_the_endpoints_log_group_is_there_before_the_endpoint() -> None:
+    stack = deployed("dev")
+    logs = stack.one("LogGroup", "agent-logs")
+    assert logs.inputs["name"] == f"/aws/bedrock-agentcore/runtimes/{RUNTIME_ID}-live"
+    assert logs.urn in stack.one("AgentcoreAgentRuntimeEndpoint").depends_on
+    assert stack.outputs["agentLogGroupName"] == logs.inputs["name"]
+
+
+def test_prompts_and_replies_are_not_exported_unless_the_configuration_says_so() -> None:
+    def environment(capture: bool) -> dict[str, str]:
+        stack = deploy("dev", {"captureModelText": capture})
+        return stack.one("AgentcoreAgentRuntime").inputs["environmentVariables"]
+
+    hidden = environment(False)
+    assert hidden["OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"] == "false"
+    assert hidden["OTEL_SEMCONV_STABILITY_OPT_IN"] == "gen_ai_unredacted_attributes="
+    assert not TEXT_SWITCHES & set(environment(True))
+
+
+def test_pings_leave_no_traces() -> None:
+    environment = deployed("dev").one("AgentcoreAgentRuntime").inputs["environmentVariables"]
+    assert environment["OTEL_PYTHON_STARLETTE_EXCLUDED_URLS"] == "/ping"
+
+
+def test_the_agent_is_told_where_its_state_lives() -> None:
+    environment = deployed("dev").one("AgentcoreAgentRuntime").inputs["environmentVariables"]
+    assert environment["JOURNAL_TABLE"] == "journal-table"
+    assert environment["ARTIFACT_BUCKET"] == "artifacts-bucket"
+    assert set(environment) >= {"MODEL_ID", "LEASE_SECONDS", "JOURNAL_TTL_DAYS"}
+
+
+def test_lifecycle_limits_reach_the_runtime() -> None:
+    stack = deploy("dev", {"idleSessionTimeoutSeconds": 120, "maxSessionLifetimeSeconds": 7200})
+    assert stack.one("AgentcoreAgentRuntime").inputs["lifecycleConfigurations"] == [
+        {"idleRuntimeSessionTimeout": 120, "maxLifetime": 7200}
+    ]
+
+
+def test_the_name_has_only_what_agentcore_allows() -> None:
+    assert agent_runtime_name("fire-and-forget-team.x-1") == "fire_and_forget_team_x_1"
+
+
+def test_a_stack_name_that_is_too_long_is_refused() -> None:
+    with pytest.raises(ValueError, match="49 characters; AgentCore allows 48"):
+        agent_runtime_name("fire-and-forget-" + "x" * 33)
+
+
+def test_the_agent_reads_and_writes_artifacts_of_sessions_only() -> None:
+    on_bucket = [s for s in deployed("dev").statements("agent") if s["Action"][0].startswith("s3:")]
+    assert on_bucket == [
+        {
+            "Effect": "Allow",
+            "Action": ["s3:GetObject", "s3:PutObject"],
+            "Resource": ["arn:aws:s3:::artifacts-bucket/sessions/*"],
+        },
+        {
+            "Effect": "Allow",
+            "Action": ["s3:ListBucket"],
+            "Resource": ["arn:aws:s3:::artifacts-bucket"],
+            "Condition": {"StringLike": {"s3:prefix": "sessions/*"}},
+        },
+    ]
+
+
+@pytest.mark.parametrize(
+    ("model_id", "resources"),
+    [
+        (
+            "eu.anthropic.claude-x-v1:0",
+            [
+                "arn:aws:bedrock:*::foundation-model/anthropic.claude-x-v1:0",
+                f"arn:aws:bedrock:{REGION}:{ACCOUNT_ID}:inference-profile/eu.anthropic.claude-x-v1:0",
+            ],
+        ),
+        ("amazon.nova-lite-v1:0", [f"arn:aws:bedrock:{REGION}::foundation-model/amazon.nova-lite-v1:0"]),
+    ],
+)
+def test_the_agent_calls_the_configured_model_only(model_id: str, resources: list[str]) -> None:
+    stack = deploy("dev", {"modelId": model_id})
+    [statement] = [s for s in stack.statements("agent") if s["Action"][0].startswith("bedrock:")]
+    assert statement["Resource"] == resources
+
+
+def test_the_agent_writes_its_own_log_groups_only() -> None:
+    own = f"arn:aws:logs:{REGION}:{ACCOUNT_ID}:log-group:/aws/bedrock-agentcore/runtimes/fire_and_forget_dev-*"
+    writes = [s for s in deployed("dev").statements("agent") if "logs:PutLogEvents" in s["Action"]]
+    assert [s["Resource"] for s in writes] == [[f"{own}:log-stream:*"]]
+
+
+def test_the_agent_puts_metrics_into_one_namespace_only() -> None:
+    [statement] = [s for s in deployed("dev").statements("agent") if s["Action"] == ["cloudwatch:PutMetricData"]]
+    assert statement["Condition"] == {"StringEquals": {"cloudwatch:namespace": "bedrock-agentcore"}}

@@ -1,0 +1,135 @@
+"""Every role of the stack: what it may do, on what, and that the reason stands beside it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from local.program import PROJECT
+from tests.support.iam_linter import findings, is_of_format, resource_formats
+from tests.support.pulumi_program import ACCOUNT_ID, REGION, Deployment, deploy
+
+TABLE = f"arn:aws:dynamodb:{REGION}:{ACCOUNT_ID}:table/journal-table"
+BUS = f"arn:aws:events:{REGION}:{ACCOUNT_ID}:event-bus/default"
+ACTORS = ("agent", "invoker", "workflow", "trigger", "trigger-schedule")
+
+
+@pytest.fixture(scope="module")
+def stack() -> Deployment:
+    return deploy("dev", {"schedule": "rate(1 day)", "scheduledRequest": {"prompt": "x"}})
+
+
+def actions(statement: dict[str, Any]) -> list[str]:
+    return statement["Action"]
+
+
+def test_each_actor_has_one_role_with_one_policy(stack: Deployment) -> None:
+    assert {role.name for role in stack.all("Role")} == {f"{actor}-role" for actor in ACTORS}
+    assert {policy.name for policy in stack.all("RolePolicy")} == {f"{actor}-policy" for actor in ACTORS}
+    assert not [found for found in stack.resources if "Attachment" in found.type]
+
+
+@pytest.mark.parametrize("actor", ACTORS)
+def test_no_role_allows_a_wildcard_of_actions(stack: Deployment, actor: str) -> None:
+    for statement in stack.statements(actor):
+        assert not [action for action in actions(statement) if "*" in action]
+
+
+@pytest.mark.parametrize("actor", ACTORS)
+def test_any_resource_is_allowed_only_where_the_service_knows_no_narrower_one(stack: Deployment, actor: str) -> None:
+    for statement in stack.statements(actor):
+        if statement["Resource"] == ["*"]:
+            assert {action: resource_formats(action) for action in actions(statement)} == {
+                action: {"*"} for action in actions(statement)
+            }
+
+
+@pytest.mark.parametrize("actor", ACTORS)
+def test_every_resource_is_one_that_its_actions_work_on(stack: Deployment, actor: str) -> None:
+    for statement in stack.statements(actor):
+        for action in actions(statement):
+            formats = resource_formats(action)
+            for resource in statement["Resource"]:
+                assert any(is_of_format(resource, form) for form in formats), f"{action} on {resource}"
+
+
+@pytest.mark.parametrize("actor", ACTORS)
+def test_an_independent_linter_finds_nothing(stack: Deployment, actor: str) -> None:
+    policy = stack.one("RolePolicy", f"{actor}-policy").inputs["policy"]
+    assert findings(policy) == []
+
+
+@pytest.mark.parametrize("policy", ["QueuePolicy", "BucketPolicy"])
+def test_an_independent_linter_finds_nothing_in_policies_of_resources(stack: Deployment, policy: str) -> None:
+    for found in stack.all(policy):
+        assert findings(found.inputs["policy"]) == []
+
+
+@pytest.mark.parametrize(
+    ("actor", "service", "source"),
+    [
+        ("agent", "bedrock-agentcore.amazonaws.com", f"arn:aws:bedrock-agentcore:{REGION}:{ACCOUNT_ID}:*"),
+        ("workflow", "states.amazonaws.com", f"arn:aws:states:{REGION}:{ACCOUNT_ID}:stateMachine:*"),
+        ("trigger", "events.amazonaws.com", f"arn:aws:events:{REGION}:{ACCOUNT_ID}:rule/trigger-rule"),
+        (
+            "trigger-schedule",
+            "scheduler.amazonaws.com",
+            f"arn:aws:scheduler:{REGION}:{ACCOUNT_ID}:schedule-group/default",
+        ),
+    ],
+)
+def test_a_role_trusts_one_service_on_behalf_of_this_account_only(
+    stack: Deployment, actor: str, service: str, source: str
+) -> None:
+    assert stack.trust(actor) == {
+        "Effect": "Allow",
+        "Principal": {"Service": service},
+        "Action": "sts:AssumeRole",
+        "Condition": {
+            "StringEquals": {"aws:SourceAccount": ACCOUNT_ID},
+            "ArnLike": {"aws:SourceArn": source},
+        },
+    }
+
+
+def test_the_invoker_trusts_lambda_which_names_no_source(stack: Deployment) -> None:
+    assert stack.trust("invoker") == {
+        "Effect": "Allow",
+        "Principal": {"Service": "lambda.amazonaws.com"},
+        "Action": "sts:AssumeRole",
+    }
+
+
+def test_nobody_may_update_or_delete_in_the_journal(stack: Deployment) -> None:
+    on_table = {
+        (actor, action)
+        for actor in ACTORS
+        for statement in stack.statements(actor)
+        if TABLE in statement["Resource"]
+        for action in actions(statement)
+    }
+    append = {"dynamodb:PutItem", "dynamodb:ConditionCheckItem"}
+    assert on_table == {
+        *(("agent", action) for action in append),
+        *(("invoker", action) for action in append),
+        *(("workflow", action) for action in {*append, "dynamodb:Query"}),
+    }
+
+
+def test_only_the_state_machine_and_the_schedule_publish_events(stack: Deployment) -> None:
+    publishers = {actor for actor in ACTORS for s in stack.statements(actor) if actions(s) == ["events:PutEvents"]}
+    assert publishers == {"workflow", "trigger-schedule"}
+    assert all(
+        s["Resource"] == [BUS] for a in publishers for s in stack.statements(a) if actions(s) == ["events:PutEvents"]
+    )
+
+
+def test_the_reason_of_every_statement_stands_above_it() -> None:
+    for path in (PROJECT / "components").glob("*.py"):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        for number, line in enumerate(lines):
+            if re.search(r"\ballow\($|\ballow\(\[", line) and not line.lstrip().startswith("def "):
+                before = lines[number - 1].strip()
+                assert before.startswith("#"), f"{path.name}:{number + 1} has no reason above it"

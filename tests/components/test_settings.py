@@ -1,0 +1,128 @@
+"""Configuration: what is refused, and whether the message tells what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pulumi.runtime import mocks
+
+from components.settings import INTEGERS, LOG_RETENTION_DAYS, TEXTS
+from local.program import PROJECT, run_program, stack_config
+from tests.support.pulumi_program import deploy
+
+DECLARED: dict[str, dict[str, Any]] = {
+    key: declared
+    for key, declared in yaml.safe_load((PROJECT / "Pulumi.yaml").read_text(encoding="utf-8"))["config"].items()
+    if ":" not in key
+}
+OUTSIDE = [(key, allowed.start - 1) for key, allowed in INTEGERS.items()] + [
+    (key, allowed.stop) for key, allowed in INTEGERS.items()
+]
+BAD_TEXTS = [
+    ("agentCode", "zip"),
+    ("agentImage", "docker.io/library/python:3.13"),
+    ("agentVersion", "latest"),
+    ("alarmEmail", "on call"),
+    ("completion", "push"),
+    ("eventSource", "aws.events"),
+    ("modelId", "arn:aws:bedrock:us-east-1:123456789012:inference-profile/x"),
+    ("schedule", "every day"),
+]
+
+
+ReadSettings = Callable[[dict[str, Any]], None]
+
+
+@pytest.fixture
+def read_settings(tmp_path: Path) -> ReadSettings:
+    """Read the settings of the stack dev, with some values in place of its own."""
+    program = "from components.settings import Settings\n\nSettings.from_config()\n"
+    (tmp_path / "__main__.py").write_text(program, encoding="utf-8")
+    (tmp_path / "Pulumi.yaml").symlink_to(PROJECT / "Pulumi.yaml")
+
+    def read(overrides: dict[str, Any]) -> None:
+        run_program(NoResources(), stack_config("dev", overrides), "dev", project=tmp_path)
+
+    return read
+
+
+class NoResources(mocks.Mocks):
+    """For a program that registers nothing."""
+
+    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
+        raise AssertionError(args.name)
+
+    def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+        raise AssertionError(args.token)
+
+
+@pytest.mark.parametrize(("key", "value"), OUTSIDE)
+def test_a_number_outside_its_range_is_refused_with_the_range(
+    key: str, value: int, read_settings: ReadSettings
+) -> None:
+    allowed = INTEGERS[key]
+    with pytest.raises(ValueError, match=f"fire-and-forget:{key} is {value}; allowed is") as refusal:
+        read_settings({key: value})
+    assert f"{allowed.start} to {allowed.stop - 1}" in str(refusal.value)
+
+
+@pytest.mark.parametrize(("key", "value"), BAD_TEXTS)
+def test_a_text_that_is_not_allowed_is_refused_with_what_is(key: str, value: str, read_settings: ReadSettings) -> None:
+    with pytest.raises(ValueError, match=f"fire-and-forget:{key} is ") as refusal:
+        read_settings({key: value})
+    assert TEXTS[key][1] in str(refusal.value)
+
+
+def test_each_text_has_a_value_that_is_refused(read_settings: ReadSettings) -> None:
+    assert {key for key, _ in BAD_TEXTS} == set(TEXTS)
+
+
+def test_a_log_retention_that_cloudwatch_does_not_know_is_refused(read_settings: ReadSettings) -> None:
+    with pytest.raises(ValueError, match=r"fire-and-forget:logRetentionDays is 10; allowed is one of 1, 3, 5, 7, 14"):
+        read_settings({"logRetentionDays": 10})
+
+
+@pytest.mark.parametrize("key", ["idleSessionTimeoutSeconds", "maxRunSeconds"])
+def test_nothing_may_take_longer_than_an_environment_lives(key: str, read_settings: ReadSettings) -> None:
+    with pytest.raises(ValueError, match=f"fire-and-forget:{key} is 700; .*maxSessionLifetimeSeconds, which is 600"):
+        deploy(
+            "dev", {"idleSessionTimeoutSeconds": 60, "maxRunSeconds": 60} | {"maxSessionLifetimeSeconds": 600, key: 700}
+        )
+
+
+@pytest.mark.parametrize("request_", [{}, {"prompt": " "}, {"prompt": 5}])
+def test_a_schedule_needs_a_request_with_a_prompt(request_: dict[str, Any], read_settings: ReadSettings) -> None:
+    with pytest.raises(ValueError, match=r"fire-and-forget:scheduledRequest is .* prompt"):
+        read_settings({"schedule": "rate(1 day)", "scheduledRequest": request_})
+
+
+def test_polls_that_do_not_fit_into_an_execution_are_refused_in_a_preview() -> None:
+    with pytest.raises(ValueError, match=r"pollIntervalSeconds.* 25000"):
+        deploy("dev", {"pollIntervalSeconds": 1, "maxRunSeconds": 28800}, preview=True)
+
+
+def test_every_key_has_a_description_and_a_default_of_its_type() -> None:
+    types = {"string": str, "integer": int, "boolean": bool, "object": dict}
+    for key, declared in DECLARED.items():
+        assert len(declared["description"]) > 20, key
+        assert type(declared["default"]) is types[declared["type"]], key
+
+
+def test_the_description_of_a_number_states_its_range() -> None:
+    for key, allowed in INTEGERS.items():
+        assert f"{allowed.start}\u2013{allowed.stop - 1}" in DECLARED[key]["description"], key
+
+
+def test_the_description_of_the_log_retention_states_every_value() -> None:
+    assert all(str(days) in DECLARED["logRetentionDays"]["description"] for days in LOG_RETENTION_DAYS)
+
+
+def test_every_number_and_text_is_checked() -> None:
+    numbers = {key for key, declared in DECLARED.items() if declared["type"] == "integer"}
+    texts = {key for key, declared in DECLARED.items() if declared["type"] == "string"}
+    assert numbers == {*INTEGERS, "logRetentionDays"}
+    assert texts == set(TEXTS)
