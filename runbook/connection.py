@@ -5,7 +5,9 @@ plainly what is missing.
 """
 
 import json
+import os
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import boto3
@@ -22,17 +24,18 @@ EMBEDDED = "local"
 PULUMI_TIMEOUT_SECONDS = 60
 
 
-def connect(stack: str = EMBEDDED, *, stack_path: Path = stack_file.STACK_FILE) -> Runbook:
+def connect(stack: str = EMBEDDED, *, environ: Mapping[str, str] = os.environ) -> Runbook:
     """Return the runbook of a deployed stack.
 
     :param stack: `local` for the embedded cloud, otherwise the name of a Pulumi stack (`dev`, `org/project/dev`)
-    :param stack_path: where a running embedded cloud describes itself
+    :param environ: `RUNBOOK_STACK_FILE` names another embedded cloud's description than `.local/stack.json`
     :raises CloudNotRunning: if the stack is the embedded cloud's and it isn't running
     :raises StackNotFound: if Pulumi has no stack of that name, or can't be asked
     :raises StackNotDeployed: if the stack has no outputs, or not all
     :raises CredentialsUnusable: if there are no AWS credentials, or not for the stack's account
     """
-    runbook = _embedded(stack_path) if stack == EMBEDDED else _deployed(stack)
+    path = Path(environ.get("RUNBOOK_STACK_FILE") or stack_file.STACK_FILE)
+    runbook = _embedded(path) if stack == EMBEDDED else _deployed(stack)
     _check_access(runbook)
     return runbook
 

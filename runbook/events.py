@@ -15,6 +15,8 @@ from runtime.journal.vocabulary import TERMINAL
 
 OVERLAP = timedelta(seconds=60)
 """Events come from several clocks: one that arrives late may be stamped earlier than those already seen."""
+APPEAR_SECONDS = 60.0
+"""An event starts its run within a second; a mistyped session id must not be waited for any longer."""
 
 
 class Events(Table[Event]):
@@ -68,27 +70,30 @@ def watch(
     *,
     timeout_seconds: float,
     poll_seconds: float = 0.5,
+    appear_seconds: float = APPEAR_SECONDS,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[Event]:
     """Yield the events of a run as they arrive, and end after its terminal one.
 
+    :param appear_seconds: how long to wait for the first event, where `timeout_seconds` is longer
     :raises RunNotFound: if no event at all appears in time
     :raises WatchTimeout: if the run has no outcome in time
     """
-    give_up = clock() + timeout_seconds
+    began = clock()
     seen: dict[str, Event] = {}
     while True:
         outcome = yield from _arrived(reader, session_id, seen)
         if outcome:
             yield outcome
             return
-        remaining = give_up - clock()
+        limit = timeout_seconds if seen else min(timeout_seconds, appear_seconds)
+        remaining = began + limit - clock()
         if remaining <= 0:
             break
         sleep(min(poll_seconds, remaining))
     if not seen:
-        raise RunNotFound(session_id, timeout_seconds)
+        raise RunNotFound(session_id, limit)
     latest = max(seen.values(), key=lambda event: event.created_at)
     raise WatchTimeout(session_id, latest.status, timeout_seconds)
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from runbook.log_lines import LogLine, LogLines, parse_line
 from runbook.tables import UTC_TIME, Table
+from runtime.journal.timestamps import to_timestamp
 
 if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
@@ -83,6 +84,18 @@ class LogStream:
     attempts: tuple[int, ...]
     lines: int
     errors: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the environment as plain values."""
+        return {
+            "environmentId": self.environment_id,
+            "attempts": list(self.attempts),
+            "firstAt": self.first_at and to_timestamp(self.first_at),
+            "lastAt": self.last_at and to_timestamp(self.last_at),
+            "lines": self.lines,
+            "errors": self.errors,
+            "logStream": self.name,
+        }
 
 
 class LogStreams(Table[LogStream]):

@@ -4,12 +4,13 @@ Nothing here decides what is true of a run; it is given records and returns what
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TextIO
 
 from rich.console import Console, Group, RenderableType
 from rich.markdown import Markdown
+from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -39,8 +40,8 @@ def style(status: str) -> str:
     return "dim" if status == Status.AGENT_BACKGROUND_TASK_HEARTBEAT else ""
 
 
-def event_line(event: Event, start: datetime) -> Text:
-    """Return an event as one line of a timeline; an error takes a second one.
+def event_line(event: Event, start: datetime) -> RenderableType:
+    """Return an event as one line of a timeline, with its error, if it has one, below.
 
     :param start: the moment that the seconds count from, mostly the run's first event
     """
@@ -48,14 +49,16 @@ def event_line(event: Event, start: datetime) -> Text:
     attempt = f"attempt {event.attempt}" if event.attempt else ""
     line = Text.assemble((f"{seconds:9.3f} s  ", "dim"), (f"{event.status:<34}", style(event.status)), (attempt, "dim"))
     line.rstrip()
-    if event.error_type:
-        line.append(f"\n{'':13}{event.error_type}: {event.error_message or 'no message'}", "red")
-    return line
+    return Group(line, Padding(_error(event), (0, 0, 0, 13))) if event.error_type else line
 
 
-def timeline(events: list[Event]) -> Group:
+def timeline(events: Sequence[Event]) -> RenderableType:
     """Return events as a timeline that counts from the first of them."""
     return Group(*(event_line(event, events[0].created_at) for event in events))
+
+
+def _error(event: Event) -> Text:
+    return Text(f"{event.error_type}: {event.error_message or 'no message'}", "red", overflow="fold")
 
 
 def duration(seconds: float | None) -> str:
@@ -70,6 +73,12 @@ def duration(seconds: float | None) -> str:
     if minutes < 60:
         return f"{minutes} min {rest:02d} s"
     return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def shortened(text: str, most: int = 150) -> str:
+    """Return the beginning of a text on one line."""
+    flat = " ".join(text.split())
+    return flat if len(flat) <= most else f"{flat[: most - 1]}…"
 
 
 def summary(found: RunSummary) -> RenderableType:
@@ -94,7 +103,11 @@ def _rows(found: RunSummary) -> Iterator[tuple[str, Text]]:
     yield "session", Text(found.session_id)
     yield "outcome", Text(status, style(status))
     if outcome and outcome.error_type:
-        yield "error", Text(f"{outcome.error_type}: {outcome.error_message or 'no message'}", "red")
+        yield "error", _error(outcome)
+    yield "asked", Text(shortened(found.prompt) or NOTHING)
+    yield "began", Text(f"{found.events[0].created_at:%Y-%m-%d %H:%M:%S} UTC")
+    if outcome is None and found.lease_expires_at:
+        yield "alive until", Text(f"{found.lease_expires_at:%Y-%m-%d %H:%M:%S} UTC, as far as its agent said")
     yield "attempts", Text(str(found.events.attempts))
     yield "total", Text(duration(found.total_seconds))
     yield "agent worked", Text(duration(found.task_seconds))

@@ -151,7 +151,7 @@ class Runbook:
 
         Events come from several clocks, so one that arrives late may be stamped earlier than its predecessors.
 
-        :raises RunNotFound: if no event at all appears in time
+        :raises RunNotFound: if no event at all appears in time, or within a minute
         :raises WatchTimeout: if the run has no outcome in time; the run itself goes on
         """
         check_session_id(session_id)
@@ -235,6 +235,7 @@ class Runbook:
         found = self.events(session_id)
         return RunSummary(
             events=found,
+            metadata=self._reader.metadata(session_id),
             execution=self._execution_if_known(session_id),
             log_streams=[name.name for name in self._logs.names(session_id, self._days(session_id))],
             artifacts=self.artifacts(session_id),

@@ -110,6 +110,10 @@ class Runs(Table[Run]):
         earliest = datetime.min.replace(tzinfo=UTC)
         super().__init__(sorted(runs, key=lambda run: run.began_at or earliest))
 
+    def having(self, *statuses: str) -> "Runs":
+        """Return those of the runs that have one of these statuses."""
+        return Runs(run for run in self if run.status in statuses)
+
 
 def find(reader: JournalReader, since: datetime, *, until: datetime | None = None, outcome: str | None = None) -> Runs:
     """Return the runs that began or ended within a span of time.
@@ -138,7 +142,7 @@ def find(reader: JournalReader, since: datetime, *, until: datetime | None = Non
                 outcomes[session_id] = ended
     sessions = metadata.keys() | outcomes.keys()
     runs = Runs(Run(session_id, metadata.get(session_id), outcomes.get(session_id)) for session_id in sessions)
-    return runs if outcome is None else Runs(run for run in runs if run.status == outcome)
+    return runs if outcome is None else runs.having(outcome)
 
 
 def _check_span(since: datetime, until: datetime | None) -> None:

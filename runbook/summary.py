@@ -1,12 +1,13 @@
 """One run on one page: everything that the journal, Step Functions, the logs and the bucket tell of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from runbook.events import Events
 from runbook.executions import Execution
-from runtime.journal.records import Event
+from runtime.journal.records import Event, RunMetadata
 from runtime.journal.vocabulary import Status
 
 
@@ -14,6 +15,7 @@ from runtime.journal.vocabulary import Status
 class RunSummary:
     """What is known of one run.
 
+    :ivar metadata: what it was asked; None if the run was never claimed
     :ivar execution: None if Step Functions has forgotten it
     :ivar log_streams: the names of its environments' log streams
     :ivar artifacts: keys in the artifact bucket
@@ -21,6 +23,7 @@ class RunSummary:
     """
 
     events: Events
+    metadata: RunMetadata | None
     execution: Execution | None
     log_streams: Sequence[str]
     artifacts: Sequence[str]
@@ -35,6 +38,17 @@ class RunSummary:
     def outcome(self) -> Event | None:
         """The terminal event, None while the run is open."""
         return self.events.outcome
+
+    @property
+    def prompt(self) -> str:
+        """What the agents were asked; an empty text if that is not known."""
+        request: object = self.metadata.request if self.metadata else None
+        return str(request.get("prompt", "")) if isinstance(request, Mapping) else ""
+
+    @property
+    def lease_expires_at(self) -> datetime | None:
+        """Until when the agent counts as alive, as far as it said."""
+        return max((event.lease_expires_at for event in self.events if event.lease_expires_at), default=None)
 
     @property
     def invoker_seconds(self) -> float | None:

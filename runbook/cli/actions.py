@@ -1,0 +1,103 @@
+"""Commands that start, retry and end runs."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from runbook import render
+from runbook.cli.commands import AsJson, Session, Stack, Timeout, Watch, Yes, command, print_json, session_id_of
+from runbook.cli.following import follow
+from runbook.connection import EMBEDDED, connect
+
+DEFAULT_TIMEOUT_SECONDS = 3600.0
+
+
+@command("trigger", 'trigger "Why did costs rise in October?" --watch')
+def trigger(
+    prompt: Annotated[str, typer.Argument(help="What the agents are to work on; `-` reads it from standard input.")],
+    retry_of: Annotated[str | None, typer.Option(help="A run whose finished steps this one starts from.")] = None,
+    watch: Watch = False,
+    timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
+    as_json: AsJson = False,
+    stack: Stack = EMBEDDED,
+) -> None:
+    """Start a run and print its session id."""
+    runbook = connect(stack)
+    session_id = runbook.trigger(sys.stdin.read() if prompt == "-" else prompt, retry_of=retry_of)
+    _print_session(session_id, as_json=as_json)
+    if watch:
+        follow(runbook, session_id, timeout_seconds=timeout, as_json=as_json)
+
+
+@command("retry", "retry latest --watch")
+def retry(
+    session: Session,
+    watch: Watch = False,
+    timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
+    as_json: AsJson = False,
+    stack: Stack = EMBEDDED,
+) -> None:
+    """Start a new run with the request of one that failed, from the steps that it finished."""
+    runbook = connect(stack)
+    session_id = runbook.retry(session_id_of(runbook, session))
+    _print_session(session_id, as_json=as_json)
+    if watch:
+        follow(runbook, session_id, timeout_seconds=timeout, as_json=as_json)
+
+
+@command("cancel", 'cancel latest --reason "wrong prompt"')
+def cancel(
+    session: Session,
+    reason: Annotated[str, typer.Option("--reason", "-r", help="Why; it goes into the journal.")],
+    yes: Yes = False,
+    as_json: AsJson = False,
+    stack: Stack = EMBEDDED,
+) -> None:
+    """Close a run as cancelled and stop its agent."""
+    runbook = connect(stack)
+    session_id = session_id_of(runbook, session)
+    if not yes:
+        typer.confirm(f"Cancel run {session_id} of stack {stack}?", abort=True, err=True)
+    cancelled = runbook.cancel(session_id, reason)
+    if as_json:
+        stop = {"sessionStopped": cancelled.session_stopped, "stopError": cancelled.stop_error}
+        print_json({"sessionId": session_id, "event": cancelled.event.attributes(), **stop})
+        return
+    typer.echo(f"Cancelled run {session_id}.")
+    if cancelled.stop_error:
+        render.console(sys.stderr).print(
+            f"Its agent could not be stopped; it stops by itself at its next write: {cancelled.stop_error}",
+            markup=False,
+        )
+
+
+@command("dead-letters", "dead-letters --redrive")
+def dead_letters(
+    redrive: Annotated[bool, typer.Option("--redrive", help="Start their runs, and empty the queue.")] = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+    stack: Stack = EMBEDDED,
+) -> None:
+    """List the events that never became a run, or send them on their way again."""
+    runbook = connect(stack)
+    letters = [letter for letter in runbook.dead_letters() if letter.session_id or not redrive]
+    if redrive and letters and not yes:
+        typer.confirm(f"Start {len(letters)} runs in stack {stack}?", abort=True, err=True)
+    for letter in letters:
+        if redrive:
+            runbook.redrive(letter)
+    if as_json:
+        print_json([letter.as_json() for letter in letters])
+    elif letters:
+        for letter in letters:
+            typer.echo(f"{letter.session_id or 'not of this stack'}  {letter.error}")
+    else:
+        typer.echo("The dead-letter queue is empty.")
+
+
+def _print_session(session_id: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"sessionId": session_id})
+    else:
+        typer.echo(session_id)

@@ -1,0 +1,160 @@
+"""What all commands share: the app, how one is declared, its options, its errors and exit codes."""
+
+import functools
+import json
+import sys
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Annotated, Any, ParamSpec, TypeVar
+
+import typer
+from botocore.exceptions import BotoCoreError, ClientError
+from rich.console import RenderableType
+from rich.text import Text
+
+from runbook import render
+from runbook.connection import EMBEDDED, connect
+from runbook.errors import RunbookError, RunNotFound, WatchTimeout
+from runbook.runbook import Runbook
+from runtime.journal.errors import JournalError
+from runtime.journal.timestamps import utc_now
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+DONE = 0
+NOT_COMPLETED = 1
+USAGE = 2
+REFUSED = 3
+TIMED_OUT = 4
+INTERRUPTED = 130
+LATEST = "latest"
+LOOK_BACK = timedelta(days=2)
+
+EXIT_CODES = {
+    DONE: "done; for a watched run: it completed",
+    NOT_COMPLETED: "the watched run ended otherwise (failed, timed out, cancelled)",
+    USAGE: "wrong arguments",
+    REFUSED: "it can't be done: no such stack or run, nothing to do, AWS refuses",
+    TIMED_OUT: "the watched run had no outcome in time; it goes on",
+    INTERRUPTED: "stopped with Ctrl-C; a watched run goes on",
+}
+_HELP = "Trigger, follow, explain and steer agent runs.\n\n" + "\n".join(
+    ["Exit codes:\n", *(f"- {code}: {meaning}" for code, meaning in EXIT_CODES.items())]
+)
+
+app = typer.Typer(
+    name="runbook",
+    help=_HELP,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def command(name: str, example: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Declare a function as a command; its expected errors become one sentence and an exit code.
+
+    :param example: what `--help` shows after `python -m runbook`
+    """
+
+    def declare(function: Callable[P, R]) -> Callable[P, R]:
+        @functools.wraps(function)
+        def run(*args: P.args, **kwargs: P.kwargs) -> R:
+            try:
+                return function(*args, **kwargs)
+            except KeyboardInterrupt:
+                raise typer.Exit(INTERRUPTED) from None
+            except WatchTimeout as error:
+                raise fail(str(error), TIMED_OUT) from error
+            except ClientError as error:
+                raise fail(f"AWS refuses: {error}") from error
+            except (RunbookError, JournalError, BotoCoreError, ValueError) as error:
+                raise fail(str(error)) from error
+
+        app.command(name, epilog=f"Example: `python -m runbook {example}`")(run)
+        return function
+
+    return declare
+
+
+def fail(message: str, code: int = REFUSED) -> typer.Exit:
+    """Say on standard error what is wrong, and return the exit to raise."""
+    render.console(sys.stderr).print(Text.assemble(("error: ", "red"), message), soft_wrap=True)
+    return typer.Exit(code)
+
+
+def recent_sessions(incomplete: str) -> list[str]:
+    """Return the session ids of recent runs that begin like this: for the shell, which must not see errors."""
+    try:
+        runs = connect(EMBEDDED).runs(utc_now() - LOOK_BACK)
+    except (RunbookError, ClientError, BotoCoreError):
+        return []
+    return [run.session_id for run in reversed(runs) if run.session_id.startswith(incomplete)]
+
+
+Stack = Annotated[
+    str,
+    typer.Option(
+        "--stack",
+        "-s",
+        envvar="RUNBOOK_STACK",
+        help=f"`{EMBEDDED}` for the embedded cloud, otherwise the name of a Pulumi stack.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+Session = Annotated[
+    str,
+    typer.Argument(
+        metavar="SESSION",
+        help=f"The run's session id, or `{LATEST}`.",
+        autocompletion=recent_sessions,
+        show_default=False,
+    ),
+]
+Watch = Annotated[bool, typer.Option("--watch", "-w", help="Follow the run until it ends.")]
+Timeout = Annotated[float, typer.Option("--timeout", min=0, help="Seconds to wait for the end of the run.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]
+
+
+def session_id_of(runbook: Runbook, session: str) -> str:
+    """Return the session id that an argument means.
+
+    :raises RunNotFound: if it means the latest run and there is none
+    """
+    if session != LATEST:
+        return session
+    runs = runbook.runs(utc_now() - LOOK_BACK)
+    if not runs:
+        raise RunNotFound(LATEST)
+    return runs[-1].session_id
+
+
+def moment(text: str) -> datetime:
+    """Return the moment that `24h`, `90m`, `7d` ago or an ISO 8601 time means.
+
+    :raises typer.BadParameter: if it is neither
+    """
+    units = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+    try:
+        if text[-1:] in units and text[:-1].isdigit():
+            return utc_now() - timedelta(**{units[text[-1]]: int(text[:-1])})
+        found = datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        raise typer.BadParameter(
+            f"{text!r} is no time: give 90m, 24h, 7d, 2w, or an ISO 8601 time such as 2026-11-22T20:21Z"
+        ) from None
+    # Everything that the runbook prints is UTC, so is everything that it is told.
+    return found if found.tzinfo else found.replace(tzinfo=utc_now().tzinfo)
+
+
+def print_json(value: Any) -> None:
+    """Print a value as one line of JSON."""
+    typer.echo(json.dumps(value, ensure_ascii=False))
+
+
+def show(renderable: RenderableType) -> None:
+    """Print what rich can render, 80 columns wide where it is no terminal."""
+    render.console().print(renderable)

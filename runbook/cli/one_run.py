@@ -1,0 +1,98 @@
+"""Commands that show one run."""
+
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from runbook import render, render_tables
+from runbook.cli.actions import DEFAULT_TIMEOUT_SECONDS
+from runbook.cli.commands import AsJson, Session, Stack, Timeout, command, print_json, session_id_of, show
+from runbook.cli.following import follow
+from runbook.connection import EMBEDDED, connect
+from runbook.summary import RunSummary
+from runtime.journal.vocabulary import Status
+
+
+@command("show", "show latest")
+def show_run(session: Session, as_json: AsJson = False, stack: Stack = EMBEDDED) -> None:
+    """Show everything about a run: timeline, durations, environments, artifacts."""
+    runbook = connect(stack)
+    summary = runbook.summary(session_id_of(runbook, session))
+    if as_json:
+        print_json(summary.as_json())
+        return
+    show(render.timeline(summary.events))
+    show("")
+    show(render.summary(summary))
+    for hint in _next_steps(summary):
+        show(Text(hint, "dim"))
+
+
+@command("watch", "watch latest --timeout 600")
+def watch(
+    session: Session, timeout: Timeout = DEFAULT_TIMEOUT_SECONDS, as_json: AsJson = False, stack: Stack = EMBEDDED
+) -> None:
+    """Follow a run until it ends; exit code 1 unless it completes."""
+    runbook = connect(stack)
+    follow(runbook, session_id_of(runbook, session), timeout_seconds=timeout, as_json=as_json)
+
+
+@command("logs", "logs latest --level ERROR")
+def logs(
+    session: Session,
+    level: Annotated[str | None, typer.Option("--level", "-l", help="That level and above, such as WARNING.")] = None,
+    text: Annotated[str | None, typer.Option("--text", "-t", help="Only lines that contain this, in any case.")] = None,
+    streams: Annotated[bool, typer.Option("--streams", help="The environments instead of their lines.")] = False,
+    as_json: AsJson = False,
+    stack: Stack = EMBEDDED,
+) -> None:
+    """Print the log lines of all execution environments of a run, merged by time."""
+    runbook = connect(stack)
+    session_id = session_id_of(runbook, session)
+    if streams:
+        found = runbook.log_streams(session_id)
+        print_json([stream.as_json() for stream in found]) if as_json else show(render_tables.environments(found))
+        return
+    lines = runbook.log_events(session_id, level, text)
+    if as_json:
+        for line in lines:
+            print_json(line.as_json())
+    elif lines:
+        console = render.console()
+        for line in lines:
+            # Whole lines: the terminal wraps them itself, and grep finds what is in them.
+            console.print(render_tables.log_line(line), soft_wrap=True)
+    else:
+        show(Text("No such lines. Lines may take some seconds to arrive in CloudWatch Logs.", "dim"))
+
+
+@command("report", "report latest > report.md")
+def report(session: Session, as_json: AsJson = False, stack: Stack = EMBEDDED) -> None:
+    """Print the report of a completed run: rendered on a terminal, otherwise as the Markdown that it is."""
+    runbook = connect(stack)
+    session_id = session_id_of(runbook, session)
+    text = runbook.report(session_id)
+    if as_json:
+        print_json({"sessionId": session_id, "report": text})
+    elif render.console().is_terminal:
+        show(render.report(text))
+    else:
+        typer.echo(text)
+
+
+@command("cost", "cost latest")
+def cost(session: Session, as_json: AsJson = False, stack: Stack = EMBEDDED) -> None:
+    """Estimate what a run has cost, at list prices."""
+    runbook = connect(stack)
+    estimate = runbook.cost(session_id_of(runbook, session))
+    print_json(estimate.as_json()) if as_json else show(render_tables.cost(estimate))
+
+
+def _next_steps(summary: RunSummary) -> list[str]:
+    session_id, outcome = summary.session_id, summary.outcome
+    if outcome is None:
+        return [f"Next: watch {session_id}, or cancel {session_id} --reason …"]
+    if outcome.status == Status.AGENT_BACKGROUND_TASK_COMPLETED:
+        return [f"Next: report {session_id}"]
+    return [f"Why:  logs {session_id} --level WARNING", f"Next: retry {session_id}"]

@@ -1,0 +1,75 @@
+"""Commands that list runs."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from runbook import render_tables
+from runbook.cli.commands import AsJson, Stack, command, moment, print_json, show
+from runbook.connection import EMBEDDED, connect
+from runbook.runs import OPEN
+from runtime.journal.vocabulary import Status
+
+
+class Outcome(StrEnum):
+    """Outcomes as people say them."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    TIMED_OUT = "timed-out"
+    CANCELLED = "cancelled"
+    OPEN = "open"
+
+
+_STATUSES = {
+    Outcome.COMPLETED: (Status.AGENT_BACKGROUND_TASK_COMPLETED,),
+    Outcome.FAILED: (Status.AGENT_BACKGROUND_TASK_FAILED, Status.SESSION_FAILED),
+    Outcome.TIMED_OUT: (Status.SESSION_TIMED_OUT,),
+    Outcome.CANCELLED: (Status.SESSION_CANCELLED,),
+    Outcome.OPEN: (OPEN,),
+}
+
+
+@command("list", "list --since 7d --outcome failed")
+def list_runs(
+    since: Annotated[str, typer.Option(help="From then on: 90m, 24h, 7d, or an ISO 8601 time in UTC.")] = "24h",
+    until: Annotated[str | None, typer.Option(help="Up to then, likewise; now if left out.")] = None,
+    outcome: Annotated[Outcome | None, typer.Option(help="Only runs that ended like this.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="The newest so many.")] = 50,
+    as_json: AsJson = False,
+    stack: Stack = EMBEDDED,
+) -> None:
+    """List the runs that began or ended since yesterday, the newest last."""
+    first, last = moment(since), moment(until) if until else None
+    runs = connect(stack).runs(first, until=last)
+    if outcome:
+        runs = runs.having(*_STATUSES[outcome])
+    shown = runs[-limit:]
+    if as_json:
+        for run in shown:
+            print_json(run.as_json())
+    elif shown:
+        show(render_tables.runs(shown))
+        if len(shown) < len(runs):
+            show(Text(f"The newest {len(shown)} of {len(runs)}; see --limit.", "dim"))
+    else:
+        show(Text(f"No such runs since {first:%Y-%m-%d %H:%M} UTC.", "dim"))
+
+
+@command("stuck", "stuck")
+def stuck(
+    since: Annotated[str, typer.Option(help="Runs that began since: 90m, 24h, 7d, or an ISO 8601 time.")] = "2d",
+    as_json: AsJson = False,
+    stack: Stack = EMBEDDED,
+) -> None:
+    """List the open runs that something is wrong with, and what."""
+    found = connect(stack).stuck(moment(since))
+    if as_json:
+        for run in found:
+            print_json(run.as_json())
+    elif found:
+        show(render_tables.stuck(found))
+    else:
+        show(Text("No run is stuck.", "dim"))
