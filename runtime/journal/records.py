@@ -9,20 +9,16 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any, TypeAlias
-
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
 from runtime.journal.keys import OUTCOME, event_sort_key, partition_key
 from runtime.journal.timestamps import from_timestamp, to_timestamp
+from runtime.journal.wire import plain, typed
 
 Item: TypeAlias = dict[str, Any]
 """A record as DynamoDB's low-level API takes and gives it: attribute name to `{type: value}`."""
 
 ERROR_BYTES = 2048
-_serialize = TypeSerializer().serialize
-_deserialize = TypeDeserializer().deserialize
 _sequence = itertools.count()
 
 
@@ -81,8 +77,8 @@ class Event:
 
     def to_item(self) -> Item:
         """Return the event record."""
-        sort_key = event_sort_key(to_timestamp(self.created_at), self.event_id)
-        return to_item(self.session_id, sort_key, self.attributes())
+        attributes = self.attributes()
+        return to_item(self.session_id, event_sort_key(attributes["createdAt"], self.event_id), attributes)
 
     def to_outcome_item(self) -> Item:
         """Return the outcome record that goes with a terminal event; it is in the by-day index."""
@@ -145,22 +141,11 @@ def expiry(created_at: datetime, ttl_days: int) -> int:
 
 
 def to_item(session_id: str, sort_key: str, attributes: Mapping[str, Any]) -> Item:
-    """Return a record of a run in DynamoDB's wire form. Numbers may be floats, as in JSON."""
-    exact = json.loads(json.dumps(attributes), parse_float=Decimal)
-    record = {"PK": partition_key(session_id), "SK": sort_key} | exact
-    return {name: _serialize(value) for name, value in record.items()}
+    """Return a record of a run in DynamoDB's wire form."""
+    record = {"PK": partition_key(session_id), "SK": sort_key, **attributes}
+    return {name: typed(value) for name, value in record.items()}
 
 
 def from_item(item: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a record's attributes as JSON has them: integers and floats, no decimals."""
-    return {name: _plain(_deserialize(value)) for name, value in item.items()}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
-    if isinstance(value, dict):
-        return {name: _plain(inner) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [_plain(inner) for inner in value]
-    return value
+    """Return a record's attributes as JSON has them."""
+    return {name: plain(value) for name, value in item.items()}
