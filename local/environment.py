@@ -126,10 +126,12 @@ class Environment:
             self._start_failure = failure
         finally:
             self.stop()
-            if self._process is not None:
-                await self._process.end(self._host.settings.stop_grace_seconds)
-            self.log.close()
-            self.gone.set()
+            try:
+                if self._process is not None:
+                    await self._process.end(self._host.settings.stop_grace_seconds)
+            finally:
+                self.log.close()
+                self.gone.set()
 
     async def ready(self) -> None:
         """Return as soon as it takes requests.
