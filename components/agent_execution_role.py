@@ -36,6 +36,8 @@ def agent_execution_role(name: str, args: AgentExecutionRoleArgs, parent: pulumi
     # The service, for this account's AgentCore resources only.
     conditions = on_behalf_of(location, location.arn("bedrock-agentcore", "*"))
     statements = [*_data(args), *_model(args), *_telemetry(args)]
+    if args["settings"].completion == "callback":
+        statements += _wake_up(args)
     if args["settings"].agent_image:
         statements += _image(args)
     return actor_role(name, trust("bedrock-agentcore.amazonaws.com", conditions), statements, parent)
@@ -50,6 +52,15 @@ def _data(args: AgentExecutionRoleArgs) -> list[Statement]:
         allow(["s3:GetObject", "s3:PutObject"], [pulumi.Output.format("{}/sessions/*", bucket)]),
         # Without it a missing artifact is answered with 403 rather than 404.
         allow(["s3:ListBucket"], [bucket], {"StringLike": {"s3:prefix": "sessions/*"}}),
+    ]
+
+
+def _wake_up(args: AgentExecutionRoleArgs) -> list[Statement]:
+    return [
+        # Find the token that the state machine left for whoever ends the run.
+        allow(["dynamodb:Query"], [args["journal_table_arn"]]),
+        # Any resource: a task token is all that the action takes.
+        allow(["states:SendTaskSuccess"], ["*"]),
     ]
 
 

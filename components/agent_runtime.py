@@ -157,6 +157,7 @@ def _environment(args: AgentRuntimeArgs) -> dict[str, pulumi.Input[str]]:
         "MODEL_ID": settings.model_id,
         "LEASE_SECONDS": str(settings.lease_seconds),
         "JOURNAL_TTL_DAYS": str(settings.journal_ttl_days),
+        "COMPLETION": settings.completion,
         # AgentCore asks for the agent's health every two seconds; each would be a trace of its own.
         "OTEL_PYTHON_STARLETTE_EXCLUDED_URLS": "/ping",
         # Spans go to the account's shared group: a group of the agent's own needs logs:PutResourcePolicy in its

@@ -22,7 +22,9 @@ INTEGERS: dict[str, range] = {
     "leaseSeconds": range(4, 600 + 1),
     "maxAttempts": range(1, 10 + 1),
     "maxRunSeconds": range(10, 28800 + 1),
+    "pollGrowthPercent": range(100 + 1),
     "pollIntervalSeconds": range(1, 300 + 1),
+    "pollMaxIntervalSeconds": range(1, 3600 + 1),
     # An alarm on periods of an hour looks back seven days at most:
     # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
     "quietHours": range(168 + 1),
@@ -76,7 +78,9 @@ class Settings:
     max_run_seconds: int
     max_session_lifetime_seconds: int
     model_id: str
+    poll_growth_percent: int
     poll_interval_seconds: int
+    poll_max_interval_seconds: int
     protect_data: bool
     quiet_hours: int
     require_tls: bool
@@ -112,7 +116,9 @@ class Settings:
             max_run_seconds=_integer(config, "maxRunSeconds"),
             max_session_lifetime_seconds=_integer(config, "maxSessionLifetimeSeconds"),
             model_id=_text(config, "modelId"),
+            poll_growth_percent=_integer(config, "pollGrowthPercent"),
             poll_interval_seconds=_integer(config, "pollIntervalSeconds"),
+            poll_max_interval_seconds=_integer(config, "pollMaxIntervalSeconds"),
             protect_data=config.require_bool("protectData"),
             quiet_hours=_integer(config, "quietHours"),
             require_tls=config.require_bool("requireTls"),

@@ -121,6 +121,8 @@ def _definition(args: PollingStateMachineArgs) -> dict[str, Any]:
             event_bus_name=EVENT_BUS,
             event_source=settings.event_source,
             poll_interval_seconds=settings.poll_interval_seconds,
+            poll_max_interval_seconds=settings.poll_max_interval_seconds,
+            poll_growth_percent=settings.poll_growth_percent,
             max_run_seconds=settings.max_run_seconds,
             lease_seconds=settings.lease_seconds,
             max_attempts=settings.max_attempts,
