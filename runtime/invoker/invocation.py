@@ -96,7 +96,7 @@ class Invoker:
         self._append_success(success)
         return {
             "deadline": to_timestamp(deadline),
-            "leaseExpiresAt": success.attributes()["leaseExpiresAt"],
+            "leaseExpiresAt": to_timestamp(success.created_at + timedelta(seconds=self.limits.lease_seconds)),
             "acknowledgeSeconds": acknowledge_seconds,
         }
 
