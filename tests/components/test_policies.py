@@ -9,7 +9,7 @@ import pytest
 
 from local.program import PROJECT
 from tests.support.iam_linter import findings, is_of_format, resource_formats
-from tests.support.pulumi_program import ACCOUNT_ID, REGION, Deployment, deploy
+from tests.support.pulumi_program import ACCOUNT_ID, REGION, Deployment, deploy, deployed
 
 TABLE = f"arn:aws:dynamodb:{REGION}:{ACCOUNT_ID}:table/journal-table"
 BUS = f"arn:aws:events:{REGION}:{ACCOUNT_ID}:event-bus/default"
@@ -18,7 +18,10 @@ ACTORS = ("agent", "invoker", "workflow", "trigger", "trigger-schedule")
 
 @pytest.fixture(scope="module")
 def stack() -> Deployment:
-    return deploy("dev", {"schedule": "rate(1 day)", "scheduledRequest": {"prompt": "x"}})
+    """A stack in which every actor has every permission that it can ever have."""
+    image = f"{ACCOUNT_ID}.dkr.ecr.{REGION}.amazonaws.com/agents/mine:1.2"
+    every = {"agentImage": image, "completion": "callback", "schedule": "rate(1 day)"}
+    return deploy("dev", every | {"scheduledRequest": {"prompt": "x"}})
 
 
 def actions(statement: dict[str, Any]) -> list[str]:
@@ -102,19 +105,29 @@ def test_the_invoker_trusts_lambda_which_names_no_source(stack: Deployment) -> N
     }
 
 
-def test_nobody_may_update_or_delete_in_the_journal(stack: Deployment) -> None:
-    on_table = {
-        (actor, action)
-        for actor in ACTORS
+def on_table(stack: Deployment, actor: str) -> set[str]:
+    return {
+        action
         for statement in stack.statements(actor)
         if TABLE in statement["Resource"]
         for action in actions(statement)
     }
+
+
+def test_nobody_may_update_or_delete_in_the_journal(stack: Deployment) -> None:
     append = {"dynamodb:PutItem", "dynamodb:ConditionCheckItem"}
-    assert on_table == {
-        *(("agent", action) for action in append),
-        *(("invoker", action) for action in append),
-        *(("workflow", action) for action in {*append, "dynamodb:Query"}),
+    assert on_table(stack, "invoker") == append
+    assert on_table(stack, "workflow") == {*append, "dynamodb:Query"}
+    assert on_table(deployed("dev"), "agent") == append
+
+
+def test_an_agent_that_wakes_its_execution_may_read_the_journal_besides(stack: Deployment) -> None:
+    added = {action for s in stack.statements("agent") for action in actions(s)} - {
+        action for s in deployed("dev").statements("agent") for action in actions(s)
+    }
+    assert {action for action in added if not action.startswith("ecr:")} == {
+        "dynamodb:Query",
+        "states:SendTaskSuccess",
     }
 
 

@@ -22,8 +22,13 @@ _SCALARS = (str, int, float, bool)
 
 def problems(resource_type: str, inputs: Mapping[str, Any]) -> list[str]:
     """What the provider would refuse of a resource's inputs, as sentences."""
+    return problems_of(_args_class(resource_type), inputs)
+
+
+def problems_of(args_class: type, inputs: Mapping[str, Any]) -> list[str]:
+    """The same for inputs whose *Args class is known, such as a provider's configuration."""
     found: list[str] = []
-    _check_object(_args_class(resource_type), inputs, resource_type.rpartition(":")[2], found)
+    _check_object(args_class, inputs, args_class.__name__, found)
     return found
 
 

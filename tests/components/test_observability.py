@@ -1,0 +1,127 @@
+"""Alarms and dashboard."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.support.pulumi_program import Deployment, deploy, deployed
+
+DEV = deployed("dev")
+# What each service publishes, from its documentation (the addresses are in components/metrics.py).
+PUBLISHED = {
+    "AWS/Bedrock-AgentCore": {"Invocations", "Throttles", "SystemErrors", "UserErrors", "Latency", "Sessions"},
+    "AWS/DynamoDB": {"SuccessfulRequestLatency"},
+    "AWS/Lambda": {"Invocations", "Errors", "Throttles", "Duration"},
+    "AWS/SQS": {"ApproximateNumberOfMessagesVisible"},
+    "AWS/States": {
+        "ExecutionsStarted",
+        "ExecutionsSucceeded",
+        "ExecutionsFailed",
+        "ExecutionsTimedOut",
+        "ExecutionTime",
+    },
+}
+
+
+def alarms(stack: Deployment) -> dict[str, dict[str, Any]]:
+    return {found.name.removeprefix("observability-"): found.inputs for found in stack.all("MetricAlarm")}
+
+
+def widgets(stack: Deployment) -> list[dict[str, Any]]:
+    return json.loads(stack.one("Dashboard").inputs["dashboardBody"])["widgets"]
+
+
+def published(stack: Deployment) -> dict[str, set[str]]:
+    """Every metric that exists, the ones that the stack makes of its logs included."""
+    made = [found.inputs["metricTransformation"] for found in stack.all("LogMetricFilter")]
+    return PUBLISHED | {metric["namespace"]: {each["name"] for each in made} for metric in made}
+
+
+def test_there_is_an_alarm_for_everything_that_someone_has_to_look_at() -> None:
+    assert set(alarms(DEV)) == {
+        "runs-failed",
+        "runs-timed-out",
+        "executions-timed-out",
+        "invoker-errors",
+        "invoker-throttles",
+        "dead-letters",
+        "agent-errors",
+        "agent-throttles",
+    }
+
+
+def test_every_alarm_watches_a_metric_that_exists() -> None:
+    for name, alarm in alarms(DEV).items():
+        assert alarm["metricName"] in published(DEV)[alarm["namespace"]], name
+        assert all(alarm["dimensions"].values()), name
+
+
+def test_every_widget_shows_metrics_that_exist() -> None:
+    for widget in widgets(DEV):
+        for namespace, name, *_ in widget["properties"]["metrics"]:
+            assert name in published(DEV)[namespace], widget["properties"]["title"]
+
+
+def test_alarms_watch_this_stacks_resources() -> None:
+    found = alarms(DEV)
+    assert found["runs-failed"]["dimensions"]["StateMachineArn"].endswith(":stateMachine:workflow-machine")
+    assert found["invoker-errors"]["dimensions"] == {"FunctionName": "invoker-function"}
+    assert found["dead-letters"]["dimensions"] == {"QueueName": "trigger-dead-letters"}
+    assert found["agent-errors"]["dimensions"] == {
+        "Resource": "arn:aws:bedrock-agentcore:us-east-1:123456789012:runtime/fire_and_forget_dev-AbCdEfGhIj",
+        "Operation": "InvokeAgentRuntime",
+        "Name": "fire_and_forget_dev::live",
+    }
+
+
+def test_a_stack_without_runs_is_no_reason_for_an_alarm() -> None:
+    assert {alarm["treatMissingData"] for alarm in alarms(DEV).values()} == {"notBreaching"}
+
+
+def test_an_alarm_goes_off_when_nothing_was_completed_for_the_configured_hours() -> None:
+    quiet = alarms(deploy("dev", {"quietHours": 6}))["quiet"]
+    assert (quiet["period"], quiet["evaluationPeriods"]) == (3600, 6)
+    assert quiet["comparisonOperator"] == "LessThanThreshold"
+    assert quiet["treatMissingData"] == "breaching"
+
+
+def test_without_metrics_of_runs_no_alarm_waits_for_them() -> None:
+    stack = deploy("dev", {"runMetrics": False})
+    assert "runs-timed-out" not in alarms(stack)
+    assert stack.all("LogMetricFilter") == []
+
+
+def test_alarms_are_mailed_if_there_is_an_address() -> None:
+    stack = deploy("dev", {"alarmEmail": "oncall@example.com"})
+    mail = stack.one("TopicSubscription").inputs
+    assert (mail["protocol"], mail["endpoint"]) == ("email", "oncall@example.com")
+    topic = "arn:aws:sns:us-east-1:123456789012:observability-alarms"
+    assert {tuple(alarm["alarmActions"]) for alarm in alarms(stack).values()} == {(topic,)}
+
+
+def test_without_an_address_there_is_no_topic() -> None:
+    assert DEV.all("Topic") == []
+
+
+def test_the_dashboard_names_this_stack_and_its_region() -> None:
+    assert DEV.outputs["dashboardName"] == "fire-and-forget-dev"
+    assert {widget["properties"]["region"] for widget in widgets(DEV)} == {"us-east-1"}
+
+
+def test_no_two_widgets_cover_each_other() -> None:
+    cells = [
+        (x, y)
+        for w in widgets(DEV)
+        for x in range(w["x"], w["x"] + w["width"])
+        for y in range(w["y"], w["y"] + w["height"])
+    ]
+    assert len(cells) == len(set(cells))
+    assert max(x for x, _ in cells) < 24
+
+
+@pytest.mark.parametrize("title", ["Runs by outcome", "Run seconds", "Invoker milliseconds", "Polls", "Tokens"])
+def test_the_dashboard_shows(title: str) -> None:
+    assert title in [widget["properties"]["title"] for widget in widgets(DEV)]

@@ -1,0 +1,86 @@
+"""The state machine as a resource."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from cfnlint.api import lint_all
+
+from tests.support.pulumi_program import deploy, deployed
+
+DEV = deployed("dev")
+MACHINE = DEV.one("StateMachine").inputs
+DEFINITION: dict[str, Any] = json.loads(MACHINE["definition"])
+
+
+def test_the_definition_calls_this_stacks_function_and_table() -> None:
+    text = MACHINE["definition"]
+    assert '"arn:aws:lambda:us-east-1:123456789012:function:invoker-function"' in text
+    assert '"journal-table"' in text
+    assert DEFINITION["States"]["PublishFinished"]["Arguments"]["Entries"][0]["Source"] == "fire-and-forget.dev.runs"
+
+
+def test_settings_reach_the_definition() -> None:
+    stack = deploy("dev", {"pollIntervalSeconds": 25})
+    states = json.loads(stack.one("StateMachine").inputs["definition"])["States"]
+    assert states["WaitForCompletion"]["Seconds"] == 25
+
+
+def test_cloudformations_linter_accepts_the_definition() -> None:
+    # It knows the states language with JSONata; neither the engine nor the emulator checks a definition.
+    assert lint(DEFINITION) == []
+
+
+def test_cloudformations_linter_would_notice_a_mistake() -> None:
+    wait = {"Type": "Wait", "Second": 1, "Next": "CheckStatus"}
+    assert lint({**DEFINITION, "StartAt": "Nowhere"})
+    assert lint({**DEFINITION, "States": {**DEFINITION["States"], "WaitForCompletion": wait}})
+
+
+def lint(definition: dict[str, Any]) -> list[str]:
+    machine = {
+        "Type": "AWS::StepFunctions::StateMachine",
+        "Properties": {"RoleArn": "arn:aws:iam::123456789012:role/workflow", "Definition": definition},
+    }
+    template = json.dumps({"AWSTemplateFormatVersion": "2010-09-09", "Resources": {"Machine": machine}})
+    # Without its notes, which are about the template around the machine.
+    return [str(match) for match in lint_all(template) if not match.rule.id.startswith("I")]
+
+
+def test_errors_are_logged_without_what_the_run_was_about() -> None:
+    group = "arn:aws:logs:us-east-1:123456789012:log-group:/aws/vendedlogs/states/fire-and-forget-dev-workflow"
+    assert MACHINE["loggingConfiguration"] == {
+        "level": "ERROR",
+        "includeExecutionData": False,
+        "logDestination": f"{group}:*",
+    }
+
+
+def test_executions_are_traced() -> None:
+    assert MACHINE["tracingConfiguration"] == {"enabled": True}
+    assert MACHINE["type"] == "STANDARD"
+
+
+def test_the_machine_calls_nothing_that_its_role_does_not_allow() -> None:
+    # Step Functions' own calls are the one thing that the emulator doesn't check against a role.
+    needed = {
+        "arn:aws:states:::aws-sdk:dynamodb:transactWriteItems": {"dynamodb:PutItem", "dynamodb:ConditionCheckItem"},
+        "arn:aws:states:::aws-sdk:dynamodb:query": {"dynamodb:Query"},
+        "arn:aws:states:::lambda:invoke": {"lambda:InvokeFunction"},
+        "arn:aws:states:::events:putEvents": {"events:PutEvents"},
+    }
+    called = {state["Resource"] for state in DEFINITION["States"].values() if state["Type"] == "Task"}
+    assert called == set(needed)
+    allowed = {action for statement in DEV.statements("workflow") for action in statement["Action"]}
+    data = {action for action in allowed if action.split(":")[0] in ("dynamodb", "lambda", "events")}
+    assert data == {action for resource in called for action in needed[resource]}
+    assert transactions() == {"Put", "ConditionCheck"}
+
+
+def transactions() -> set[str]:
+    """The kinds of write in the machine's transactions; each has an action of its own."""
+    items = [
+        item for state in DEFINITION["States"].values() for item in state.get("Arguments", {}).get("TransactItems", [])
+    ]
+    return {kind for item in items for kind in item}
