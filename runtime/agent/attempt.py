@@ -66,6 +66,7 @@ class Attempt:
         self._clock = clock
         # The invoker's event carries the first lease; it was written no earlier than this.
         self._last_sign = clock()
+        self._released = False
 
     async def claim(self) -> None:
         """Claim the attempt and journal its start.
@@ -122,6 +123,8 @@ class Attempt:
 
         :param step: the step that was running
         """
+        # Whatever still runs here would otherwise take the lease again with its next event.
+        self._released = True
         event = self._stamp(
             Status.AGENT_BACKGROUND_TASK_HEARTBEAT,
             lease_seconds=0,
@@ -140,8 +143,8 @@ class Attempt:
         stamped_at, event = self._clock(), self._stamp(status, **fields)
         while True:
             remaining = self._remaining()
-            if remaining <= 0:
-                raise AttemptOver(f"the lease ran out before {status} could be written")
+            if self._released or remaining <= 0:
+                raise AttemptOver(f"the lease was over before {status} could be written")
             try:
                 async with asyncio.timeout(remaining):
                     await self._in_thread(write, event)

@@ -49,13 +49,17 @@ class WorkflowRun:
         """Run all steps and return how the task ended, whatever a step does.
 
         :raises AttemptOver: if the attempt may write nothing more
+        :raises asyncio.CancelledError: if the task that runs this is cancelled
         """
         try:
             return await self._run_all()
-        except AttemptOver:
-            raise
-        # A tool that calls sys.exit() fails its run; it does not take the event loop along.
-        except (Exception, SystemExit) as error:
+        # A tool that calls sys.exit() or cancels itself fails its run; it does not take the event loop along.
+        except (Exception, SystemExit, asyncio.CancelledError) as error:
+            if _is_being_cancelled():
+                # Whoever did that journals why, whatever the step makes of it.
+                raise asyncio.CancelledError from error
+            if isinstance(error, AttemptOver):
+                raise
             await self.journal_failure(error)
             return Ending.failed(error)
 
@@ -126,3 +130,8 @@ class WorkflowRun:
 
     async def _blocking(self, function: Callable[..., T], *args: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, partial(function, *args))
+
+
+def _is_being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

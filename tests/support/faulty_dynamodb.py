@@ -33,7 +33,7 @@ class FaultyDynamoDB:
 
     def __init__(self, client: "DynamoDBClient", decide: Decide = lambda _: None) -> None:
         self._client = client
-        self.decide = decide
+        self.decide: Decide = decide
         self.tried: list[str] = []
 
     def as_client(self) -> "DynamoDBClient":

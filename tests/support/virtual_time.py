@@ -42,6 +42,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         """Return the seconds since the loop began."""
         return self._jumping.now
 
+    def jump(self, seconds: float) -> None:
+        """Let the time jump ahead."""
+        self._jumping.now += seconds
+
 
 def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run a coroutine function in a loop of its own.
@@ -86,3 +90,10 @@ class InlineExecutor(Executor):
                 settle(value)
 
         asyncio.get_running_loop().call_later(self.seconds, later)
+
+
+def jump(seconds: float) -> None:
+    """Let the running loop's clock jump, as it does for a process that was stopped and goes on."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualTimeLoop)
+    loop.jump(seconds)
