@@ -18,6 +18,8 @@ from components.settings import Settings
 
 PROJECT = Path(__file__).resolve().parent.parent
 _CODE = ("runtime/__init__.py", "runtime/journal/**/*.py", "runtime/invoker/**/*.py")
+# It only writes.
+_LEFT_OUT = ("runtime/journal/reader.py", "runtime/journal/waker.py")
 
 
 class InvokerFunctionArgs(TypedDict):
@@ -98,7 +100,9 @@ class InvokerFunction(pulumi.ComponentResource):
 
 def code() -> pulumi.AssetArchive:
     """The function's zip, file by file: a folder would bring along what tests and editors leave in it."""
-    files = sorted(path for pattern in _CODE for path in PROJECT.glob(pattern))
+    files = sorted(
+        {path for pattern in _CODE for path in PROJECT.glob(pattern)} - {PROJECT / name for name in _LEFT_OUT}
+    )
     return pulumi.AssetArchive({path.relative_to(PROJECT).as_posix(): pulumi.FileAsset(str(path)) for path in files})
 
 
