@@ -73,8 +73,8 @@ def _model(args: AgentExecutionRoleArgs) -> list[Statement]:
     resources = [pulumi.Output.format(model, "*" if is_profile else location.region)]
     if is_profile:
         resources.append(location.arn("bedrock", f"inference-profile/{model_id}"))
-    # The configured model alone; Strands streams by default.
-    return [allow(["bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream"], resources)]
+    # The configured model alone, and its stream alone: that is how Strands calls it.
+    return [allow(["bedrock:InvokeModelWithResponseStream"], resources)]
 
 
 def _telemetry(args: AgentExecutionRoleArgs) -> list[Statement]:

@@ -76,17 +76,23 @@ def alarms(measured: Measured, settings: Settings) -> list[Alarm]:
         timed_out = metrics.runs(measured, "Runs", Status.SESSION_TIMED_OUT.value)
         table.append(Alarm("runs-timed-out", "A run took longer than maxRunSeconds.", timed_out))
     if settings.quiet_hours:
-        table.append(_quiet(measured, settings.quiet_hours))
+        table.append(_quiet(measured, settings))
     return table
 
 
-def _quiet(measured: Measured, hours: int) -> Alarm:
+def _quiet(measured: Measured, settings: Settings) -> Alarm:
+    # Without metrics of runs, executions have to do, which duplicates of an event complete as well.
+    completed = (
+        metrics.runs(measured, "Runs", Status.AGENT_BACKGROUND_TASK_COMPLETED.value)
+        if settings.run_metrics
+        else metrics.workflow(measured, "ExecutionsSucceeded")
+    )
     return Alarm(
         "quiet",
-        f"No run completed for {hours} hours.",
-        metrics.workflow(measured, "ExecutionsSucceeded"),
+        f"No run completed for {settings.quiet_hours} hours.",
+        completed,
         comparison="LessThanThreshold",
         period_seconds=HOUR_SECONDS,
-        periods=hours,
+        periods=settings.quiet_hours,
         missing="breaching",
     )

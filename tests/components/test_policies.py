@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from local.program import PROJECT
+from tests.support.aws_calls import actions_called
 from tests.support.iam_linter import findings, is_of_format, resource_formats
 from tests.support.pulumi_program import ACCOUNT_ID, REGION, Deployment, deploy, deployed
 
@@ -122,13 +123,24 @@ def test_nobody_may_update_or_delete_in_the_journal(stack: Deployment) -> None:
 
 
 def test_an_agent_that_wakes_its_execution_may_read_the_journal_besides(stack: Deployment) -> None:
-    added = {action for s in stack.statements("agent") for action in actions(s)} - {
-        action for s in deployed("dev").statements("agent") for action in actions(s)
-    }
-    assert {action for action in added if not action.startswith("ecr:")} == {
-        "dynamodb:Query",
-        "states:SendTaskSuccess",
-    }
+    waking, polling = (
+        {action for s in found.statements("agent") for action in actions(s) if not is_for_the_platform(action)}
+        for found in (stack, deployed("dev"))
+    )
+    assert waking - polling == {"dynamodb:Query", "states:SendTaskSuccess"}
+
+
+@pytest.mark.parametrize(
+    ("actor", "entry"), [("invoker", "runtime/invoker/handler.py"), ("agent", "runtime/agent/main.py")]
+)
+def test_a_role_allows_what_the_code_calls_and_nothing_else(stack: Deployment, actor: str, entry: str) -> None:
+    allowed = {action for s in stack.statements(actor) for action in actions(s) if not is_for_the_platform(action)}
+    assert allowed == actions_called(PROJECT / entry)
+
+
+def is_for_the_platform(action: str) -> bool:
+    """Whether Lambda or AgentCore uses it in the role's name, rather than our code."""
+    return action.split(":")[0] in ("logs", "xray", "cloudwatch", "ecr")
 
 
 def test_only_the_state_machine_and_the_schedule_publish_events(stack: Deployment) -> None:
