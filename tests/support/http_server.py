@@ -119,6 +119,12 @@ class _Handler(BaseHTTPRequestHandler):
         except (ConnectionError, TimeoutError):
             self.close_connection = True
 
+    def handle_expect_100(self) -> bool:
+        # boto3 waits for it before it sends an object, a second at most.
+        proceed = super().handle_expect_100()
+        self.wfile.flush()
+        return proceed
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("do_"):
             return self._take_and_answer
