@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import h11
 
 _READ_BYTES = 65_536
+_CLOSED_TOO_EARLY = "the connection was closed too early"
 
 RawHeaders = Iterable[tuple[bytes, bytes]]
 
@@ -74,7 +75,7 @@ async def exchange(
         writer.write(connection.send(h11.EndOfMessage()) or b"")
         event = await _next_event(connection, reader)
         if not isinstance(event, h11.Response):
-            raise ConnectionLostError("the connection was closed without an answer")
+            raise ConnectionLostError(_CLOSED_TOO_EARLY)
         yield Answer(event.status_code, dict(event.headers), connection, reader)
     finally:
         writer.transport.abort()
@@ -86,8 +87,8 @@ async def _next_event(connection: h11.Connection, reader: asyncio.StreamReader) 
             if event is h11.NEED_DATA:
                 connection.receive_data(await reader.read(_READ_BYTES))
     except OSError as error:
-        raise ConnectionLostError(f"the connection broke: {error.strerror}") from error
+        raise ConnectionLostError(_CLOSED_TOO_EARLY) from error
     except h11.RemoteProtocolError as error:
-        problem = "the connection was closed too early" if reader.at_eof() else f"it speaks no HTTP: {error}"
+        problem = _CLOSED_TOO_EARLY if reader.at_eof() else f"it speaks no HTTP: {error}"
         raise ConnectionLostError(problem) from error
     return event

@@ -322,23 +322,23 @@ def remove_signature(request: Any, **_: Any) -> None:
     del request.headers["Authorization"]
 
 
-def sign_for_s3(request: Any, **_: Any) -> None:
-    request.headers["Authorization"] = request.headers["Authorization"].replace(b"/bedrock-agentcore/", b"/s3/")
+def sign_for_another_service(request: Any, **_: Any) -> None:
+    request.context["signing"] = {"signing_name": "states"}
 
 
 @pytest.mark.parametrize(
-    ("change", "code"),
+    ("event", "change", "code"),
     [
-        (reverse_body, "InvalidSignatureException"),
-        (sign_for_s3, "InvalidSignatureException"),
-        (remove_signature, "MissingAuthenticationTokenException"),
+        ("before-send", reverse_body, "InvalidSignatureException"),
+        ("before-send", remove_signature, "MissingAuthenticationTokenException"),
+        ("before-sign", sign_for_another_service, "InvalidSignatureException"),
     ],
 )
 def test_what_was_not_signed_like_this_is_not_accepted(
-    plane: DataPlane, account: AgentCoreAccount, runtime: str, change: Callable[..., None], code: str
+    plane: DataPlane, account: AgentCoreAccount, runtime: str, event: str, change: Callable[..., None], code: str
 ) -> None:
     caller = account.caller(plane.url, (INVOKE, f"{runtime}*"), (STOP, f"{runtime}*"))
-    caller.meta.events.register("before-send.bedrock-agentcore", change)
+    caller.meta.events.register(f"{event}.bedrock-agentcore", change)
     invoke = refusal(caller.invoke_agent_runtime, agentRuntimeArn=runtime, payload=b"{}")
     stop = refusal(caller.stop_runtime_session, agentRuntimeArn=runtime, runtimeSessionId=new_session())
     assert invoke[:2] == stop[:2] == (code, 403)

@@ -66,6 +66,10 @@ class AgentCoreAccount:
             lifecycleConfiguration=lifecycle,
         )["agentRuntimeArn"]
 
+    def code_key(self, runtime_arn: str) -> str:
+        """Where in the bucket a runtime's code is."""
+        return runtime_arn.rpartition("/")[2].rpartition("-")[0]
+
     def update(self, runtime_arn: str, *, environment: Mapping[str, str]) -> None:
         """Make a new version, the same but for its variables."""
         control, runtime_id = self.client("bedrock-agentcore-control"), runtime_arn.rpartition("/")[2]
