@@ -1,7 +1,7 @@
-"""The AWS clients that the runbook works with, and one place that makes them."""
+"""The AWS clients that the runbook works with, each made when it is first needed: making one takes a while."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -23,32 +23,14 @@ _CONFIG = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard"
 _AGENTCORE_CONFIG = Config(connect_timeout=5, read_timeout=90, retries={"mode": "standard", "total_max_attempts": 2})
 
 
-_SERVICES = {
-    "agentcore": "bedrock-agentcore",
-    "agentcore_control": "bedrock-agentcore-control",
-    "dynamodb": "dynamodb",
-    "events": "events",
-    "logs": "logs",
-    "s3": "s3",
-    "sqs": "sqs",
-    "stepfunctions": "stepfunctions",
-    "sts": "sts",
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Clients:
-    """One client for each service that runs leave traces in."""
+    """One client for each service that runs leave traces in.
 
-    agentcore: "BedrockAgentCoreClient"
-    agentcore_control: "BedrockAgentCoreControlClient"
-    dynamodb: "DynamoDBClient"
-    events: "EventBridgeClient"
-    logs: "CloudWatchLogsClient"
-    s3: "S3Client"
-    sqs: "SQSClient"
-    stepfunctions: "SFNClient"
-    sts: "STSClient"
+    :param make: makes a client from boto3's name of its service
+    """
+
+    def __init__(self, make: Callable[[str], Any]) -> None:
+        self._make = make
 
     @classmethod
     def of_session(cls, session: boto3.Session) -> "Clients":
@@ -58,9 +40,49 @@ class Clients:
             config = _AGENTCORE_CONFIG if service == "bedrock-agentcore" else _CONFIG
             return session.client(service, config=config)  # pyright: ignore[reportCallIssue, reportArgumentType]
 
-        return cls.made_by(make)
+        return cls(make)
 
-    @classmethod
-    def made_by(cls, make: Callable[[str], Any]) -> "Clients":
-        """Return the clients that a function makes from boto3's names of the services."""
-        return cls(**{field: make(service) for field, service in _SERVICES.items()})
+    @cached_property
+    def agentcore(self) -> "BedrockAgentCoreClient":
+        """AgentCore's data plane."""
+        return self._make("bedrock-agentcore")
+
+    @cached_property
+    def agentcore_control(self) -> "BedrockAgentCoreControlClient":
+        """AgentCore's control plane."""
+        return self._make("bedrock-agentcore-control")
+
+    @cached_property
+    def dynamodb(self) -> "DynamoDBClient":
+        """The journal's service."""
+        return self._make("dynamodb")
+
+    @cached_property
+    def events(self) -> "EventBridgeClient":
+        """EventBridge."""
+        return self._make("events")
+
+    @cached_property
+    def logs(self) -> "CloudWatchLogsClient":
+        """CloudWatch Logs."""
+        return self._make("logs")
+
+    @cached_property
+    def s3(self) -> "S3Client":
+        """The artifacts' service."""
+        return self._make("s3")
+
+    @cached_property
+    def sqs(self) -> "SQSClient":
+        """The dead-letter queue's service."""
+        return self._make("sqs")
+
+    @cached_property
+    def stepfunctions(self) -> "SFNClient":
+        """Step Functions."""
+        return self._make("stepfunctions")
+
+    @cached_property
+    def sts(self) -> "STSClient":
+        """Who asks."""
+        return self._make("sts")

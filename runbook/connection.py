@@ -36,7 +36,7 @@ def connect(stack: str = EMBEDDED, *, environ: Mapping[str, str] = os.environ) -
     """
     path = Path(environ.get("RUNBOOK_STACK_FILE") or stack_file.STACK_FILE)
     runbook = _embedded(path) if stack == EMBEDDED else _deployed(stack)
-    _check_access(runbook)
+    check_access(runbook)
     return runbook
 
 
@@ -84,7 +84,12 @@ def pulumi_outputs(stack: str) -> dict[str, object]:
     return outputs
 
 
-def _check_access(runbook: Runbook) -> None:
+def check_access(runbook: Runbook) -> None:
+    """Find out with one call whether the stack can be reached at all.
+
+    :raises CloudNotRunning: if nothing answers
+    :raises CredentialsUnusable: if there are no credentials, they are refused, or they are another account's
+    """
     outputs = runbook.outputs
     try:
         account = runbook.clients.sts.get_caller_identity()["Account"]

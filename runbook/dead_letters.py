@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 MOST_AT_ONCE = 10
 HIDDEN_SECONDS = 30
+WAIT_SECONDS = 1
+"""Without waiting, SQS asks only some of its servers, and an answer without messages means little."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +85,13 @@ class DeadLetterQueue:
         return session_id
 
     def _received(self) -> list["MessageTypeDef"]:
-        """All messages, hidden from others meanwhile. Waiting a second makes SQS ask all of its servers."""
+        """All messages, hidden from others meanwhile."""
         found: dict[str, MessageTypeDef] = {}
         while messages := self.client.receive_message(
             QueueUrl=self.url,
             MaxNumberOfMessages=MOST_AT_ONCE,
             VisibilityTimeout=HIDDEN_SECONDS,
-            WaitTimeSeconds=1,
+            WaitTimeSeconds=WAIT_SECONDS,
             MessageAttributeNames=["All"],
         ).get("Messages"):
             found |= {message.get("MessageId", ""): message for message in messages}

@@ -68,7 +68,7 @@ class TriggerFailed(RunbookError):
     """EventBridge did not take every event.
 
     :ivar accepted: session ids of the runs that were started
-    :ivar failed: the requests that were not taken, each with EventBridge's reason
+    :ivar failed: the prompts that were not taken, each with EventBridge's reason
     """
 
     def __init__(self, accepted: list[str], failed: list[tuple[str, str]]) -> None:

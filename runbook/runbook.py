@@ -6,6 +6,7 @@ Owns putting the parts together. How runs are found, logs read and costs estimat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import cached_property
 from typing import Any, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -64,10 +65,6 @@ class Runbook:
     def __init__(self, outputs: StackOutputs, clients: Clients) -> None:
         self.outputs = outputs
         self.clients = clients
-        self._reader = JournalReader(clients.dynamodb, outputs.journal_table_name)
-        self._logs = AgentLogs(clients.logs, outputs.agent_log_group_name)
-        self._trigger = Trigger(clients.events, outputs.event_source, outputs.event_detail_type)
-        self._dead_letters = DeadLetterQueue(clients.sqs, outputs.dead_letter_queue_url)
 
     @classmethod
     def of_local(cls, stack: LocalStack) -> "Runbook":
@@ -79,10 +76,26 @@ class Runbook:
                 return session.client(service, endpoint_url=stack.agentcore_endpoint_url)
             return session.client(service)
 
-        return cls(StackOutputs.from_mapping(stack.stack, stack.outputs), Clients.made_by(make))
+        return cls(StackOutputs.from_mapping(stack.stack, stack.outputs), Clients(make))
 
     def __repr__(self) -> str:
         return f"<Runbook of {self.outputs.event_source} in {self.outputs.account}/{self.outputs.region}>"
+
+    @cached_property
+    def _reader(self) -> JournalReader:
+        return JournalReader(self.clients.dynamodb, self.outputs.journal_table_name)
+
+    @cached_property
+    def _logs(self) -> AgentLogs:
+        return AgentLogs(self.clients.logs, self.outputs.agent_log_group_name)
+
+    @cached_property
+    def _trigger(self) -> Trigger:
+        return Trigger(self.clients.events, self.outputs.event_source, self.outputs.event_detail_type)
+
+    @cached_property
+    def _dead_letters(self) -> DeadLetterQueue:
+        return DeadLetterQueue(self.clients.sqs, self.outputs.dead_letter_queue_url)
 
     # -- starting and ending runs
 

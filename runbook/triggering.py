@@ -5,6 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from runbook.errors import TriggerFailed
 from runtime.journal.request import parse_request
 
@@ -35,22 +37,26 @@ class Trigger:
 
         :raises InvalidRequest: if one of the requests can't be run; nothing is started then
         :raises TriggerFailed: if EventBridge doesn't take all events; it says which runs were started
-        :raises botocore.exceptions.ClientError: if EventBridge refuses the call, for instance for lack of rights
         """
         for request in requests:
             parse_request(dict(request))
-        accepted: list[str] = []
-        failed: list[tuple[str, str]] = []
-        for batch in self._batches(requests):
-            answer = self.client.put_events(Entries=batch)  # pyright: ignore[reportArgumentType]
-            for entry, result in zip(batch, answer["Entries"], strict=True):
-                if "EventId" in result:
-                    accepted.append(result["EventId"])
-                else:
-                    failed.append((entry["Detail"], f"{result.get('ErrorCode')}: {result.get('ErrorMessage')}"))
-        if failed:
+        results = [result for batch in self._batches(requests) for result in self._put(batch)]
+        accepted = [result["EventId"] for result in results if "EventId" in result]
+        if len(accepted) < len(results):
+            failed = [
+                (str(request["prompt"]), f"{result.get('ErrorCode')}: {result.get('ErrorMessage')}")
+                for request, result in zip(requests, results, strict=True)
+                if "EventId" not in result
+            ]
             raise TriggerFailed(accepted, failed)
         return accepted
+
+    def _put(self, batch: Sequence[Mapping[str, str]]) -> Sequence[Mapping[str, Any]]:
+        try:
+            return self.client.put_events(Entries=batch)["Entries"]  # pyright: ignore[reportArgumentType]
+        except (ClientError, BotoCoreError) as error:
+            # Not raised: other batches may have started runs, and somebody has to be told which.
+            return [{"ErrorCode": type(error).__name__, "ErrorMessage": str(error)}] * len(batch)
 
     def _batches(self, requests: Iterable[Mapping[str, Any]]) -> Iterator[list[dict[str, str]]]:
         batch: list[dict[str, str]] = []

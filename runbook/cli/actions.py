@@ -6,7 +6,18 @@ from typing import Annotated
 import typer
 
 from runbook import render
-from runbook.cli.commands import AsJson, Session, Stack, Timeout, Watch, Yes, command, print_json, session_id_of
+from runbook.cli.commands import (
+    AsJson,
+    Session,
+    Stack,
+    Timeout,
+    Watch,
+    Yes,
+    command,
+    confirm,
+    print_json,
+    session_id_of,
+)
 from runbook.cli.following import follow
 from runbook.connection import EMBEDDED, connect
 
@@ -57,8 +68,7 @@ def cancel(
     """Close a run as cancelled and stop its agent."""
     runbook = connect(stack)
     session_id = session_id_of(runbook, session)
-    if not yes:
-        typer.confirm(f"Cancel run {session_id} of stack {stack}?", abort=True, err=True)
+    confirm(f"Cancel run {session_id} of stack {stack}?", yes=yes)
     cancelled = runbook.cancel(session_id, reason)
     if as_json:
         stop = {"sessionStopped": cancelled.session_stopped, "stopError": cancelled.stop_error}
@@ -82,8 +92,8 @@ def dead_letters(
     """List the events that never became a run, or send them on their way again."""
     runbook = connect(stack)
     letters = [letter for letter in runbook.dead_letters() if letter.session_id or not redrive]
-    if redrive and letters and not yes:
-        typer.confirm(f"Start {len(letters)} runs in stack {stack}?", abort=True, err=True)
+    if redrive and letters:
+        confirm(f"Start {len(letters)} runs in stack {stack}?", yes=yes)
     for letter in letters:
         if redrive:
             runbook.redrive(letter)

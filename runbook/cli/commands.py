@@ -86,6 +86,19 @@ def fail(message: str, code: int = REFUSED) -> typer.Exit:
     return typer.Exit(code)
 
 
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask before something is done that can't be undone.
+
+    :param yes: don't ask
+    :raises typer.Exit: if the answer is no, or nobody is there to answer
+    """
+    try:
+        if not yes and not typer.confirm(question, err=True):
+            raise fail("nothing was done")
+    except typer.Abort:
+        raise fail("nothing was done: without an answer, say --yes") from None
+
+
 def recent_sessions(incomplete: str) -> list[str]:
     """Return the session ids of recent runs that begin like this: for the shell, which must not see errors."""
     try:

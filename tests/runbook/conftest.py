@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Iterator
 from unittest import mock
 
@@ -25,53 +26,57 @@ CREDENTIALS = {
 }
 
 
-@pytest.fixture
-def outputs() -> StackOutputs:
-    """The outputs of a stack, as `__main__.py` names them."""
-    return StackOutputs.from_mapping(
-        "dev",
-        {
-            "journalTableName": "journal",
-            "artifactBucketName": "artifacts",
-            "invokerFunctionName": "invoker",
-            "stateMachineArn": f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:workflow",
-            "agentRuntimeArn": f"arn:aws:bedrock-agentcore:{REGION}:{ACCOUNT}:runtime/fire_and_forget_dev-abc",
-            "agentRuntimeId": "fire_and_forget_dev-abc",
-            "agentLogGroupName": "/aws/bedrock-agentcore/runtimes/fire_and_forget_dev-abc-live",
-            "eventSource": "fire-and-forget.dev",
-            "eventDetailType": "AgentRunRequested",
-            "deadLetterQueueUrl": f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/dead-letters",
-        },
-    )
-
-
-@pytest.fixture
-def clients(outputs: StackOutputs) -> Iterator[Clients]:
-    """Clients of a mocked account in which the stack's table, bucket and log group exist."""
-    with mock.patch.dict(os.environ, CREDENTIALS), mock_aws():
-        clients = Clients.of_session(boto3.Session(region_name=REGION))
-        clients.dynamodb.create_table(
-            TableName=outputs.journal_table_name,
-            BillingMode="PAY_PER_REQUEST",
-            AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in TABLE_KEYS],
-            KeySchema=[{"AttributeName": "PK", "KeyType": "HASH"}, {"AttributeName": "SK", "KeyType": "RANGE"}],
-            GlobalSecondaryIndexes=[
-                {
-                    "IndexName": "by-day",
-                    "KeySchema": [
-                        {"AttributeName": "day", "KeyType": "HASH"},
-                        {"AttributeName": "createdAt", "KeyType": "RANGE"},
-                    ],
-                    "Projection": {"ProjectionType": "ALL"},
-                }
-            ],
-        )
-        clients.s3.create_bucket(Bucket=outputs.artifact_bucket_name)
-        clients.logs.create_log_group(logGroupName=outputs.agent_log_group_name)
-        yield clients
-
-
 TABLE_KEYS = ("PK", "SK", "day", "createdAt")
+
+
+@pytest.fixture(scope="module")
+def clients() -> Iterator[Clients]:
+    """Clients of a mocked account. Of a module: making them takes a while."""
+    with mock.patch.dict(os.environ, CREDENTIALS), mock_aws():
+        yield Clients.of_session(boto3.Session(region_name=REGION))
+
+
+@pytest.fixture
+def outputs(clients: Clients) -> StackOutputs:
+    """The outputs of a stack of the test's own, whose table, bucket and log group exist."""
+    name = uuid.uuid4().hex[:12]
+    outputs = StackOutputs.from_mapping(name, stack_outputs(name))
+    clients.dynamodb.create_table(
+        TableName=outputs.journal_table_name,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in TABLE_KEYS],
+        KeySchema=[{"AttributeName": "PK", "KeyType": "HASH"}, {"AttributeName": "SK", "KeyType": "RANGE"}],
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": "by-day",
+                "KeySchema": [
+                    {"AttributeName": "day", "KeyType": "HASH"},
+                    {"AttributeName": "createdAt", "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "ALL"},
+            }
+        ],
+    )
+    clients.s3.create_bucket(Bucket=outputs.artifact_bucket_name)
+    clients.logs.create_log_group(logGroupName=outputs.agent_log_group_name)
+    return outputs
+
+
+def stack_outputs(name: str) -> dict[str, str]:
+    """The outputs of a stack, as `__main__.py` names them."""
+    return {
+        "journalTableName": f"journal-{name}",
+        "artifactBucketName": f"artifacts-{name}",
+        "invokerFunctionName": "invoker",
+        "stateMachineArn": f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:workflow",
+        "agentRuntimeArn": f"arn:aws:bedrock-agentcore:{REGION}:{ACCOUNT}:runtime/fire_and_forget_dev-abc",
+        "agentRuntimeId": "fire_and_forget_dev-abc",
+        "agentLogGroupName": f"/aws/bedrock-agentcore/runtimes/fire_and_forget_dev-abc-{name}",
+        "eventSource": "fire-and-forget.dev",
+        "eventDetailType": "AgentRunRequested",
+        "deadLetterQueueUrl": f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/dead-letters-{name}",
+        "dashboardName": "not the runbook's",
+    }
 
 
 @pytest.fixture

@@ -4,37 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import timedelta
 from unittest.mock import Mock
 
 import pytest
 from botocore.stub import Stubber
 
 from runbook.clients import Clients
-from runbook.errors import NothingToRetry, ReportMissing, RunNotFound, RunStillOpen
+from runbook.errors import ReportMissing, RunNotFound
 from runbook.outputs import StackOutputs
 from runbook.runbook import Runbook
 from runtime.journal.errors import InvalidRequest, RunClosed
 from runtime.journal.vocabulary import Status
-from tests.runbook.history import NOON, History, new_session_id
-
-
-def test_the_session_id_is_the_id_of_the_event(rb: Runbook) -> None:
-    assert len(rb.trigger("Count the clouds")) == 36
-
-
-def test_an_empty_prompt_starts_nothing(rb: Runbook) -> None:
-    with pytest.raises(InvalidRequest, match=r"request\.prompt"):
-        rb.trigger_many(["Count the clouds", " "])
-
-
-def test_many_prompts_become_as_many_runs(rb: Runbook) -> None:
-    prompts = [f"Count cloud {number}" for number in range(23)]
-    assert len(set(rb.trigger_many(prompts))) == 23
-
-
-def test_batches_stay_below_the_size_that_eventbridge_takes(rb: Runbook) -> None:
-    assert len(rb.trigger_many(["x" * 200_000] * 3)) == 3
+from tests.runbook.history import History, new_session_id
 
 
 def test_the_report_is_where_the_outcome_says(
@@ -105,13 +86,6 @@ def test_a_run_with_an_outcome_is_not_cancelled(rb: Runbook, history: History) -
     assert rb.events(session_id).outcome == rb.outcome(session_id)
 
 
-def test_only_a_run_that_failed_is_tried_again(rb: Runbook, history: History) -> None:
-    with pytest.raises(RunStillOpen):
-        rb.retry(history.claim())
-    with pytest.raises(NothingToRetry):
-        rb.retry(history.completed())
-
-
 def test_the_summary_has_exactly_these_fields(rb: Runbook, history: History, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rb, "_execution_if_known", Mock(return_value=None))
     session_id = history.completed(seconds=3)
@@ -124,14 +98,3 @@ def test_the_summary_has_exactly_these_fields(rb: Runbook, history: History, mon
     assert summary["seconds"] == {"invoker": None, "acknowledge": None, "task": 2.97, "total": 3.0}
     assert summary["events"][0]["status"] == "SESSION_INITIATED"
     json.dumps(summary)
-
-
-def test_runs_join_what_lies_on_two_days(rb: Runbook, history: History) -> None:
-    midnight = NOON - timedelta(hours=12)
-    session_id = history.completed(midnight - timedelta(seconds=1), seconds=3)
-    (run,) = rb.runs(midnight - timedelta(hours=1))
-    assert (run.session_id, run.seconds) == (session_id, 3.0)
-    (ended_only,) = rb.runs(midnight)
-    assert ended_only.seconds == 3.0
-    (begun_only,) = rb.runs(midnight - timedelta(hours=1), until=midnight)
-    assert begun_only.seconds == 3.0

@@ -1,0 +1,275 @@
+"""The command line through its own runner, on a mocked account."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from unittest.mock import Mock
+
+import pytest
+from botocore.stub import Stubber
+from typer.testing import CliRunner, Result
+
+from runbook.cli import commands, following
+from runbook.cli.app import app
+from runbook.clients import Clients
+from runbook.errors import CloudNotRunning
+from runbook.outputs import StackOutputs
+from runbook.runbook import Runbook
+from runtime.journal.timestamps import utc_now
+from runtime.journal.vocabulary import Status
+from tests.runbook.history import History, new_session_id
+
+Cli = Callable[..., Result]
+NOW = utc_now()
+
+
+@pytest.fixture
+def cli(rb: Runbook, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """Run a command on the mocked stack."""
+    for module in ("actions", "one_run", "several_runs", "commands"):
+        monkeypatch.setattr(f"runbook.cli.{module}.connect", Mock(return_value=rb))
+    monkeypatch.setattr(rb, "_execution_if_known", Mock(return_value=None))
+
+    def run(*arguments: str, stdin: str | None = None) -> Result:
+        return CliRunner().invoke(app, list(arguments), input=stdin)
+
+    return run
+
+
+@pytest.fixture
+def failed(history: History) -> str:
+    """A run that failed a minute ago."""
+    session_id = history.claim(NOW - timedelta(minutes=2))
+    history.close(
+        session_id, Status.SESSION_FAILED, NOW - timedelta(minutes=1), error_type="AgentLost", error_message="gone"
+    )
+    return session_id
+
+
+def test_trigger_prints_the_session_id(cli: Cli) -> None:
+    assert len(cli("trigger", "Count the clouds").stdout.strip()) == 36
+    assert len(json.loads(cli("trigger", "-", "--json", stdin="Count the clouds").stdout)["sessionId"]) == 36
+
+
+def test_a_prompt_that_can_not_be_run_is_one_sentence_and_exit_code_3(cli: Cli) -> None:
+    result = cli("trigger", " ")
+    assert (result.exit_code, result.stdout) == (commands.REFUSED, "")
+    assert result.stderr.startswith("error: request.prompt is ' '")
+
+
+def test_watching_a_run_that_completes_is_exit_code_0(cli: Cli, history: History) -> None:
+    session_id = history.completed(NOW - timedelta(minutes=1))
+    result = cli("watch", session_id)
+    assert result.exit_code == commands.DONE
+    assert result.stdout.splitlines()[-1].split() == ["3.000", "s", "AGENT_BACKGROUND_TASK_COMPLETED", "attempt", "1"]
+
+
+def test_watching_a_run_that_fails_is_exit_code_1_and_says_where_to_look(cli: Cli, failed: str) -> None:
+    result = cli("watch", failed)
+    assert result.exit_code == commands.NOT_COMPLETED
+    assert "AgentLost: gone" in result.stdout
+    assert f"logs {failed} --level ERROR" in result.stdout
+
+
+def test_watching_for_too_long_is_exit_code_4(cli: Cli, history: History) -> None:
+    result = cli("watch", history.claim(NOW), "--timeout", "0")
+    assert result.exit_code == commands.TIMED_OUT
+    assert "its last event is SESSION_INITIATED" in result.stderr
+
+
+def test_watching_as_json_is_a_line_for_each_event(cli: Cli, history: History) -> None:
+    lines = cli("watch", history.completed(NOW - timedelta(minutes=1)), "--json").stdout.splitlines()
+    assert [json.loads(line)["status"] for line in lines][-1] == "AGENT_BACKGROUND_TASK_COMPLETED"
+
+
+def test_an_interrupted_watch_is_exit_code_130(cli: Cli, failed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runbook.cli.one_run.follow", Mock(side_effect=KeyboardInterrupt))
+    assert cli("watch", failed).exit_code == commands.INTERRUPTED
+
+
+def test_list_shows_runs_with_their_errors(cli: Cli, history: History, failed: str) -> None:
+    completed = history.completed(NOW - timedelta(hours=3))
+    old = history.completed(NOW - timedelta(days=5))
+    lines = cli("list").stdout.splitlines()
+    assert [line.split()[0] for line in lines[1:]] == [completed, failed, "AgentLost:"]
+    assert "1 min 00 s" in lines[2]
+    assert old in cli("list", "--since", "1w").stdout
+
+
+def test_list_is_narrowed_down_by_outcome_number_and_time(cli: Cli, history: History, failed: str) -> None:
+    completed = history.completed(NOW - timedelta(hours=3))
+    assert failed not in cli("list", "--outcome", "completed").stdout
+    assert completed not in cli("list", "--limit", "1").stdout
+    assert "The newest 1 of 2" in cli("list", "--limit", "1").stdout
+    assert json.loads(cli("list", "--until", "1h", "--json").stdout)["sessionId"] == completed
+    assert "No such runs since" in cli("list", "--outcome", "cancelled").stdout
+
+
+@pytest.mark.parametrize("since", ["yesterday", "5", "h", "9999999999999d", ""])
+def test_a_time_that_is_none_is_exit_code_2(cli: Cli, since: str) -> None:
+    result = cli("list", "--since", since)
+    assert result.exit_code == commands.USAGE
+    assert "is no time" in " ".join(result.stderr.split())
+
+
+def test_a_time_without_a_zone_is_utc(cli: Cli, failed: str) -> None:
+    assert failed in cli("list", "--since", f"{NOW - timedelta(hours=1):%Y-%m-%dT%H:%M}").stdout
+    assert "must be later" in cli("list", "--since", "1h", "--until", "2h").stderr
+
+
+def test_show_explains_a_failed_run_and_says_what_to_do_next(cli: Cli, failed: str) -> None:
+    text = cli("show", failed).stdout
+    assert "AgentLost: gone" in text
+    assert "Count the clouds" in text
+    assert f"retry {failed}" in text
+
+
+def test_show_as_json_is_the_summary(cli: Cli, failed: str) -> None:
+    assert json.loads(cli("show", "latest", "--json").stdout)["sessionId"] == failed
+
+
+def test_latest_is_the_run_that_began_last(cli: Cli, history: History, failed: str) -> None:
+    newer = history.claim(NOW - timedelta(seconds=30))
+    assert f"watch {newer}" in cli("show", "latest").stdout
+
+
+def test_there_is_no_latest_run_in_an_empty_stack(cli: Cli) -> None:
+    result = cli("show", "latest")
+    assert result.exit_code == commands.REFUSED
+    assert "no run latest" in result.stderr
+
+
+def test_a_run_that_nobody_knows_is_exit_code_3(cli: Cli) -> None:
+    for command in ("show", "logs", "report", "cost", "retry"):
+        result = cli(command, new_session_id())
+        assert (result.exit_code, result.stdout) == (commands.REFUSED, "")
+        assert "there is no run" in result.stderr
+
+
+def test_logs_are_whole_lines(cli: Cli, rb: Runbook, clients: Clients, outputs: StackOutputs, failed: str) -> None:
+    at = NOW - timedelta(minutes=2)
+    place = {
+        "logGroupName": outputs.agent_log_group_name,
+        "logStreamName": f"{at:%Y/%m/%d}/[runtime-logs-{failed}]f3a95c1e-0cb4",
+    }
+    clients.logs.create_log_stream(**place)
+    text = "ERROR " + "word " * 50
+    events = [{"timestamp": int(at.timestamp() * 1000), "message": text}]
+    clients.logs.put_log_events(**place, logEvents=events)  # pyright: ignore[reportArgumentType]
+    assert cli("logs", failed).stdout.rstrip("\n").endswith(text)
+    assert json.loads(cli("logs", failed, "--json").stdout)["level"] == "ERROR"
+    assert "No such lines" in cli("logs", failed, "--text", "nothing like that").stdout
+    assert "f3a95c1e-0cb4" in cli("logs", failed, "--streams").stdout
+    assert json.loads(cli("logs", failed, "--streams", "--json").stdout)[0]["errors"] == 1
+    assert cli("logs", failed, "--level", "LOUD").exit_code == commands.REFUSED
+
+
+def test_a_report_into_a_file_is_the_markdown_that_it_is(
+    cli: Cli, history: History, clients: Clients, outputs: StackOutputs
+) -> None:
+    session_id = history.completed(NOW - timedelta(minutes=1))
+    text = "# Clouds\n\n" + "many " * 50
+    key = f"sessions/{session_id}/reporter.md"
+    clients.s3.put_object(Bucket=outputs.artifact_bucket_name, Key=key, Body=text.encode())
+    assert cli("report", session_id).stdout == f"{text}\n"
+    assert json.loads(cli("report", session_id, "--json").stdout)["report"] == text
+
+
+def test_a_report_that_is_not_there_says_why(cli: Cli, failed: str) -> None:
+    assert "has no report: it ended as SESSION_FAILED" in cli("report", failed).stderr
+
+
+def test_cost_prints_a_sum(cli: Cli, rb: Runbook, failed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rb, "model_id", Mock(return_value="anthropic.claude-sonnet-4-5-20250929-v1:0"))
+    assert "List prices of 20" in cli("cost", failed).stdout
+    assert json.loads(cli("cost", failed, "--json").stdout)["usd"] > 0
+
+
+def test_cancel_asks_before_it_does_anything(cli: Cli, rb: Runbook, history: History) -> None:
+    session_id = history.claim(NOW)
+    for answer in ("n\n", ""):
+        result = cli("cancel", session_id, "--reason", "wrong prompt", stdin=answer)
+        assert result.exit_code == commands.REFUSED
+        assert "nothing was done" in result.stderr
+    assert rb.outcome(session_id) is None
+    assert cli("cancel", session_id, "--yes").exit_code == commands.USAGE
+
+
+def test_a_cancelled_run_is_closed_though_its_agent_can_not_be_stopped(cli: Cli, rb: Runbook, history: History) -> None:
+    session_id = history.claim(NOW)
+    with Stubber(rb.clients.agentcore) as agentcore:
+        agentcore.add_client_error("stop_runtime_session", "ThrottlingException", "slow down")
+        result = cli("cancel", session_id, "--reason", "wrong prompt", "--yes")
+    assert result.exit_code == commands.DONE
+    assert "stops by itself at its next write" in result.stderr
+    outcome = rb.outcome(session_id)
+    assert outcome
+    assert outcome.error_message == "wrong prompt"
+    again = cli("cancel", session_id, "--reason", "wrong prompt", "--yes", "--json")
+    assert (again.exit_code, again.stderr) == (3, f"error: run {session_id} already has its outcome\n")
+
+
+def test_retry_starts_a_new_run_and_can_follow_it(
+    cli: Cli, failed: str, history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    followed = Mock()
+    monkeypatch.setattr("runbook.cli.actions.follow", followed)
+    session_id = cli("retry", failed, "--watch", "--timeout", "5").stdout.strip()
+    assert session_id != failed
+    assert followed.call_args.args[1] == session_id
+    assert followed.call_args.kwargs == {"timeout_seconds": 5, "as_json": False}
+
+
+def test_stuck_names_the_trouble(cli: Cli, history: History, rb: Runbook) -> None:
+    history.claim(NOW - timedelta(hours=1))
+    for arguments in (["stuck"], ["stuck", "--json"]):
+        with Stubber(rb.clients.stepfunctions) as stepfunctions:
+            stepfunctions.add_client_error("describe_execution", "ExecutionDoesNotExist", "no")
+            assert "EXECUTION_ENDED" in cli(*arguments).stdout
+    assert "No run is stuck." in cli("stuck", "--since", "5m").stdout
+
+
+def test_dead_letters_are_listed_and_redriven_only_when_told_to(
+    cli: Cli, rb: Runbook, clients: Clients, outputs: StackOutputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runbook.dead_letters.WAIT_SECONDS", 0)
+    clients.sqs.create_queue(QueueName=outputs.dead_letter_queue_url.rsplit("/", 1)[1])
+    assert "empty" in cli("dead-letters").stdout
+    session_id = new_session_id()
+    body = json.dumps({"id": session_id, "detail": {"prompt": "Count"}})
+    clients.sqs.send_message(QueueUrl=outputs.dead_letter_queue_url, MessageBody=body)
+    assert session_id in cli("dead-letters").stdout
+    assert cli("dead-letters", "--redrive", stdin="n\n").exit_code == commands.REFUSED
+    with Stubber(rb.clients.stepfunctions) as stepfunctions:
+        stepfunctions.add_client_error("start_execution", "ExecutionAlreadyExists", "there is one")
+        assert json.loads(cli("dead-letters", "--redrive", "--yes", "--json").stdout)[0]["sessionId"] == session_id
+    assert "empty" in cli("dead-letters").stdout
+
+
+def test_what_aws_refuses_is_one_sentence(cli: Cli, rb: Runbook) -> None:
+    with Stubber(rb.clients.dynamodb) as dynamodb:
+        dynamodb.add_client_error("query", "AccessDeniedException", "you may not")
+        result = cli("list")
+    assert result.exit_code == commands.REFUSED
+    assert result.stderr.startswith("error: AWS refuses: ")
+    assert "you may not" in result.stderr
+
+
+def test_the_shell_completes_session_ids_and_never_sees_an_error(
+    cli: Cli, failed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert commands.recent_sessions(failed[:3]) == [failed]
+    monkeypatch.setattr("runbook.cli.commands.connect", Mock(side_effect=CloudNotRunning("no")))
+    assert commands.recent_sessions("") == []
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_there_is_completion_for_each_shell(cli: Cli, shell: str) -> None:
+    assert "_RUNBOOK_COMPLETE=complete_" + shell in cli("completion", shell).stdout
+
+
+def test_following_without_any_event_is_no_success(rb: Runbook, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Exception, match="there is no run"):
+        following.follow(rb, new_session_id(), timeout_seconds=0, as_json=True)

@@ -1,0 +1,129 @@
+"""From the name of a stack to a runbook, and what is said when something is missing."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+from unittest import mock
+
+import pytest
+from botocore.stub import Stubber
+
+from local import stack_file
+from runbook import connection
+from runbook.clients import Clients
+from runbook.connection import connect
+from runbook.errors import CloudNotRunning, CredentialsUnusable, StackNotDeployed, StackNotFound
+from runbook.runbook import Runbook
+from tests.runbook.conftest import ACCOUNT, CREDENTIALS, REGION, stack_outputs
+
+FREE_PORT_URL = "http://127.0.0.1:9"  # discard: nothing listens there
+
+
+@pytest.fixture
+def pulumi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A Pulumi CLI that prints what stands in a file next to it and ends with the code in another."""
+    program = tmp_path / "pulumi"
+    program.write_text(f'#!/bin/sh\ncat {tmp_path}/out\ncat {tmp_path}/err >&2\nexit "$(cat {tmp_path}/code)"\n')
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    for name, text in (("out", "{}"), ("err", ""), ("code", "0")):
+        (tmp_path / name).write_text(text)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    return tmp_path
+
+
+def test_an_embedded_cloud_that_is_not_running_is_a_plain_sentence(tmp_path: Path) -> None:
+    with pytest.raises(CloudNotRunning, match="is not running: start it with `make local`"):
+        connect("local", environ={"RUNBOOK_STACK_FILE": str(tmp_path / "stack.json")})
+
+
+def test_the_description_of_an_embedded_cloud_that_was_killed_is_seen_through(tmp_path: Path) -> None:
+    path = tmp_path / "stack.json"
+    stack_file.write(stack_file.LocalStack(FREE_PORT_URL, FREE_PORT_URL, REGION, "local", stack_outputs("local")), path)
+    with pytest.raises(CloudNotRunning, match="it has ended"):
+        connect("local", environ={"RUNBOOK_STACK_FILE": str(path)})
+
+
+def test_a_file_that_is_no_description_is_named(tmp_path: Path) -> None:
+    (tmp_path / "stack.json").write_text("{}")
+    with pytest.raises(CloudNotRunning, match=r"stack\.json is not a description"):
+        connect("local", environ={"RUNBOOK_STACK_FILE": str(tmp_path / "stack.json")})
+
+
+def test_a_stack_that_pulumi_doesn_t_know_is_not_found(pulumi: Path) -> None:
+    (pulumi / "code").write_text("255")
+    (pulumi / "err").write_text("error: no stack named 'prod' found\n")
+    with pytest.raises(StackNotFound, match="'prod': no stack named 'prod' found"):
+        connect("prod")
+
+
+def test_without_the_pulumi_cli_it_is_said_where_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(StackNotFound, match="not on PATH"):
+        connect("prod")
+
+
+def test_a_pulumi_that_doesn_t_answer_is_not_waited_for(pulumi: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (pulumi / "pulumi").write_text("#!/bin/sh\nexec sleep 30\n")
+    monkeypatch.setattr(connection, "PULUMI_TIMEOUT_SECONDS", 0.05)
+    with pytest.raises(StackNotFound, match=r"no answer within 0\.05 s"):
+        connect("prod")
+
+
+def test_a_stack_that_was_never_deployed_is_told_from_one_that_is_not_there(pulumi: Path) -> None:
+    with pytest.raises(StackNotDeployed, match="pulumi up --stack prod"):
+        connect("prod")
+
+
+def test_outputs_that_are_missing_are_named(pulumi: Path) -> None:
+    outputs = stack_outputs("prod")
+    del outputs["eventSource"], outputs["stateMachineArn"]
+    (pulumi / "out").write_text(json.dumps(outputs))
+    with pytest.raises(StackNotDeployed, match="lacks the outputs stateMachineArn, eventSource"):
+        connect("prod")
+
+
+def test_a_deployed_stack_is_reached_in_its_own_region(
+    pulumi: Path, clients: Clients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "ap-southeast-2")
+    (pulumi / "out").write_text(json.dumps(stack_outputs("prod")))
+    assert connect("prod").clients.dynamodb.meta.region_name == REGION
+
+
+def test_credentials_of_another_account_are_refused(rb: Runbook, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Stubber(rb.clients.sts) as sts:
+        sts.add_response("get_caller_identity", {"Account": "999999999999"})
+        with pytest.raises(CredentialsUnusable, match=f"account 999999999999, and the stack is in account {ACCOUNT}"):
+            connection.check_access(rb)
+
+
+def test_credentials_that_have_expired_are_refused(rb: Runbook) -> None:
+    with Stubber(rb.clients.sts) as sts:
+        sts.add_client_error("get_caller_identity", "ExpiredToken", "The security token is expired")
+        with pytest.raises(CredentialsUnusable, match="is expired"):
+            connection.check_access(rb)
+
+
+def test_without_credentials_it_is_said_how_to_get_them(pulumi: Path, clients: Clients) -> None:
+    (pulumi / "out").write_text(json.dumps(stack_outputs("prod")))
+    nothing = {name: "" for name in CREDENTIALS if name.startswith("AWS_")}
+    nowhere = {"AWS_CONFIG_FILE": "none", "AWS_SHARED_CREDENTIALS_FILE": "none", "AWS_EC2_METADATA_DISABLED": "true"}
+    with (
+        mock.patch.dict("os.environ", nothing | nowhere),
+        pytest.raises(CredentialsUnusable, match="aws sso login"),
+    ):
+        connect("prod")
+
+
+def test_a_profile_that_is_not_there_is_named(pulumi: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (pulumi / "out").write_text(json.dumps(stack_outputs("prod")))
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "none")
+    with pytest.raises(CredentialsUnusable, match="nobody"):
+        connect("prod")
+
+
+def test_the_endpoint_of_the_agent_is_what_its_log_group_s_name_ends_with(rb: Runbook) -> None:
+    assert rb.outputs.agent_log_group_name.endswith(f"-{rb.outputs.agent_qualifier}")

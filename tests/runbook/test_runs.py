@@ -1,0 +1,121 @@
+"""Finding runs by day."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from runbook.runbook import Runbook
+from runbook.runs import OPEN
+from runtime.journal.timestamps import utc_now
+from runtime.journal.vocabulary import Status
+from tests.runbook.history import NOON, History, event, metadata_item, new_session_id
+
+HOUR = timedelta(hours=1)
+MIDNIGHT = NOON - timedelta(hours=12)
+
+
+def test_an_empty_table_has_no_runs(rb: Runbook) -> None:
+    found = rb.runs(NOON - timedelta(days=20))
+    assert list(found) == []
+    assert found.to_frame().empty
+    assert repr(found) == "<Runs: 0>"
+
+
+def test_a_run_that_crosses_midnight_is_one_run(rb: Runbook, history: History) -> None:
+    history.completed(MIDNIGHT - timedelta(seconds=1), seconds=3)
+    (run,) = rb.runs(MIDNIGHT - HOUR)
+    assert run.seconds == 3
+
+
+def test_a_run_that_began_before_the_span_and_ended_in_it_knows_its_beginning(rb: Runbook, history: History) -> None:
+    history.completed(MIDNIGHT - timedelta(seconds=1), seconds=3, request={"prompt": "Late"})
+    (run,) = rb.runs(MIDNIGHT)
+    assert (run.seconds, run.prompt) == (3, "Late")
+
+
+def test_a_run_that_ended_after_the_span_is_not_taken_for_open(rb: Runbook, history: History) -> None:
+    history.completed(MIDNIGHT - timedelta(seconds=1), seconds=3)
+    assert not rb.runs(MIDNIGHT - HOUR, OPEN, until=MIDNIGHT)
+
+
+def test_runs_outside_the_span_are_left_out(rb: Runbook, history: History) -> None:
+    for hours in (0, 1, 2):
+        history.completed(NOON + hours * HOUR)
+    assert len(rb.runs(NOON + timedelta(minutes=30), until=NOON + 1.5 * HOUR)) == 1
+
+
+def test_runs_can_be_told_apart_by_their_outcome(rb: Runbook, history: History) -> None:
+    history.completed()
+    open_run = history.claim()
+    failed = history.claim()
+    history.close(failed, Status.SESSION_FAILED, NOON + HOUR, error_type="AgentLost", error_message="gone")
+    assert [run.session_id for run in rb.runs(NOON, OPEN)] == [open_run]
+    assert [run.error_type for run in rb.runs(NOON, Status.SESSION_FAILED)] == ["AgentLost"]
+    assert len(rb.runs(NOON).having(OPEN, Status.SESSION_FAILED)) == 2
+
+
+def test_a_writer_whose_clock_is_ahead_is_found_across_midnight(
+    rb: Runbook, history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runbook.runs.utc_now", lambda: MIDNIGHT - timedelta(seconds=5))
+    history.completed(MIDNIGHT + timedelta(seconds=5))
+    assert len(rb.runs(MIDNIGHT - HOUR)) == 1
+
+
+def test_a_thousand_runs_on_several_pages_are_all_found(rb: Runbook, history: History) -> None:
+    for number in range(10):
+        items = []
+        for n in range(100):
+            session_id, at = new_session_id(), NOON + timedelta(seconds=100 * number + n)
+            items.append(metadata_item(session_id, at, {"prompt": "x" * 1200}))
+            ended = event(session_id, Status.AGENT_BACKGROUND_TASK_COMPLETED, at + HOUR, attempt=1)
+            items.append(ended.to_outcome_item())
+        history.put(items)
+    found = rb.runs(NOON - HOUR)
+    assert len(found) == 1000
+    assert {run.seconds for run in found} == {3600.0}
+    assert [run.began_at for run in found] == sorted(run.began_at for run in found if run.began_at)
+
+
+def test_a_frame_of_runs_has_types_to_compute_with(rb: Runbook, history: History) -> None:
+    history.completed(seconds=3)
+    history.claim()
+    frame = rb.runs(NOON - HOUR).to_frame()
+    assert list(frame["seconds"].dropna()) == [3.0]
+    assert frame["began_at"].dt.day.tolist() == [NOON.day] * 2
+    assert list(frame["attempt"].dropna()) == [1]
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "message"),
+    [
+        (datetime(2026, 1, 1), None, "since is 2026-01-01T00:00:00 without a time zone"),  # noqa: DTZ001
+        (NOON, NOON, "must be later than since"),
+    ],
+)
+def test_a_span_that_makes_no_sense_is_refused(
+    rb: Runbook, since: datetime, until: datetime | None, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        rb.runs(since, until=until)
+
+
+def test_a_request_that_is_no_object_has_an_empty_prompt(rb: Runbook, history: History) -> None:
+    history.claim(request=["no", "object"])
+    assert [run.prompt for run in rb.runs(NOON)] == [""]
+
+
+def test_runs_as_json_have_the_journal_s_names(rb: Runbook, history: History) -> None:
+    history.completed(seconds=3)
+    run = rb.runs(NOON)[0].as_json()
+    assert (run["status"], run["seconds"], run["tokens"]) == (
+        "AGENT_BACKGROUND_TASK_COMPLETED",
+        3.0,
+        {"inputTokens": 20, "outputTokens": 9},
+    )
+
+
+def test_nothing_is_later_than_now(rb: Runbook) -> None:
+    assert not rb.runs(utc_now())
