@@ -6,6 +6,7 @@ Answers as AWS would where the program depends on the answer; everything else is
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -180,7 +181,9 @@ def deploy(stack: str = "dev", overrides: Mapping[str, Any] | None = None, *, pr
     """Run the program for a stack; in a preview nothing that AWS makes up is known."""
     answers = Echo(unknown=preview)
     recorder = Recorder(answers)
-    with mock.patch.object(agent_bundle, "build", _no_bundle):
+    # A text made of an output that isn't waited for says so in the text, unless Pulumi is told to raise.
+    strict = mock.patch.dict(os.environ, {"PULUMI_ERROR_OUTPUT_STRING": "true"})
+    with strict, mock.patch.object(agent_bundle, "build", _no_bundle):
         outputs = run_program(answers, stack_config(stack, overrides), stack, preview=preview, monitor=recorder)
     return Deployment(outputs, recorder.registrations, recorder.registered_outputs, answers.invokes)
 
