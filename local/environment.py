@@ -125,13 +125,7 @@ class Environment:
         except RuntimeClientError as failure:
             self._start_failure = failure
         finally:
-            self.stop()
-            try:
-                if self._process is not None:
-                    await self._process.end(self._host.settings.stop_grace_seconds)
-            finally:
-                self.log.close()
-                self.gone.set()
+            await self._end()
 
     async def ready(self) -> None:
         """Return as soon as it takes requests.
@@ -223,6 +217,18 @@ class Environment:
                     f"{limit_seconds:g} seconds. {SEE_LOGS}"
                 )
             await asyncio.sleep(_START_POLL_SECONDS)
+
+    async def _end(self) -> None:
+        self._stopping.set()
+        try:
+            if self._process is not None:
+                if self._process.exit_code is None:  # otherwise connections break by themselves
+                    self._client.cut_off()
+                await self._process.end(self._host.settings.stop_grace_seconds)
+        finally:
+            self._client.cut_off()
+            self.log.close()
+            self.gone.set()
 
     async def _until_reclaimed(self) -> None:
         while True:
