@@ -12,6 +12,7 @@ from typing import Any
 
 from bedrock_agentcore import BedrockAgentCoreApp
 from bedrock_agentcore.runtime.context import RequestContext
+from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from runtime.agent import environment
@@ -23,6 +24,7 @@ from runtime.journal.request import SESSION_ID
 from runtime.journal.vocabulary import Status
 
 SHUTDOWN_SECONDS = 1.5
+ACKNOWLEDGEMENT_SECONDS = 0.02
 logger = logging.getLogger("bedrock_agentcore.app.entrypoint")
 
 
@@ -78,11 +80,21 @@ async def lifespan(_app: BedrockAgentCoreApp) -> AsyncGenerator[None]:
 app = BedrockAgentCoreApp(lifespan=lifespan)
 
 
+async def refuse_unreadable(_request: Request, error: Exception) -> JSONResponse:
+    """Refuse JSON that Python can't read: nested too deeply, or with a number of thousands of digits."""
+    return JSONResponse({"error": f"the body can't be read: {error_text(error)}"}, status_code=400)
+
+
+for unreadable in (RecursionError, ValueError):
+    app.add_exception_handler(unreadable, refuse_unreadable)
+
+
 @app.async_task
 async def work(job: Job) -> None:
     """Work on a job in the background; /ping says HealthyBusy meanwhile."""
-    # What runs before a task's first await would delay the acknowledgement.
-    await asyncio.sleep(0)
+    # What runs before a task's first await would delay the acknowledgement, and what runs right after it would
+    # compete with the acknowledgement for Python's lock.
+    await asyncio.sleep(ACKNOWLEDGEMENT_SECONDS)
     background = await environment.background_task(job)
     running.entered(background)
     await background.run()

@@ -9,6 +9,13 @@ import os
 
 from runtime.agent.entrypoint import app
 
+SHUTDOWN_SECONDS = 1
+
 if __name__ == "__main__":
-    # An environment is a machine of its own: there is no other interface to be reached by.
-    app.run(host=os.environ.get("HOST", "0.0.0.0"), port=int(os.environ.get("PORT", "8080")))  # noqa: S104
+    app.run(
+        # An environment is a machine of its own: there is no other interface to be reached by.
+        host=os.environ.get("HOST", "0.0.0.0"),  # noqa: S104
+        port=int(os.environ.get("PORT", "8080")),
+        # A request that hangs must not use up the time in which the leases are given back.
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )

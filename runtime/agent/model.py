@@ -3,8 +3,12 @@
 Importing this module takes more than a second, which is why only the background task does.
 """
 
+from collections.abc import AsyncGenerator, Callable
+from typing import Any
+
 from botocore.config import Config
 from strands import Agent
+from strands.middleware import ExecuteToolContext, ExecuteToolStage
 from strands.models.bedrock import BedrockModel
 
 from runtime.agent.artifacts import Artifact, Usage
@@ -27,6 +31,21 @@ def build_model(model_id: str, region: str) -> BedrockModel:
     )
 
 
+async def fail_on_exit(
+    context: ExecuteToolContext, next_fn: Callable[[ExecuteToolContext], AsyncGenerator[Any, None]]
+) -> AsyncGenerator[Any, None]:
+    """Let a tool that calls sys.exit() fail as any other does, and the model be told.
+
+    Strands runs each tool in an asyncio task of its own, and an exit there ends the event loop: without a word, and
+    with /ping busy for ever.
+    """
+    try:
+        async for event in next_fn(context):
+            yield event
+    except SystemExit as left:
+        raise RuntimeError(f"tool {context.tool_use['name']} called sys.exit({left.code!r})") from left
+
+
 async def run_step(model: BedrockModel, step: Step, message: str) -> Artifact:
     """Let a fresh agent work on a message and return what it wrote.
 
@@ -37,6 +56,7 @@ async def run_step(model: BedrockModel, step: Step, message: str) -> Artifact:
     agent = Agent(
         model=model, system_prompt=step.system_prompt, tools=list(step.tools), name=step.name, callback_handler=None
     )
+    agent.add_middleware(ExecuteToolStage, fail_on_exit)
     result = await agent.invoke_async(message, limits={"turns": MAX_TURNS, "output_tokens": MAX_OUTPUT_TOKENS})
     # A capped run is no exception in Strands: only the stop reason tells.
     if result.stop_reason not in NORMAL_ENDS:

@@ -5,6 +5,7 @@ tables and buckets. Which service is meant stands in the request's signature. An
 """
 
 import re
+from collections.abc import Callable
 from typing import cast
 
 from botocore.awsrequest import AWSPreparedRequest
@@ -17,13 +18,19 @@ _SCOPE = re.compile(r"Credential=[^/]+/\d{8}/(?P<region>[^/]+)/(?P<service>[^/]+
 
 
 class AwsOverHttp(HttpServer):
-    """Answers as moto does; replies that are queued go first. Only within `mock_aws`."""
+    """Answers as moto does. Only within `mock_aws`.
+
+    :ivar override: asked first; what it returns is the answer, unless that is None
+    """
+
+    def __init__(self) -> None:
+        self.override: Callable[[Received], Reply | None] = lambda _: None
+        super().__init__()
 
     def answer(self, request: Received) -> Reply:
-        """Return the queued reply, or moto's."""
-        with self._lock:
-            if self._queue:
-                return self._queue.popleft()
+        """Return moto's answer, or the one that overrides it."""
+        if overriding := self.override(request):
+            return overriding
         scope = _SCOPE.search(request.headers.get("authorization", ""))
         if scope is None or scope["service"] not in ("dynamodb", "s3"):
             return Reply(501, f"not served here: {scope and scope['service']}".encode())

@@ -1,0 +1,197 @@
+"""One step by a real Strands agent; only the model behind it is scripted."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Iterable
+from typing import Any, cast
+
+import pytest
+from strands import tool
+from strands.models.bedrock import BedrockModel
+from strands.models.model import Model
+from strands.types.exceptions import MaxTokensReachedException, ModelThrottledException
+
+from runtime.agent.artifacts import Artifact, Usage
+from runtime.agent.errors import EmptyAnswer, StepStopped
+from runtime.agent.model import build_model, run_step
+from runtime.agent.workflow import Step
+
+Turn = list[dict[str, Any]]
+METADATA: dict[str, Any] = {
+    "metadata": {
+        "usage": {"inputTokens": 10, "outputTokens": 5, "totalTokens": 15},
+        "metrics": {"latencyMs": 1},
+    }
+}
+
+
+class ScriptedModel(Model):
+    """Plays one turn after another, and keeps what it was told."""
+
+    def __init__(self, *turns: Turn | Exception) -> None:
+        self.turns = list(turns)
+        self.told: list[Any] = []
+        self.system_prompts: list[Any] = []
+
+    def update_config(self, **model_config: Any) -> None:
+        """Nothing can be configured."""
+
+    def get_config(self) -> Any:
+        """Nothing is configured."""
+        return {}
+
+    def structured_output(self, *args: Any, **kwargs: Any) -> Any:
+        """Not used by the agent."""
+        raise NotImplementedError
+
+    async def stream(self, messages: Any, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Play the next turn."""
+        self.told.append([dict(message) for message in messages])
+        self.system_prompts.append(args[1] if len(args) > 1 else kwargs.get("system_prompt"))
+        turn = self.turns.pop(0)
+        if isinstance(turn, Exception):
+            raise turn
+        for event in turn:
+            yield event
+
+    def as_bedrock(self) -> BedrockModel:
+        """Return itself under the type that the agent asks for."""
+        return cast("BedrockModel", self)
+
+
+def says(text: str, stop_reason: str = "end_turn") -> Turn:
+    return [
+        {"messageStart": {"role": "assistant"}},
+        {"contentBlockStart": {"start": {}}},
+        {"contentBlockDelta": {"delta": {"text": text}}},
+        {"contentBlockStop": {}},
+        {"messageStop": {"stopReason": stop_reason}},
+        METADATA,
+    ]
+
+
+def calls(*names: str) -> Turn:
+    blocks: Iterable[Turn] = (
+        [
+            {"contentBlockStart": {"start": {"toolUse": {"name": name, "toolUseId": f"{name}-{number}"}}}},
+            {"contentBlockDelta": {"delta": {"toolUse": {"input": "{}"}}}},
+            {"contentBlockStop": {}},
+        ]
+        for number, name in enumerate(names)
+    )
+    start: Turn = [{"messageStart": {"role": "assistant"}}]
+    return [
+        *start,
+        *(event for block in blocks for event in block),
+        {"messageStop": {"stopReason": "tool_use"}},
+        METADATA,
+    ]
+
+
+@tool
+def look_up() -> str:
+    """Look something up."""
+    return "42 ms"
+
+
+@tool
+def leave() -> str:
+    """Leave the process."""
+    sys.exit("a tool wants out")
+
+
+@tool
+async def leave_at_once() -> str:
+    """Leave the process, on the event loop."""
+    sys.exit("a tool wants out")
+
+
+@tool
+def fail() -> str:
+    """Fail."""
+    raise ValueError("no such metric")
+
+
+def step_with(*tools: Any) -> Step:
+    return Step("analyst", "analyst.md", tools)
+
+
+def run(model: ScriptedModel, step: Step | None = None) -> Artifact:
+    async def main() -> Artifact:
+        async with asyncio.timeout(10):
+            return await run_step(model.as_bedrock(), step or step_with(), "Why?")
+
+    return asyncio.run(main())
+
+
+def test_a_steps_artifact_is_what_the_model_says_and_what_it_cost() -> None:
+    assert run(ScriptedModel(says(" the answer\n"))) == Artifact("analyst", "the answer", Usage(10, 5))
+
+
+def test_a_step_works_by_its_prompt_on_its_message_only() -> None:
+    model = ScriptedModel(says("one"), says("two"))
+    run(model)
+    run(model)
+    assert [len(messages) for messages in model.told] == [1, 1]
+    assert model.told[0][0]["content"] == [{"text": "Why?"}]
+    assert model.system_prompts[0] == step_with().system_prompt
+
+
+def test_a_step_uses_its_tools_and_pays_for_every_turn() -> None:
+    model = ScriptedModel(calls("look_up"), says("42 ms, then"))
+    assert run(model, step_with(look_up)) == Artifact("analyst", "42 ms, then", Usage(20, 10))
+    assert "42 ms" in str(model.told[1][-1])
+
+
+def test_a_tool_that_fails_is_told_to_the_model() -> None:
+    model = ScriptedModel(calls("fail"), says("no such metric, then"))
+    assert run(model, step_with(fail)).text == "no such metric, then"
+    assert "no such metric" in str(model.told[1][-1])
+
+
+@pytest.mark.parametrize("wants_out", [leave, leave_at_once], ids=["in a thread", "on the loop"])
+def test_a_tool_that_leaves_the_process_fails_and_the_loop_goes_on(wants_out: Any) -> None:
+    model = ScriptedModel(calls(wants_out.tool_name, "look_up"), says("without it, then"))
+    assert run(model, step_with(wants_out, look_up)).text == "without it, then"
+    assert f"tool {wants_out.tool_name} called sys.exit('a tool wants out')" in str(model.told[1][-1])
+    assert "42 ms" in str(model.told[1][-1])
+
+
+@pytest.mark.parametrize("stop_reason", ["guardrail_intervened", "content_filtered"])
+def test_a_model_that_stops_for_another_reason_has_not_done_its_step(stop_reason: str) -> None:
+    with pytest.raises(StepStopped, match=f"step analyst stopped with '{stop_reason}'") as stopped:
+        run(ScriptedModel(says("half an ans", stop_reason)))
+    assert (stopped.value.step, stopped.value.stop_reason) == ("analyst", stop_reason)
+
+
+def test_a_model_that_runs_into_its_token_limit_has_not_done_its_step() -> None:
+    with pytest.raises(MaxTokensReachedException):
+        run(ScriptedModel(says("half an ans", "max_tokens")))
+
+
+def test_a_model_that_never_stops_calling_tools_is_stopped() -> None:
+    with pytest.raises(StepStopped, match="limit"):
+        run(ScriptedModel(*(calls("look_up") for _ in range(100))), step_with(look_up))
+
+
+@pytest.mark.parametrize("text", ["", " \n\t"])
+def test_a_model_that_says_nothing_has_not_done_its_step(text: str) -> None:
+    with pytest.raises(EmptyAnswer, match="step analyst came to its end without a word of text"):
+        run(ScriptedModel(says(text)))
+
+
+def test_an_error_of_the_model_is_the_steps() -> None:
+    with pytest.raises(ConnectionError, match="reset"):
+        run(ScriptedModel(ConnectionError("reset")))
+
+
+def test_a_call_of_bedrock_that_gets_no_answer_fails_in_bounded_time() -> None:
+    model = build_model("a-model", "eu-west-1")
+    config: Any = model.client.meta.config
+    assert model.client.meta.region_name == "eu-west-1"
+    assert config.retries == {"mode": "standard", "total_max_attempts": 3}
+    assert (config.connect_timeout, config.read_timeout) == (5, 120)
+
+
+def test_throttling_is_an_error_that_strands_waits_for() -> None:
+    assert issubclass(ModelThrottledException, Exception)
