@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from tests.support.event_target import transformed
 from tests.support.pulumi_program import deployed
 
 DEV = deployed("dev")
@@ -22,13 +23,9 @@ def test_the_rule_matches_bad_ends_of_this_stacks_machine_only() -> None:
 
 
 def test_the_invoker_is_told_to_close_the_executions_run() -> None:
-    text: str = TARGET["inputTransformer"]["inputTemplate"]
-    paths = TARGET["inputTransformer"]["inputPaths"]
     # The input of an execution is a text that holds JSON, and stays one.
     detail = {"executionArn": "arn", "status": "ABORTED", "input": '{"session_id": "with \\"quotes\\""}'}
-    for name, path in paths.items():
-        text = text.replace(f"<{name}>", json.dumps(detail[path.removeprefix("$.detail.")]))
-    assert json.loads(text) == {
+    assert transformed(TARGET["inputTransformer"], {"detail": detail}) == {
         "operation": "close",
         "execution_arn": "arn",
         "status": "ABORTED",

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 
+from tests.support.event_target import transformed
 from tests.support.pulumi_program import ACCOUNT_ID, REGION, deploy, deployed
 
 DEV = deployed("dev")
@@ -17,20 +17,11 @@ BUS_ARN = f"arn:aws:events:{REGION}:{ACCOUNT_ID}:event-bus/default"
 SCHEDULED = {"schedule": "cron(0 6 * * ? *)", "scheduledRequest": {"prompt": "What changed since yesterday?"}}
 
 
-def transformed(event: dict[str, Any]) -> Any:
-    """What EventBridge hands to the target: each placeholder replaced by the JSON at its path."""
-    transformer = TARGET["inputTransformer"]
-    text: str = transformer["inputTemplate"]
-    for name, path in transformer["inputPaths"].items():
-        text = text.replace(f"<{name}>", json.dumps(event[path.removeprefix("$.")]))
-    return json.loads(text)
-
-
 @pytest.mark.parametrize("prompt", ["plain", 'with "quotes", \\ and\nlines', "<id>"])
 def test_the_events_id_becomes_the_session_id_and_its_detail_the_request(prompt: str) -> None:
     event_id = "12345678-1234-1234-1234-123456789012"
     event = {"id": event_id, "detail-type": "AgentRunRequested", "detail": {"prompt": prompt}}
-    assert transformed(event) == {"session_id": event_id, "request": {"prompt": prompt}}
+    assert transformed(TARGET["inputTransformer"], event) == {"session_id": event_id, "request": {"prompt": prompt}}
 
 
 def test_the_rule_matches_this_stacks_requests_only() -> None:

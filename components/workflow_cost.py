@@ -1,0 +1,63 @@
+"""What waiting costs: polls, state transitions, history and dollars of a run, computed before anything runs.
+
+For choosing the interval of the polls. Owns the estimate for a length of run; what a run that happened has cost is
+`runbook.costs`'s, from its journal. The agent, its model and the function cost the same however long is waited, and
+are left out. `python -m components.workflow_cost` prints the default configuration's.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from components.workflow_budget import HISTORY_LIMIT, WorkflowSettings, history_events, polls
+
+# us-east-1. https://aws.amazon.com/step-functions/pricing/, https://aws.amazon.com/dynamodb/pricing/on-demand/
+USD_PER_TRANSITION = 0.025 / 1000
+USD_PER_READ_UNIT = 0.125 / 1_000_000
+
+TRANSITIONS_PER_POLL = 3
+"""Wait, query, choice."""
+TRANSITIONS_ONCE = 6
+"""Claim, invoke, release, publish, and the two that end the execution."""
+READ_UNITS_PER_POLL = 2
+"""Twenty events of some 300 bytes each, read consistently, four kilobytes a unit."""
+
+
+@dataclass(frozen=True)
+class WaitingCost:
+    """What it takes to wait for one run, nothing lost and nothing throttled.
+
+    :ivar usd: of state transitions and reads of the journal
+    """
+
+    run_seconds: float
+    polls: int
+    state_transitions: int
+    usd: float
+
+
+def waiting_cost(settings: WorkflowSettings, run_seconds: float) -> WaitingCost:
+    """Estimate what it costs to wait for a run of that length."""
+    count = polls(settings, run_seconds)
+    transitions = TRANSITIONS_ONCE + TRANSITIONS_PER_POLL * count
+    usd = transitions * USD_PER_TRANSITION + count * READ_UNITS_PER_POLL * USD_PER_READ_UNIT
+    return WaitingCost(run_seconds, count, transitions, usd)
+
+
+def describe(settings: WorkflowSettings, lengths_seconds: Sequence[float] = (30, 164, 900, 3600)) -> str:
+    """The costs of runs of several lengths as a table, and how much of an execution's history the longest takes."""
+    rows = [f"{'run':>8} {'polls':>7} {'transitions':>12} {'USD per 1,000 runs':>20}"]
+    for seconds in lengths_seconds:
+        cost = waiting_cost(settings, seconds)
+        rows.append(f"{seconds:>6g} s {cost.polls:>7,} {cost.state_transitions:>12,} {1000 * cost.usd:>20.2f}")
+    longest = history_events(settings)
+    share = longest / HISTORY_LIMIT
+    rows.append(f"history of the longest run: {longest:,} of {HISTORY_LIMIT:,} events ({share:.0%})")
+    return "\n".join(rows)
+
+
+if __name__ == "__main__":
+    default = WorkflowSettings(function_arn="", table_name="", event_bus_name="", event_source="")
+    sys.stdout.write(f"{describe(default)}\n")
