@@ -66,7 +66,7 @@ class EmbeddedCloud:
             # Entered before its start, so that it ends before the emulator that it sends its last logs to.
             parts.enter_context(self.emulator)
             parts.enter_context(self.data_plane)
-            self.data_plane.start(self.emulator.url)
+            self.data_plane.start(self.emulator.url, self.emulator.client)
             outputs = deploy(self.emulator, stack=STACK, config_overrides=self._config)
             self.data_plane.warm(outputs["agentRuntimeArn"], AGENT_ENDPOINT)
             self._parts = parts.pop_all()
