@@ -1,0 +1,189 @@
+"""The runbook on the embedded cloud: what no mock knows."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from local import stack_file
+from runbook.connection import PROJECT
+from runtime.journal.vocabulary import TERMINAL, Status
+from tests.support.fake_model import FakeModel
+from tests.support.running_cloud import RunningCloud
+
+COMMAND_SECONDS = 60
+
+
+@pytest.fixture(scope="module")
+def session(cloud: RunningCloud) -> str:
+    """A run that completed, and its execution too."""
+    return cloud.run("Why is checkout slow?")
+
+
+@pytest.fixture(scope="module")
+def resumed(cloud: RunningCloud, model: FakeModel) -> str:
+    """A run whose session was stopped while its agent worked, so that a second environment took over."""
+    model.queue_text("The analysis.", delay_seconds=4.0)
+    session_id = cloud.runbook.trigger("Why is checkout slow?")
+    wait_for(cloud, session_id, "TASK_ANALYST_STARTED")
+    cloud.runbook.clients.agentcore.stop_runtime_session(
+        agentRuntimeArn=cloud.runbook.outputs.agent_runtime_arn,
+        qualifier=cloud.runbook.outputs.agent_qualifier,
+        runtimeSessionId=session_id,
+    )
+    cloud.wait_for_end(session_id)
+    return session_id
+
+
+@pytest.fixture(scope="module")
+def command(cloud: RunningCloud, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of a process that finds the cloud."""
+    path = tmp_path_factory.mktemp("stack") / "stack.json"
+    stack_file.write(cloud.stack, path)
+    return {**os.environ, "RUNBOOK_STACK_FILE": str(path), "COLUMNS": "80"}
+
+
+def wait_for(cloud: RunningCloud, session_id: str, status: str) -> None:
+    """Return once a run has come that far."""
+    found = (event.status for event in cloud.runbook.watch(session_id, timeout_seconds=30, poll_seconds=0.05))
+    assert status in found
+
+
+def run(environ: dict[str, str], *arguments: str, cwd: Path = PROJECT) -> subprocess.CompletedProcess[str]:
+    """Run the command line as a process."""
+    return subprocess.run(
+        [sys.executable, "-m", "runbook", *arguments],
+        cwd=cwd,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_SECONDS,
+        check=False,
+    )
+
+
+def test_a_run_s_summary_joins_journal_execution_logs_and_bucket(cloud: RunningCloud, session: str) -> None:
+    summary = cloud.runbook.summary(session).as_json()
+    seconds = summary["seconds"]
+    assert summary["outcome"] == "AGENT_BACKGROUND_TASK_COMPLETED"
+    assert 0 < seconds["acknowledge"] < seconds["invoker"] < seconds["total"]
+    assert seconds["task"] < seconds["total"]
+    assert summary["polls"] >= 1
+    assert summary["stateTransitions"] >= 10
+    assert len(summary["logStreams"]) == 1
+    assert len(summary["artifacts"]) == 2
+    assert summary["report"] == cloud.runbook.report(session)
+
+
+def test_a_resumed_run_has_two_environments_and_their_logs_are_one(cloud: RunningCloud, resumed: str) -> None:
+    streams = cloud.runbook.log_streams(resumed)
+    assert [stream.attempts for stream in streams] == [(1,), (2,)]
+    assert len({stream.environment_id for stream in streams}) == 2
+    began = cloud.runbook.log_events(resumed, text="began in environment")
+    assert [line.environment_id for line in began] == [stream.environment_id for stream in streams]
+    assert cloud.runbook.summary(resumed).as_json()["attempts"] == 2
+
+
+def test_a_cancelled_run_stays_cancelled_and_its_retry_completes(cloud: RunningCloud, model: FakeModel) -> None:
+    model.queue_text("The analysis.")
+    model.queue_text("The report.", delay_seconds=4.0)
+    session_id = cloud.runbook.trigger("Why is checkout slow?")
+    wait_for(cloud, session_id, "TASK_REPORTER_STARTED")
+    cancelled = cloud.runbook.cancel(session_id, "the wrong prompt")
+    assert cancelled.session_stopped
+    outcome = cloud.wait_for_end(session_id)
+    assert outcome.status == Status.SESSION_CANCELLED
+    assert outcome.detail
+    assert outcome.detail["cancelledBy"].startswith("arn:aws:")
+    retried = cloud.runbook.retry(session_id)
+    assert cloud.wait_for_end(retried).status == Status.AGENT_BACKGROUND_TASK_COMPLETED
+    steps = [status for status in cloud.statuses(retried) if status.startswith("TASK_")]
+    assert steps == ["TASK_ANALYST_SKIPPED", "TASK_REPORTER_STARTED", "TASK_REPORTER_COMPLETED"]
+
+
+def test_nothing_is_stuck_after_all_that(cloud: RunningCloud, session: str) -> None:
+    assert session not in {run.session_id for run in cloud.runbook.stuck()}
+
+
+def test_the_model_of_the_cost_is_the_agent_s(cloud: RunningCloud, session: str) -> None:
+    cost = cloud.runbook.cost(session)
+    assert not cost.unpriced
+    assert cost.usd > 0
+
+
+def test_a_dead_letter_that_is_redriven_is_a_run_under_its_event_s_id(
+    cloud: RunningCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runbook.dead_letters.WAIT_SECONDS", 0)
+    session_id = "11111111-2222-3333-4444-555555555555"
+    cloud.client("sqs").send_message(
+        QueueUrl=cloud.output("deadLetterQueueUrl"),
+        MessageBody=json.dumps({"id": session_id, "detail": {"prompt": "Why?"}}),
+    )
+    (letter,) = [found for found in cloud.runbook.dead_letters() if found.session_id == session_id]
+    cloud.runbook.redrive(letter)
+    assert cloud.wait_for_end(session_id).status == Status.AGENT_BACKGROUND_TASK_COMPLETED
+    assert not cloud.runbook.dead_letters()
+
+
+def test_the_command_line_triggers_and_follows_a_run_as_a_process(command: dict[str, str]) -> None:
+    done = run(command, "trigger", "Why is checkout slow?", "--watch")
+    assert (done.returncode, done.stderr) == (0, "")
+    session_id, *timeline = done.stdout.splitlines()
+    assert len(session_id) == 36
+    assert timeline[0].split() == ["0.000", "s", "SESSION_INITIATED"]
+    assert timeline[-1].split()[2] in TERMINAL
+    assert "\x1b" not in done.stdout
+
+
+def test_the_command_line_as_a_process_speaks_json(command: dict[str, str], session: str) -> None:
+    assert json.loads(run(command, "show", session, "--json").stdout)["sessionId"] == session
+    listed = [json.loads(line) for line in run(command, "list", "--json").stdout.splitlines()]
+    assert session in {found["sessionId"] for found in listed}
+
+
+def test_a_pipe_that_is_closed_early_is_no_error(command: dict[str, str], session: str) -> None:
+    program = f"{sys.executable} -m runbook logs {session} | head -1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["/bin/bash", "-c", program],
+        cwd=PROJECT,
+        env=command,
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_SECONDS,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    assert len(done.stdout.splitlines()) == 1
+
+
+def test_ctrl_c_ends_a_watch_and_not_the_run(cloud: RunningCloud, command: dict[str, str], model: FakeModel) -> None:
+    model.queue_text("The analysis.", delay_seconds=3.0)
+    session_id = cloud.runbook.trigger("Why is checkout slow?")
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "runbook", "watch", session_id],
+        cwd=PROJECT,
+        env=command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    # Against a watch that never comes to an end.
+    timer = threading.Timer(COMMAND_SECONDS, watching.kill)
+    timer.start()
+    try:
+        assert watching.stdout
+        watching.stdout.readline()
+        watching.send_signal(2)
+        _, errors = watching.communicate()
+    finally:
+        timer.cancel()
+    assert watching.returncode == 130
+    assert "Traceback" not in errors
+    assert cloud.wait_for_end(session_id).status == Status.AGENT_BACKGROUND_TASK_COMPLETED
