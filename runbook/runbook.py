@@ -4,6 +4,7 @@ Owns putting the parts together. How runs are found, logs read and costs estimat
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import cached_property
@@ -32,6 +33,7 @@ from runtime.journal.records import Event, RunMetadata
 from runtime.journal.request import check_session_id
 from runtime.journal.timestamps import utc_now
 from runtime.journal.vocabulary import Status
+from runtime.journal.waker import Waker
 from runtime.journal.writer import JournalWriter
 
 STUCK_WINDOW = timedelta(days=2)
@@ -155,7 +157,9 @@ class Runbook:
             detail={"cancelledBy": self.clients.sts.get_caller_identity()["Arn"]},
         )
         writer.close(event)
-        return Cancellation(event, *self._stop_session(session_id))
+        stopped = self._stop_session(session_id)
+        self._wake_execution(session_id)
+        return Cancellation(event, *stopped)
 
     # -- one run
 
@@ -327,6 +331,11 @@ class Runbook:
         except (ClientError, BotoCoreError) as error:
             return False, str(error)
         return True, None
+
+    def _wake_execution(self, session_id: str) -> None:
+        """Without it an execution that waits for a callback would look again only at its next poll."""
+        with suppress(ClientError, BotoCoreError):
+            Waker(self.clients.dynamodb, self.clients.stepfunctions, self.outputs.journal_table_name).wake(session_id)
 
     def _source_of_steps(self, session_id: str, request: Mapping[str, Any]) -> str:
         """The run to start from: the one before, if this is a retry itself that never came to take its steps over."""
