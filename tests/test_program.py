@@ -93,12 +93,12 @@ def test_the_provider_knows_every_input_of_optional_parts() -> None:
 
 @pytest.mark.parametrize("name", STACKS)
 def test_a_preview_plans_the_same_resources_before_anything_exists(name: str) -> None:
-    planned = deploy(name, preview=True)
+    planned = deployed(name, preview=True)
     assert {(r.type, r.name) for r in planned.resources} == {(r.type, r.name) for r in deployed(name).resources}
 
 
 def test_a_preview_knows_only_what_the_configuration_says() -> None:
-    outputs = deploy("dev", preview=True).outputs
+    outputs = deployed("dev", preview=True).outputs
     known = {name for name, value in outputs.items() if not isinstance(value, Unknown)}
     assert known == {"eventSource", "eventDetailType", "dashboardName"}
 

@@ -189,9 +189,9 @@ def deploy(stack: str = "dev", overrides: Mapping[str, Any] | None = None, *, pr
 
 
 @cache
-def deployed(stack: str) -> Deployment:
+def deployed(stack: str, *, preview: bool = False) -> Deployment:
     """The stack as its file describes it, run once for all tests that only look."""
-    return deploy(stack)
+    return deploy(stack, preview=preview)
 
 
 _build = agent_bundle.build
