@@ -48,6 +48,8 @@ bench: setup
 lock: setup
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	  --custom-compile-command "make lock" requirements.in --output-file requirements.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes \
+	  --custom-compile-command "make lock" runtime/agent/requirements.in --output-file runtime/agent/requirements.txt
 
 clean:
 	rm -rf .venv .local .build .ruff_cache .hypothesis
