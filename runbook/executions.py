@@ -18,7 +18,7 @@ class Execution:
     """The execution of one run.
 
     :ivar status: RUNNING, SUCCEEDED, FAILED, TIMED_OUT or ABORTED
-    :ivar polls: how often the journal was looked at
+    :ivar polled_at: when the journal was looked at
     :ivar state_transitions: what is billed: every state entered, and every retry
     :ivar invoker_seconds: how long the first call of the function that went well took; None if none did
     """
@@ -27,9 +27,14 @@ class Execution:
     status: str
     started_at: datetime
     stopped_at: datetime | None
-    polls: int
+    polled_at: tuple[datetime, ...]
     state_transitions: int
     invoker_seconds: float | None
+
+    @property
+    def polls(self) -> int:
+        """How often the journal was looked at."""
+        return len(self.polled_at)
 
     @property
     def seconds(self) -> float | None:
@@ -51,7 +56,7 @@ def read(client: "SFNClient", arn: str) -> Execution:
         status=described["status"],
         started_at=described["startDate"].astimezone(UTC),
         stopped_at=stopped_at and stopped_at.astimezone(UTC),
-        polls=entered.count(POLL_STATE),
+        polled_at=tuple(at.astimezone(UTC) for state, at in entered if state == POLL_STATE),
         state_transitions=len(entered) + _retries(history),
         invoker_seconds=_invoker_seconds(history),
     )
@@ -63,10 +68,10 @@ def _history(client: "SFNClient", arn: str) -> Iterator[Mapping[str, Any]]:
         yield from page["events"]
 
 
-def _states_entered(history: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+def _states_entered(history: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, datetime]]:
     for event in history:
         if event["type"].endswith("StateEntered"):
-            yield event["stateEnteredEventDetails"]["name"]
+            yield event["stateEnteredEventDetails"]["name"], event["timestamp"]
 
 
 def _retries(history: Iterable[Mapping[str, Any]]) -> int:

@@ -49,12 +49,21 @@ def event_line(event: Event, start: datetime) -> RenderableType:
     attempt = f"attempt {event.attempt}" if event.attempt else ""
     line = Text.assemble((f"{seconds:9.3f} s  ", "dim"), (f"{event.status:<34}", style(event.status)), (attempt, "dim"))
     line.rstrip()
-    return Group(line, Padding(_error(event), (0, 0, 0, 13))) if event.error_type else line
+    note = _error(event) if event.error_type else _note(event)
+    return Group(line, Padding(note, (0, 0, 0, 13))) if note else line
 
 
 def timeline(events: Sequence[Event]) -> RenderableType:
     """Return events as a timeline that counts from the first of them."""
     return Group(*(event_line(event, events[0].created_at) for event in events))
+
+
+def _note(event: Event) -> Text | None:
+    """What an event that went well has to say all the same."""
+    detail = event.detail or {}
+    if "released" in detail:
+        return Text(f"lease given back: {detail['released']}", "dim")
+    return Text(f"taken from run {detail['takenFrom']}", "dim") if "takenFrom" in detail else None
 
 
 def _error(event: Event) -> Text:

@@ -157,9 +157,29 @@ class Runbook:
             detail={"cancelledBy": self.clients.sts.get_caller_identity()["Arn"]},
         )
         writer.close(event)
-        stopped = self._stop_session(session_id)
+        try:
+            stopped, stop_error = self.stop_session(session_id), None
+        except (ClientError, BotoCoreError) as error:
+            stopped, stop_error = False, str(error)
         self._wake_execution(session_id)
-        return Cancellation(event, *stopped)
+        return Cancellation(event, stopped, stop_error)
+
+    def stop_session(self, session_id: str) -> bool:
+        """Stop the execution environment that works on a run. The run goes on, in a fresh one, as its next attempt.
+
+        :return: whether there was one
+        :raises botocore.exceptions.BotoCoreError: if AgentCore doesn't answer
+        """
+        agentcore = self.clients.agentcore
+        try:
+            agentcore.stop_runtime_session(
+                agentRuntimeArn=self.outputs.agent_runtime_arn,
+                qualifier=self.outputs.agent_qualifier,
+                runtimeSessionId=check_session_id(session_id),
+            )
+        except agentcore.exceptions.ResourceNotFoundException:
+            return False
+        return True
 
     # -- one run
 
@@ -317,20 +337,6 @@ class Runbook:
         outcome = self._reader.outcome(session_id)
         ended_at = outcome.created_at if outcome else utc_now()
         return list(runs.days(self.metadata(session_id).created_at, ended_at))
-
-    def _stop_session(self, session_id: str) -> tuple[bool, str | None]:
-        agentcore = self.clients.agentcore
-        try:
-            agentcore.stop_runtime_session(
-                agentRuntimeArn=self.outputs.agent_runtime_arn,
-                qualifier=self.outputs.agent_qualifier,
-                runtimeSessionId=session_id,
-            )
-        except agentcore.exceptions.ResourceNotFoundException:
-            return False, None
-        except (ClientError, BotoCoreError) as error:
-            return False, str(error)
-        return True, None
 
     def _wake_execution(self, session_id: str) -> None:
         """Without it an execution that waits for a callback would look again only at its next poll."""

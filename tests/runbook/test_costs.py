@@ -15,7 +15,7 @@ from tests.runbook.history import NOON, event
 
 ID = "0" * 36
 SONNET = "anthropic.claude-sonnet-4-5-20250929-v1:0"
-EXECUTION = Execution("arn", "SUCCEEDED", NOON, NOON, polls=16, state_transitions=60, invoker_seconds=0.5)
+EXECUTION = Execution("arn", "SUCCEEDED", NOON, NOON, polled_at=(NOON,) * 16, state_transitions=60, invoker_seconds=0.5)
 
 
 def run_with_steps() -> RunSummary:

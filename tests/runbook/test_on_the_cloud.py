@@ -32,11 +32,7 @@ def resumed(cloud: RunningCloud, model: FakeModel) -> str:
     model.queue_text("The analysis.", delay_seconds=4.0)
     session_id = cloud.runbook.trigger("Why is checkout slow?")
     wait_for(cloud, session_id, "TASK_ANALYST_STARTED")
-    cloud.runbook.clients.agentcore.stop_runtime_session(
-        agentRuntimeArn=cloud.runbook.outputs.agent_runtime_arn,
-        qualifier=cloud.runbook.outputs.agent_qualifier,
-        runtimeSessionId=session_id,
-    )
+    assert cloud.runbook.stop_session(session_id)
     cloud.wait_for_end(session_id)
     return session_id
 

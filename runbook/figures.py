@@ -1,0 +1,201 @@
+"""Pictures of runs for notebooks, legible without colour: place, hatching and words carry the meaning.
+
+Nothing here asks AWS anything; it is given records and returns matplotlib figures.
+"""
+
+from collections.abc import Iterable, Sequence
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from runbook.lanes import Kind, Lane, Span, lanes
+from runbook.log_lines import LogLines
+from runbook.logs import LogStreams
+from runbook.render import duration
+from runbook.render_tables import WORDS
+from runbook.runs import Runs
+from runbook.summary import RunSummary
+from runtime.journal.vocabulary import Status
+
+WIDTH_INCHES = 9.0
+LANE_INCHES = 0.45
+LABEL_SHARE = 0.18
+"""What a label takes of the width, roughly."""
+DOTS_PER_INCH = 110
+INK = "#1a1a1a"
+_BARS: dict[Kind, dict[str, Any]] = {
+    Kind.DONE: {"facecolor": "#bcd3ea"},
+    Kind.FAILED: {"facecolor": "#f0b9a8", "hatch": "xxx"},
+    Kind.CUT_OFF: {"facecolor": "#ffffff", "hatch": "///"},
+    Kind.GOING_ON: {"facecolor": "#ffffff", "hatch": "..."},
+    Kind.WATCHING: {"facecolor": "#f2f2f2"},
+}
+_MARKS: dict[Kind, dict[str, Any]] = {
+    Kind.POLL: {"marker": "|", "s": 60, "color": INK, "linewidths": 0.8},
+    Kind.HEARTBEAT: {"marker": "o", "s": 9, "color": INK},
+    Kind.SKIPPED: {"marker": "D", "s": 40, "facecolor": "#ffffff", "edgecolor": INK},
+    Kind.LOST: {"marker": "X", "s": 70, "color": INK},
+}
+
+
+class Picture(Figure):
+    """A figure that shows itself in a notebook without pyplot, which would keep every one of them open."""
+
+    def _repr_png_(self) -> bytes:
+        file = BytesIO()
+        self.savefig(file, format="png", dpi=DOTS_PER_INCH)
+        return file.getvalue()
+
+
+def timeline(run: RunSummary) -> Picture:
+    """Draw a run: a lane for each actor, with polls, heartbeats, retries and what was cut off."""
+    found = lanes(run)
+    figure, axes = _canvas(len(found))
+    end = max(span.end for span in found[0].spans)
+    for row, lane in enumerate(found):
+        _draw_lane(axes, row, lane, end)
+    _label_rows(axes, [lane.name for lane in found])
+    axes.set_xlim(-0.01 * end, 1.1 * end)
+    axes.set_xlabel("seconds since the run was claimed")
+    outcome = WORDS.get(run.outcome.status, run.outcome.status) if run.outcome else "open"
+    axes.set_title(f"{run.session_id}: {outcome} after {duration(end)}", loc="left", fontsize=10)
+    _legend(
+        axes, [*(span.kind for lane in found for span in lane.spans), *(m.kind for lane in found for m in lane.marks)]
+    )
+    return figure
+
+
+def held_and_worked(run: RunSummary) -> Picture:
+    """Draw how long Lambda was held next to how long the agent worked."""
+    held, worked = run.invoker_seconds or 0.0, run.task_seconds or 0.0
+    figure, axes = _canvas(2)
+    axes.barh([0, 1], [held, worked], color=["#f0b9a8", "#bcd3ea"], edgecolor=INK, hatch=["xxx", ""], height=0.6)
+    for row, seconds in enumerate((held, worked)):
+        axes.text(seconds, row, f"  {duration(seconds)}", va="center")
+    _label_rows(axes, ["Lambda held", "agent worked"])
+    axes.set_xlim(0, 1.2 * max(held, worked, 0.001))
+    axes.set_xlabel("seconds")
+    share = f"Lambda was held for {held / worked:.1%} of the agent's time" if worked else "the agent has not worked"
+    axes.set_title(share, loc="left", fontsize=10)
+    return figure
+
+
+def environments(streams: LogStreams, lines: LogLines, run: RunSummary) -> Picture:
+    """Draw the execution environments of a run: when each wrote its lines, and where one was lost."""
+    figure, axes = _canvas(max(len(streams), 1))
+    began = run.events[0].created_at
+    for row, stream in enumerate(streams):
+        own = [line for line in lines if line.environment_id == stream.environment_id]
+        at = [(line.at - began).total_seconds() for line in own]
+        if at:
+            attempts = f"attempt {', '.join(map(str, stream.attempts))}: " if stream.attempts else ""
+            axes.barh(row, at[-1] - at[0], left=at[0], height=0.5, facecolor="#f2f2f2", edgecolor=INK)
+            axes.text(
+                at[0], row - 0.3, f"{attempts}{stream.lines} lines, {stream.errors} errors", va="bottom", fontsize=9
+            )
+        for marker, size, levels in (("|", 60, (None, "DEBUG", "INFO")), ("^", 30, ("WARNING",)), ("X", 45, _ERRORS)):
+            chosen = [moment for moment, line in zip(at, own, strict=True) if line.level in levels]
+            axes.scatter(chosen, [row] * len(chosen), marker=marker, s=size, color=INK, linewidths=0.8)
+    for event in run.events:
+        if event.status == Status.AGENT_BACKGROUND_TASK_LOST:
+            axes.axvline(run.events.seconds(event), color=INK, linestyle="--", linewidth=1)
+            axes.text(run.events.seconds(event), -0.62, " found lost", fontsize=9, va="center")
+    _label_rows(axes, [f"{stream.environment_id[:8]}…" for stream in streams] or ["none yet"], top=-0.85)
+    axes.set_xlim(left=0, right=1.02 * run.events.seconds(run.outcome or run.events[-1]))
+    axes.set_xlabel("seconds since the run was claimed   ( | line   ▲ warning   ✖ error )")
+    return figure
+
+
+_ERRORS = ("ERROR", "CRITICAL")
+
+
+def durations(found: Runs) -> Picture:
+    """Draw how long completed runs took, with median and 95th percentile."""
+    completed = found.having(Status.AGENT_BACKGROUND_TASK_COMPLETED)
+    seconds = [run.seconds for run in completed if run.seconds is not None]
+    figure, axes = _canvas(6)
+    if not seconds:
+        axes.text(0.5, 0.5, "no completed runs", ha="center", transform=axes.transAxes)
+        return figure
+    axes.hist(seconds, bins=min(30, max(5, len(seconds) // 4)), color="#bcd3ea", edgecolor=INK)
+    for name, share, line in (("median", 0.5, "--"), ("p95", 0.95, ":")):
+        value = float(np.quantile(seconds, share))
+        axes.axvline(value, color=INK, linestyle=line, linewidth=1.5, label=f"{name} {duration(value)}")
+    axes.legend(frameon=False)
+    axes.set_xlabel("seconds from claim to outcome")
+    axes.set_ylabel("completed runs")
+    return figure
+
+
+def outcomes(found: Runs) -> Picture:
+    """Draw how many runs ended in which way, failures by their cause."""
+    counts: dict[str, int] = {}
+    for run in found:
+        name = WORDS.get(run.status, run.status) + (f": {run.error_type}" if run.error_type else "")
+        counts[name] = counts.get(name, 0) + 1
+    names = sorted(counts, key=lambda name: -counts[name])
+    figure, axes = _canvas(max(len(names), 1))
+    numbers = [counts[name] for name in names]
+    hatches = ["" if name == "completed" else "xxx" for name in names]
+    axes.barh(range(len(names)), numbers, color="#dddddd", edgecolor=INK, hatch=hatches, height=0.6)
+    for row, number in enumerate(numbers):
+        axes.text(number, row, f"  {number}", va="center")
+    _label_rows(axes, names or ["no runs"])
+    axes.set_xlim(0, 1.15 * max(numbers, default=1))
+    axes.set_xlabel("runs")
+    return figure
+
+
+def _canvas(rows: int) -> tuple[Picture, Axes]:
+    figure = Picture(figsize=(WIDTH_INCHES, LANE_INCHES * rows + 1.1), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    return figure, axes
+
+
+def _label_rows(axes: Axes, names: Sequence[str], top: float = -0.6) -> None:
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.4, top)
+    axes.tick_params(axis="y", length=0)
+
+
+def _draw_lane(axes: Axes, row: int, lane: Lane, end: float) -> None:
+    for number, span in enumerate(lane.spans):
+        axes.barh(row, span.seconds, left=span.begin, height=0.6, edgecolor=INK, linewidth=0.8, **_BARS[span.kind])
+        if span.kind is not Kind.WATCHING:
+            room = lane.spans[number + 1].begin - span.end if number + 1 < len(lane.spans) else end
+            _label_span(axes, row, span, room, end)
+    for kind in dict.fromkeys(mark.kind for mark in lane.marks):
+        at = [mark.at for mark in lane.marks if mark.kind is kind]
+        axes.scatter(at, [row] * len(at), zorder=3, **_MARKS[kind])
+
+
+def _label_span(axes: Axes, row: int, span: Span, room: float, end: float) -> None:
+    """Say how long it took: inside, or after it, or not at all where many short tries leave no place."""
+    label = f"{span.label + ', ' if span.label else ''}{duration(span.seconds)}"
+    if span.seconds > LABEL_SHARE * end:
+        middle = (span.begin + span.end) / 2
+        background = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
+        axes.text(middle, row, label, va="center", ha="center", fontsize=9, bbox=background, zorder=4)
+    elif room > LABEL_SHARE * end:
+        axes.text(span.end, row, f" {label}", va="center", fontsize=9)
+
+
+def _legend(axes: Axes, kinds: Iterable[Kind]) -> None:
+    used = dict.fromkeys(kind for kind in Kind if kind in set(kinds))
+    handles = [
+        Patch(edgecolor=INK, label=kind.value, **_BARS[kind])
+        if kind in _BARS
+        else axes.scatter([], [], label=kind.value, **_MARKS[kind])
+        for kind in used
+    ]
+    axes.figure.legend(
+        handles=handles, loc="outside lower center", ncols=min(len(handles), 5), frameon=False, fontsize=9
+    )
