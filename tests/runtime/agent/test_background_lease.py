@@ -17,7 +17,6 @@ from tests.support.virtual_time import jump
 COMPLETED = Status.AGENT_BACKGROUND_TASK_COMPLETED
 HEARTBEAT = Status.AGENT_BACKGROUND_TASK_HEARTBEAT
 QUARTER = LEASE_SECONDS / 4
-FAULTS: list[Callable[[], BaseException]] = [timed_out, throttled, NoAnswer, LostAnswer]
 
 
 def second_of(simulation: Simulation, status: str) -> list[float]:
@@ -75,13 +74,28 @@ def test_a_task_of_a_closed_run_stops_without_a_word(simulation: Simulation) -> 
     assert simulation.messages == {}
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
-def test_a_claim_that_fails_at_first_is_made_once(fault: Callable[[], BaseException], simulation: Simulation) -> None:
-    simulation.table.decide = first(1 if fault is NoAnswer else 3, fault, of="TASK_STARTED")
+@pytest.mark.parametrize("fault", [timed_out, throttled, LostAnswer], ids=lambda fault: fault.__name__)
+def test_a_claim_that_fails_at_first_is_made_once_and_is_the_tasks_own(
+    fault: Callable[[], BaseException], simulation: Simulation
+) -> None:
+    simulation.table.decide = first(3, fault, of="TASK_STARTED")
     simulation.run_task()
-    expected = [] if fault is NoAnswer else ["STARTED"]
-    assert simulation.statuses[:1] == expected
-    assert simulation.statuses.count("STARTED") == len(expected)
+    assert simulation.statuses.count("STARTED") == 1
+    assert simulation.statuses[-1] == "COMPLETED"
+
+
+def test_a_claim_that_is_never_answered_ends_the_task_within_the_lease(simulation: Simulation) -> None:
+    simulation.table.decide = first(1, NoAnswer)
+    simulation.run_task()
+    assert simulation.statuses == []
+    assert simulation.seconds < LEASE_SECONDS
+
+
+def test_an_event_whose_answer_is_lost_is_in_the_journal_once(simulation: Simulation) -> None:
+    simulation.table.decide = first(100, LostAnswer)
+    simulation.run_task()
+    assert len(simulation.statuses) == len(set(simulation.statuses)) == 6
+    assert simulation.statuses[-1] == "COMPLETED"
 
 
 def test_two_tasks_of_one_attempt_in_one_process_are_one_run(simulation: Simulation) -> None:
