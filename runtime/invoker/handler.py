@@ -3,6 +3,12 @@
 Log lines are JSON by the function's own logging configuration.
 """
 
+# ruff: noqa: E402
+import gc
+
+# What is imported and built here stays: looking for garbage in it takes a tenth of a cold start.
+gc.disable()
+
 import logging
 import os
 import time
@@ -49,6 +55,8 @@ def build_invoker(environ: Mapping[str, str]) -> Invoker:
 
 
 _invoker = build_invoker(os.environ)
+gc.freeze()
+gc.enable()
 
 
 def handler(event: Any, _context: object) -> dict[str, Any]:
