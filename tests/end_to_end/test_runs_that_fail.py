@@ -39,7 +39,7 @@ def test_a_step_without_an_answer_fails_its_run(cloud: RunningCloud, model: Fake
     ("detail", "sentence"),
     [
         ({}, "request.prompt is missing: it must be a text that is not empty"),
-        ({"prompt": 7}, "request.prompt is an int"),
+        ({"prompt": 7}, "request.prompt is 7"),
         ({"prompt": "x", "retryOf": "short"}, "request.retryOf is 'short' (5 characters)"),
     ],
 )
