@@ -33,7 +33,11 @@ def serve(server: socket.socket, answer: bytes) -> None:
     server.settimeout(5)
     with server, server.accept()[0] as connection:
         connection.settimeout(5)
-        request = connection.recv(65_536)
+        request = b""
+        while not request.endswith(b"payload"):
+            received = connection.recv(65_536)
+            assert received, request
+            request += received
         connection.sendall(answer.replace(b"<request>", request))
 
 
