@@ -82,7 +82,7 @@ def test_closing_kills_what_is_watched_and_spares_what_was_released(
 
 def test_a_guard_that_was_killed_stops_nobody(directory: Path, sleeper: Callable[[], subprocess.Popen[bytes]]) -> None:
     guard = ProcessGuard(directory)
-    (process,) = [child for child in psutil.Process().children() if str(directory) in child.cmdline()]
+    process = psutil.Process(guard._process.pid)
     process.kill()
     process.wait(5)
     guard.watch(sleeper().pid)
