@@ -21,6 +21,8 @@ from local.log_buffer import LogBuffer
 from local.process_guard import ProcessGuard
 from local.runtime_catalog import RuntimeVersion
 
+# Before the project's own packages.
+_AGENT_PATH = Path(__file__).with_name("agent_path")
 _READ_BYTES = 65_536
 _KILLED_SECONDS = 5.0
 _LAST_OUTPUT_SECONDS = 1.0
@@ -59,6 +61,7 @@ class AgentProcess:
                 *version.entry_point,
                 cwd=version.code_directory,
                 env={
+                    "PYTHONPATH": str(_AGENT_PATH),
                     "PYTHONUNBUFFERED": "1",
                     **version.environment,
                     "HOME": str(directory),
