@@ -88,7 +88,5 @@ def described(value: object) -> str:
     if isinstance(value, str):
         shown = value if len(value) <= 100 else f"{value[:100]}…"
         return f"{shown!r} ({len(value)} characters)"
-    kind = type(value).__name__
     # Not the repr of a list or an object: it can be endless, and deeper than Python can go.
-    shown = f" ({value!r:.100})" if isinstance(value, bool | int | float) else ""
-    return f"{'an' if kind == 'int' else 'a'} {kind}{shown}"
+    return repr(value)[:100] if isinstance(value, bool | int | float) else f"a {type(value).__name__}"
