@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 from runbook.summary import RunSummary
 from runbook.tables import Table
+from runbook.words import amount
 from runtime.journal.records import Event
 from runtime.journal.vocabulary import TERMINAL, Status
 
@@ -50,6 +51,11 @@ class Cost(Table[CostItem]):
         self.session_id = session_id
         self.as_of = as_of
         self.assumptions = assumptions
+
+    def shown(self, record: CostItem) -> Mapping[str, Any]:
+        """Return what a reader sees of a line."""
+        usd = None if record.usd is None else f"{record.usd:.6f}"
+        return {"item": record.item, "quantity": amount(record.quantity), "unit": record.unit, "USD": usd}
 
     @property
     def usd(self) -> float:

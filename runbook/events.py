@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from runbook.errors import RunNotFound, WatchTimeout
 from runbook.tables import UTC_TIME, WHOLE_NUMBER, Table
+from runbook.words import error
 from runtime.journal.keys import EVENT_PREFIX
 from runtime.journal.reader import JournalReader
 from runtime.journal.records import Event
@@ -34,7 +35,6 @@ class Events(Table[Event]):
         "lease_expires_at": UTC_TIME,
         "detail": "object",
     }
-    shown: ClassVar[tuple[str, ...]] = ("seconds", "status", "attempt", "error_type", "error_message")
 
     def __init__(self, session_id: str, events: Iterable[Event]) -> None:
         super().__init__(events)
@@ -62,6 +62,11 @@ class Events(Table[Event]):
     def row(self, record: Event) -> Mapping[str, Any]:
         """Return an event's values by column; `seconds` counts from the run's first event."""
         return {name: getattr(record, name, None) for name in self.columns} | {"seconds": self.seconds(record)}
+
+    def shown(self, record: Event) -> Mapping[str, Any]:
+        """Return what a reader sees of an event."""
+        seconds = f"{self.seconds(record):.3f}"
+        return {"seconds": seconds, "status": record.status, "attempt": record.attempt, "error": error(record)}
 
 
 def watch(

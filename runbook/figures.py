@@ -12,14 +12,14 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from runbook.lanes import Kind, Lane, Span, lanes
 from runbook.log_lines import LogLines
 from runbook.logs import LogStreams
-from runbook.render import duration
-from runbook.render_tables import WORDS
 from runbook.runs import Runs
 from runbook.summary import RunSummary
+from runbook.words import duration, outcome
 from runtime.journal.vocabulary import Status
 
 WIDTH_INCHES = 9.0
@@ -62,8 +62,8 @@ def timeline(run: RunSummary) -> Picture:
     _label_rows(axes, [lane.name for lane in found])
     axes.set_xlim(-0.01 * end, 1.1 * end)
     axes.set_xlabel("seconds since the run was claimed")
-    outcome = WORDS.get(run.outcome.status, run.outcome.status) if run.outcome else "open"
-    axes.set_title(f"{run.session_id}: {outcome} after {duration(end)}", loc="left", fontsize=10)
+    ended = outcome(run.outcome.status) if run.outcome else "open"
+    axes.set_title(f"{run.session_id}: {ended} after {duration(end)}", loc="left", fontsize=10)
     _legend(
         axes, [*(span.kind for lane in found for span in lane.spans), *(m.kind for lane in found for m in lane.marks)]
     )
@@ -123,10 +123,11 @@ def durations(found: Runs) -> Picture:
         axes.text(0.5, 0.5, "no completed runs", ha="center", transform=axes.transAxes)
         return figure
     axes.hist(seconds, bins=min(30, max(5, len(seconds) // 4)), color="#bcd3ea", edgecolor=INK)
-    for name, share, line in (("median", 0.5, "--"), ("p95", 0.95, ":")):
-        value = float(np.quantile(seconds, share))
-        axes.axvline(value, color=INK, linestyle=line, linewidth=1.5, label=f"{name} {duration(value)}")
-    axes.legend(frameon=False)
+    median, p95 = (float(np.quantile(seconds, share)) for share in (0.5, 0.95))
+    axes.axvline(median, color=INK, linestyle="--", linewidth=1.5)
+    axes.axvline(p95, color=INK, linestyle=":", linewidth=1.5)
+    axes.set_title(f"median {duration(median)} (dashed), p95 {duration(p95)} (dotted)", loc="left", fontsize=10)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("seconds from claim to outcome")
     axes.set_ylabel("completed runs")
     return figure
@@ -136,7 +137,8 @@ def outcomes(found: Runs) -> Picture:
     """Draw how many runs ended in which way, failures by their cause."""
     counts: dict[str, int] = {}
     for run in found:
-        name = WORDS.get(run.status, run.status) + (f": {run.error_type}" if run.error_type else "")
+        has_cause = run.error_type and run.status != Status.SESSION_CANCELLED
+        name = f"{outcome(run.status)}: {run.error_type}" if has_cause else outcome(run.status)
         counts[name] = counts.get(name, 0) + 1
     names = sorted(counts, key=lambda name: -counts[name])
     figure, axes = _canvas(max(len(names), 1))
@@ -147,6 +149,7 @@ def outcomes(found: Runs) -> Picture:
         axes.text(number, row, f"  {number}", va="center")
     _label_rows(axes, names or ["no runs"])
     axes.set_xlim(0, 1.15 * max(numbers, default=1))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("runs")
     return figure
 

@@ -109,11 +109,20 @@ class LogLines(Table[LogLine]):
         "error_type": "object",
         "stack_trace": "str",
     }
-    shown: ClassVar[tuple[str, ...]] = ("at", "environment_id", "level", "message", "error_type")
 
     def __init__(self, session_id: str, lines: Iterable[LogLine]) -> None:
         super().__init__(sorted(lines, key=lambda line: line.at))
         self.session_id = session_id
+
+    def shown(self, record: LogLine) -> Mapping[str, Any]:
+        """Return what a reader sees of a line."""
+        return {
+            "time (UTC)": f"{record.at:%H:%M:%S.%f}"[:-3],
+            "environment": record.environment_id[:8],
+            "level": record.level,
+            "message": record.message,
+            "error": record.error_type,
+        }
 
 
 def _fields(text: str) -> dict[str, Any] | None:

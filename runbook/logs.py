@@ -119,6 +119,18 @@ class LogStreams(Table[LogStream]):
         """Return an environment's values by column; `attempts` is text such as `1, 2`."""
         return {**super().row(record), "attempts": ", ".join(map(str, record.attempts))}
 
+    def shown(self, record: LogStream) -> Mapping[str, Any]:
+        """Return what a reader sees of an environment."""
+        first, last = (f"{at:%H:%M:%S.%f}"[:-3] if at else None for at in (record.first_at, record.last_at))
+        return {
+            "environment": record.environment_id,
+            "attempts": self.row(record)["attempts"],
+            "first line (UTC)": first,
+            "last line": last,
+            "lines": record.lines,
+            "errors": record.errors,
+        }
+
     @property
     def names(self) -> list[str]:
         """The names of the streams."""

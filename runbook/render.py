@@ -17,11 +17,12 @@ from rich.text import Text
 
 from runbook.logs import parse_stream_name
 from runbook.summary import RunSummary
+from runbook.tables import shortened
+from runbook.words import NOTHING, duration, error
 from runtime.journal.records import Event
 from runtime.journal.vocabulary import TERMINAL, Status
 
 WIDTH = 80
-NOTHING = "-"
 _ENDED_WELL = (Status.AGENT_BACKGROUND_TASK_COMPLETED,)
 
 
@@ -67,27 +68,7 @@ def _note(event: Event) -> Text | None:
 
 
 def _error(event: Event) -> Text:
-    return Text(f"{event.error_type}: {event.error_message or 'no message'}", "red", overflow="fold")
-
-
-def duration(seconds: float | None) -> str:
-    """Return seconds for people: `0.012 s`, `3.2 s`, `4 min 07 s`, `2 h 05 min`."""
-    if seconds is None:
-        return NOTHING
-    if seconds < 1:
-        return f"{seconds:.3f} s"
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"
-
-
-def shortened(text: str, most: int = 150) -> str:
-    """Return the beginning of a text on one line."""
-    flat = " ".join(text.split())
-    return flat if len(flat) <= most else f"{flat[: most - 1]}…"
+    return Text(error(event), "red", overflow="fold")
 
 
 def summary(found: RunSummary) -> RenderableType:
@@ -113,7 +94,7 @@ def _rows(found: RunSummary) -> Iterator[tuple[str, Text]]:
     yield "outcome", Text(status, style(status))
     if outcome and outcome.error_type:
         yield "error", _error(outcome)
-    yield "asked", Text(shortened(found.prompt) or NOTHING)
+    yield "asked", Text(shortened(found.prompt, 150) or NOTHING)
     yield "began", Text(f"{found.events[0].created_at:%Y-%m-%d %H:%M:%S} UTC")
     if outcome is None and found.lease_expires_at:
         yield "alive until", Text(f"{found.lease_expires_at:%Y-%m-%d %H:%M:%S} UTC, as far as its agent said")

@@ -13,19 +13,12 @@ from rich.text import Text
 from runbook.costs import Cost
 from runbook.log_lines import LogLine
 from runbook.logs import LogStreams
-from runbook.render import NOTHING, duration, style
-from runbook.runs import OPEN, Run
+from runbook.render import style
+from runbook.runs import Run
 from runbook.stuck import StuckRun
-from runtime.journal.vocabulary import Status
+from runbook.tables import shortened
+from runbook.words import NOTHING, amount, duration, error, outcome
 
-WORDS = {
-    Status.AGENT_BACKGROUND_TASK_COMPLETED: "completed",
-    Status.AGENT_BACKGROUND_TASK_FAILED: "failed",
-    Status.SESSION_FAILED: "failed",
-    Status.SESSION_TIMED_OUT: "timed out",
-    Status.SESSION_CANCELLED: "cancelled",
-    OPEN: "open",
-}
 _LEVEL_STYLES = {"WARNING": "yellow", "ERROR": "red", "CRITICAL": "red"}
 
 
@@ -37,16 +30,12 @@ def runs(found: Iterable[Run]) -> RenderableType:
 
 def _run_lines(run: Run) -> Iterable[Text]:
     began = f"{run.began_at:%Y-%m-%d %H:%M}" if run.began_at else NOTHING
-    word = WORDS.get(run.status, run.status)
+    word = outcome(run.status)
     yield Text.assemble(
         f"{run.session_id:36}  {began:16}  ", (f"{word:9}", style(run.status)), f"  {duration(run.seconds):>13}"
     )
     if run.error_type:
-        error = Text(
-            f"  {run.error_type}: {run.error_message or 'no message'}", "red", no_wrap=True, overflow="ellipsis"
-        )
-        error.plain = error.plain.replace("\n", " ")
-        yield error
+        yield Text(f"  {shortened(error(run.outcome), 150)}", "red", no_wrap=True, overflow="ellipsis")
 
 
 def stuck(found: Iterable[StuckRun]) -> RenderableType:
@@ -95,7 +84,7 @@ def cost(found: Cost) -> RenderableType:
     table.add_column("USD", justify="right", footer=f"{found.usd:.6f}")
     for item in found:
         usd = NOTHING if item.usd is None else f"{item.usd:.6f}"
-        table.add_row(item.item, f"{item.quantity:,.6f}".rstrip("0").rstrip("."), item.unit, usd)
+        table.add_row(item.item, amount(item.quantity), item.unit, usd)
     note = Text(f"List prices of {found.as_of}. Processor and memory are assumed: runbook/prices.json.", "dim")
     missing = Text(f"No price known for: {', '.join(found.unpriced)}.", "yellow")
     return Group(table, note, *([missing] if found.unpriced else []))

@@ -24,10 +24,11 @@ from runbook.executions import Execution
 from runbook.log_lines import LogLines
 from runbook.logs import AgentLogs, LogStreams
 from runbook.outputs import StackOutputs
-from runbook.runs import OPEN, Runs
+from runbook.runs import Runs
 from runbook.stuck import StuckRuns
 from runbook.summary import RunSummary
 from runbook.triggering import Trigger
+from runbook.words import OPEN
 from runtime.journal.reader import JournalReader
 from runtime.journal.records import Event, RunMetadata
 from runtime.journal.request import check_session_id

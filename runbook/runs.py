@@ -3,20 +3,20 @@
 Owns finding them by day and joining their two halves, metadata and outcome, which may lie on two days.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, ClassVar
 
+from runbook import words
 from runbook.tables import UTC_TIME, WHOLE_NUMBER, Table
+from runbook.words import OPEN
 from runtime.journal.reader import JournalReader
 from runtime.journal.records import Event, RunMetadata
 from runtime.journal.timestamps import to_timestamp, utc_now
 
 CLOCK_SKEW = timedelta(minutes=5)
 """How far a writer's clock may be ahead of this machine's: just before midnight, the next day is read, too."""
-
-OPEN = "OPEN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +109,22 @@ class Runs(Table[Run]):
     def __init__(self, runs: Iterable[Run]) -> None:
         earliest = datetime.min.replace(tzinfo=UTC)
         super().__init__(sorted(runs, key=lambda run: run.began_at or earliest))
+
+    def shown(self, record: Run) -> Mapping[str, Any]:
+        """Return what a reader sees of a run."""
+        return {
+            "session": record.session_id,
+            "began (UTC)": f"{record.began_at:%Y-%m-%d %H:%M:%S}" if record.began_at else None,
+            "outcome": words.outcome(record.status),
+            "took": words.duration(record.seconds),
+            "attempt": record.attempt,
+            "error": words.error(record.outcome),
+            "prompt": record.prompt,
+        }
+
+    def only(self, session_ids: Collection[str]) -> "Runs":
+        """Return those of the runs that have one of these ids."""
+        return Runs(run for run in self if run.session_id in session_ids)
 
     def having(self, *statuses: str) -> "Runs":
         """Return those of the runs that have one of these statuses."""

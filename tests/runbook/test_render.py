@@ -85,11 +85,3 @@ def test_an_open_run_says_until_when_its_agent_counts_as_alive() -> None:
     beat = event(ID, Status.AGENT_BACKGROUND_TASK_HEARTBEAT, NOON, lease_expires_at=NOON + timedelta(seconds=20))
     found = RunSummary(Events(ID, [beat]), METADATA, None, [], [], None)
     assert f"{NOON + timedelta(seconds=20):%H:%M:%S} UTC, as far as" in shown(render.summary(found))
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(None, "-"), (0.0123, "0.012 s"), (3.21, "3.2 s"), (247, "4 min 07 s"), (59.99, "60.0 s"), (7500, "2 h 05 min")],
-)
-def test_durations_are_for_people(seconds: float | None, text: str) -> None:
-    assert render.duration(seconds) == text

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from runbook.runbook import Runbook
-from runbook.runs import OPEN
+from runbook.words import OPEN
 from runtime.journal.timestamps import utc_now
 from runtime.journal.vocabulary import Status
 from tests.runbook.history import NOON, History, event, metadata_item, new_session_id
@@ -20,7 +20,7 @@ def test_an_empty_table_has_no_runs(rb: Runbook) -> None:
     found = rb.runs(NOON - timedelta(days=20))
     assert list(found) == []
     assert found.to_frame().empty
-    assert repr(found) == "<Runs: 0>"
+    assert repr(found) == "<Runs: none>"
 
 
 def test_a_run_that_crosses_midnight_is_one_run(rb: Runbook, history: History) -> None:

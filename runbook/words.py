@@ -1,0 +1,46 @@
+"""How outcomes, durations and errors are said to people, in terminals, notebooks and pictures alike."""
+
+from runtime.journal.records import Event
+from runtime.journal.vocabulary import Status
+
+NOTHING = "-"
+OPEN = "OPEN"
+OUTCOMES = {
+    Status.AGENT_BACKGROUND_TASK_COMPLETED: "completed",
+    Status.AGENT_BACKGROUND_TASK_FAILED: "failed",
+    Status.SESSION_FAILED: "failed",
+    Status.SESSION_TIMED_OUT: "timed out",
+    Status.SESSION_CANCELLED: "cancelled",
+    OPEN: "open",
+}
+
+
+def outcome(status: str) -> str:
+    """Return a terminal status, or `OPEN`, as a word or two."""
+    return OUTCOMES.get(status, status)
+
+
+def duration(seconds: float | None) -> str:
+    """Return seconds for people: `0.012 s`, `3.2 s`, `4 min 07 s`, `2 h 05 min`."""
+    if seconds is None:
+        return NOTHING
+    if seconds < 1:
+        return f"{seconds:.3f} s"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def error(event: Event | None) -> str:
+    """Return what went wrong, as its class and its message; an empty text if nothing did."""
+    if event is None or not event.error_type:
+        return ""
+    return f"{event.error_type}: {event.error_message or 'no message'}"
+
+
+def amount(number: float) -> str:
+    """Return a number with as many of six decimals as it has: `1,200`, `0.0375`."""
+    return f"{number:,.6f}".rstrip("0").rstrip(".")

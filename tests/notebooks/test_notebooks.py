@@ -1,0 +1,188 @@
+"""What the cells of the notebooks compute."""
+
+from __future__ import annotations
+
+import ast
+import json
+
+import pytest
+
+from runbook import demo
+from runtime.journal.vocabulary import Status
+from tests.notebooks.conftest import NOTEBOOKS, Execute, read
+from tests.support.fake_model import FakeModel
+from tests.support.running_cloud import RunningCloud
+
+NAMES = ("01_trigger_runs", "02_inspect_log_streams", "03_query_completion_events", "04_recover_runs")
+COMPLETED = "AGENT_BACKGROUND_TASK_COMPLETED"
+
+
+@pytest.fixture(scope="module")
+def some_runs(cloud: RunningCloud) -> list[str]:
+    """The runs of the demonstration: three completed, then a refused, a cancelled, a resumed and a given up one."""
+    return demo.fill(cloud.runbook)
+
+
+@pytest.fixture
+def half_done(cloud: RunningCloud, model: FakeModel) -> str:
+    """An open run whose first step is finished; its second one takes longer than it takes to get help."""
+    model.queue_text("The analysis.")
+    model.queue_text("The report.", delay_seconds=20.0)
+    session_id = cloud.runbook.trigger("What is slow?")
+    found = (event.status for event in cloud.runbook.watch(session_id, timeout_seconds=30, poll_seconds=0.05))
+    assert "TASK_REPORTER_STARTED" in found
+    return session_id
+
+
+@pytest.fixture
+def dead_letter(cloud: RunningCloud) -> str:
+    """The id of an event that could not be delivered."""
+    session_id = "dead0000-2222-3333-4444-555555555555"
+    cloud.client("sqs").send_message(
+        QueueUrl=cloud.output("deadLetterQueueUrl"),
+        MessageBody=json.dumps({"id": session_id, "detail": {"prompt": "Why?"}}),
+    )
+    return session_id
+
+
+def test_there_are_these_notebooks() -> None:
+    assert sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb")) == list(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_notebook_is_committed_without_outputs(name: str) -> None:
+    for cell in read(name).cells:
+        assert not cell.get("outputs"), f"strip it: nbstripout notebooks/{name}.ipynb"
+        assert cell.get("execution_count") is None
+        assert set(cell.metadata) <= {"tags"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_notebook_s_first_cell_are_its_parameters(name: str) -> None:
+    first = next(cell for cell in read(name).cells if cell.cell_type == "code")
+    assert first.metadata["tags"] == ["parameters"]
+    assignments = {
+        target.id: ast.literal_eval(statement.value)
+        for statement in ast.parse(first.source).body
+        if isinstance(statement, ast.Assign)
+        for target in statement.targets
+        if isinstance(target, ast.Name)
+    }
+    assert assignments["stack"] == "local"
+    # What could do harm is off.
+    assert not any(value for name, value in assignments.items() if name.startswith("confirm_"))
+
+
+def test_triggering_runs(cloud: RunningCloud, execute: Execute) -> None:
+    done = execute(
+        "01_trigger_runs",
+        "session_id",
+        "run.as_json()",
+        "[event.status for event in outcomes.values()]",
+        "[run.session_id for run in batch_runs]",
+        "session_ids",
+        batch=2,
+    )
+    run = done.values["run.as_json()"]
+    assert run["sessionId"] == done.values["session_id"]
+    assert run["outcome"] == COMPLETED
+    assert run["report"] == cloud.runbook.report(run["sessionId"])
+    assert done.values["[event.status for event in outcomes.values()]"] == [COMPLETED] * 2
+    assert set(done.values["[run.session_id for run in batch_runs]"]) == set(done.values["session_ids"])
+    assert done.pictures == 2
+    assert "0.000 s  SESSION_INITIATED" in done.printed
+
+
+def test_inspecting_log_streams(cloud: RunningCloud, model: FakeModel, execute: Execute) -> None:
+    model.queue_text("The analysis.", delay_seconds=3.0)
+    done = execute(
+        "02_inspect_log_streams",
+        "session_id",
+        "stopped",
+        "streams.to_frame()[['attempts', 'lines']].values.tolist()",
+        "len(lines)",
+        "by_attempt['attempt'].tolist()",
+        "by_attempt['environment_id'].nunique()",
+        "len(attempts)",
+        "run.events.outcome.status",
+    )
+    streams = done.values["streams.to_frame()[['attempts', 'lines']].values.tolist()"]
+    assert done.values["stopped"] is True
+    assert [attempts for attempts, _ in streams] == ["1", "2"]
+    assert sum(lines for _, lines in streams) == done.values["len(lines)"]
+    assert done.values["by_attempt['attempt'].tolist()"] == [1, 2]
+    assert done.values["by_attempt['environment_id'].nunique()"] == 2
+    assert done.values["len(attempts)"] >= 2
+    assert done.values["run.events.outcome.status"] == COMPLETED
+    assert done.pictures == 1
+
+
+def test_querying_completion_events(some_runs: list[str], execute: Execute) -> None:
+    done = execute(
+        "03_query_completion_events",
+        "len(frame)",
+        "durations['count']",
+        "durations['50%'] <= durations['95%'] <= durations['max']",
+        "causes[['status', 'error_type']].values.tolist()",
+        "frame.session_id.tolist()",
+        "costs.polls.min()",
+        "costs.usd.min()",
+        "len(costs)",
+        "answer['ScannedCount']",
+        "[item['status']['S'] for item in answer['Items']]",
+        "runs[-1].status",
+        sample=3,
+    )
+    values = done.values
+    assert set(some_runs) <= set(values["frame.session_id.tolist()"])
+    assert values["durations['count']"] >= 4
+    assert values["durations['50%'] <= durations['95%'] <= durations['max']"]
+    causes = values["causes[['status', 'error_type']].values.tolist()"]
+    for cause in (
+        ["SESSION_FAILED", "InvalidRequest"],
+        ["SESSION_FAILED", "AgentLost"],
+        ["SESSION_CANCELLED", "Cancelled"],
+    ):
+        assert cause in causes
+    assert values["len(costs)"] == 3
+    assert values["costs.polls.min()"] >= 1
+    assert values["costs.usd.min()"] > 0
+    assert values["[item['status']['S'] for item in answer['Items']]"] == [values["runs[-1].status"]]
+    assert values["answer['ScannedCount']"] <= 20
+    assert done.pictures == 2
+
+
+def test_recovering_runs_does_nothing_unless_it_is_told_to(
+    cloud: RunningCloud, some_runs: list[str], dead_letter: str, execute: Execute
+) -> None:
+    before = len(cloud.runbook.runs(cloud.runbook.events(some_runs[0])[0].created_at))
+    done = execute("04_recover_runs", "session_id", "cancelled", "retried", "redriven", "len(letters)", "len(failed)")
+    assert (done.values["cancelled"], done.values["retried"], done.values["redriven"]) == (None, "", [])
+    assert done.values["len(letters)"] == 1
+    assert done.values["len(failed)"] >= 3
+    assert "confirm_retry is not set" in done.printed
+    assert len(cloud.runbook.runs(cloud.runbook.events(some_runs[0])[0].created_at)) == before
+
+
+def test_recovering_a_run_cancels_it_and_starts_again_from_its_finished_steps(
+    cloud: RunningCloud, half_done: str, dead_letter: str, execute: Execute
+) -> None:
+    done = execute(
+        "04_recover_runs",
+        "cancelled.session_stopped",
+        "retried",
+        "redriven",
+        session_id=half_done,
+        confirm_cancel=True,
+        confirm_retry=True,
+        confirm_redrive=True,
+        reason="took too long",
+    )
+    assert done.values["cancelled.session_stopped"] is True
+    outcome = cloud.wait_for_end(half_done)
+    assert (outcome.status, outcome.error_message) == (Status.SESSION_CANCELLED, "took too long")
+    steps = [status for status in cloud.statuses(done.values["retried"]) if status.startswith("TASK_")]
+    assert steps == ["TASK_ANALYST_SKIPPED", "TASK_REPORTER_STARTED", "TASK_REPORTER_COMPLETED"]
+    assert dead_letter in done.values["redriven"]
+    assert cloud.wait_for_end(dead_letter).status == COMPLETED
+    assert done.pictures == 2
