@@ -1,0 +1,117 @@
+"""Pictures of runs: that they are there, and that they say what the records say."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from runbook import figures
+from runbook.events import Events
+from runbook.executions import Execution
+from runbook.log_lines import LogLines, parse_line
+from runbook.logs import LogStream, LogStreams
+from runbook.runs import Run, Runs
+from runbook.summary import RunSummary
+from runtime.journal.records import RunMetadata
+from runtime.journal.vocabulary import Status
+from tests.runbook.history import NOON, event, metadata_item, new_session_id
+from tests.runbook.test_lanes import ID, RESUMED
+
+EXECUTION = Execution("arn", "SUCCEEDED", NOON, NOON, (NOON + timedelta(seconds=10),), 40, 0.5)
+RUN = RunSummary(Events(ID, RESUMED), None, EXECUTION, [], [], None)
+PNG = b"\x89PNG"
+
+
+def said(picture: figures.Picture) -> str:
+    """All text in a picture."""
+    axes = picture.axes[0]
+    labels = [label.get_text() for label in (*axes.get_yticklabels(), *axes.texts, axes.title, axes.xaxis.label)]
+    legends = [text.get_text() for legend in picture.legends for text in legend.get_texts()]
+    # Titles may stand on the left.
+    return " | ".join([*labels, *legends, axes.get_title("left")])
+
+
+def runs(*statuses: str, seconds: float = 100) -> Runs:
+    """Runs that ended like that, each a second longer than the one before."""
+    found: list[Run] = []
+    for number, status in enumerate(statuses):
+        session_id = new_session_id()
+        metadata = RunMetadata.from_item(metadata_item(session_id, NOON, {"prompt": "Count"}))
+        error = None if status == Status.AGENT_BACKGROUND_TASK_COMPLETED else "AgentLost"
+        ended = event(session_id, status, NOON + timedelta(seconds=seconds + number), error_type=error)
+        found.append(Run(session_id, metadata, ended))
+    return Runs(found)
+
+
+def test_a_timeline_names_actors_steps_and_what_happened() -> None:
+    picture = figures.timeline(RUN)
+    text = said(picture)
+    for part in (
+        "state machine",
+        "invoker (Lambda)",
+        "analyst",
+        "completed after 41.0 s",
+        "cut off",
+        "skipped",
+        "poll",
+    ):
+        assert part in text
+    assert picture._repr_png_().startswith(PNG)
+
+
+def test_an_open_run_has_a_timeline() -> None:
+    open_run = RunSummary(Events(ID, RESUMED[:7]), None, None, [], [], None)
+    assert "open after" in said(figures.timeline(open_run))
+
+
+@pytest.mark.parametrize(
+    ("run", "text"),
+    [
+        (RUN, "Lambda was held for 1.4% of the agent's time"),
+        (RunSummary(Events(ID, RESUMED[:2]), None, None, [], [], None), "has not worked"),
+    ],
+)
+def test_what_lambda_was_held_for_is_next_to_what_the_agent_worked(run: RunSummary, text: str) -> None:
+    assert text in said(figures.held_and_worked(run))
+
+
+def test_environments_are_lanes_with_their_attempts_and_the_loss_between_them() -> None:
+    streams = LogStreams(
+        ID, [LogStream(f"s{number}", f"environment-{number}", NOON, NOON, (number,), 2, 1) for number in (1, 2)]
+    )
+    first = int(NOON.timestamp() * 1000)
+    lines = LogLines(
+        ID,
+        [
+            parse_line(first + 1000 * number, text, f"environment-{number % 2 + 1}")
+            for number, text in enumerate(["hello", "WARNING: slow", "ERROR: broke", "bye"])
+        ],
+    )
+    picture = figures.environments(streams, lines, RUN)
+    assert said(picture).count("environm…") == 2
+    assert "attempt 1: 2 lines, 1 errors" in said(picture)
+    assert "found lost" in said(picture)
+    assert picture._repr_png_().startswith(PNG)
+
+
+def test_a_run_without_environments_has_a_picture_too() -> None:
+    assert "none yet" in said(figures.environments(LogStreams(ID, []), LogLines(ID, []), RUN))
+
+
+def test_durations_have_median_and_95th_percentile() -> None:
+    picture = figures.durations(runs(*[Status.AGENT_BACKGROUND_TASK_COMPLETED] * 21, Status.SESSION_FAILED))
+    assert "median 1 min 50 s (dashed), p95 1 min 59 s (dotted)" in said(picture)
+    assert picture._repr_png_().startswith(PNG)
+
+
+def test_outcomes_are_counted_by_cause() -> None:
+    completed, failed = Status.AGENT_BACKGROUND_TASK_COMPLETED, Status.SESSION_FAILED
+    text = said(figures.outcomes(runs(completed, completed, failed, Status.SESSION_CANCELLED)))
+    for part in ("completed", "failed: AgentLost", "cancelled |", "  2"):
+        assert part in text
+
+
+def test_nothing_to_show_is_said() -> None:
+    assert "no completed runs" in said(figures.durations(Runs([])))
+    assert "no runs" in said(figures.outcomes(Runs([])))

@@ -1,0 +1,112 @@
+"""A run as lanes."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from runbook.events import Events
+from runbook.executions import Execution
+from runbook.lanes import Kind, Lane, Mark, Span, lanes
+from runbook.summary import RunSummary
+from runtime.journal.records import Event
+from runtime.journal.timestamps import utc_now
+from runtime.journal.vocabulary import Status
+from tests.runbook.history import NOON, event
+
+ID = "0" * 36
+
+
+def at(seconds: float, status: str, attempt: int | None = None, **fields: object) -> Event:
+    """An event at that many seconds; an agent's, if it is a step's or a task's."""
+    is_agents = status.startswith("TASK_") or (status.startswith("AGENT_BACKGROUND") and not status.endswith("_LOST"))
+    environment_id = f"environment-{attempt}" if is_agents else None
+    step = status.split("_")[1].lower() if status.startswith("TASK_") else None
+    moment = NOON + timedelta(seconds=seconds)
+    return event(ID, status, moment, attempt=attempt, environment_id=environment_id, step=step, **fields)
+
+
+RESUMED = [
+    at(0, Status.SESSION_INITIATED),
+    at(1, Status.AGENT_INVOCATION_STARTED, 1),
+    at(2, Status.AGENT_INVOCATION_FAILED, 1),
+    at(4, Status.AGENT_INVOCATION_STARTED, 1),
+    at(5, Status.AGENT_INVOCATION_SUCCEEDED, 1),
+    at(6, Status.AGENT_BACKGROUND_TASK_STARTED, 1),
+    at(7, "TASK_ANALYST_STARTED", 1),
+    at(17, "TASK_ANALYST_COMPLETED", 1),
+    at(18, "TASK_REPORTER_STARTED", 1),
+    at(20, Status.AGENT_BACKGROUND_TASK_HEARTBEAT, 1),
+    at(30, Status.AGENT_BACKGROUND_TASK_LOST, 1),
+    at(31, Status.AGENT_INVOCATION_STARTED, 2),
+    at(32, Status.AGENT_INVOCATION_SUCCEEDED, 2),
+    at(33, Status.AGENT_BACKGROUND_TASK_STARTED, 2),
+    at(34, "TASK_ANALYST_SKIPPED", 2),
+    at(35, "TASK_REPORTER_STARTED", 2),
+    at(40, "TASK_REPORTER_COMPLETED", 2),
+    at(41, Status.AGENT_BACKGROUND_TASK_COMPLETED, 2),
+]
+
+
+def drawn(events: list[Event], polled: list[float] | None = None) -> dict[str, Lane]:
+    """The lanes of a run, by name."""
+    polled_at = tuple(NOON + timedelta(seconds=seconds) for seconds in polled or [])
+    execution = Execution("arn", "SUCCEEDED", NOON, None, polled_at, 0, None)
+    run = RunSummary(Events(ID, events), None, execution, [], [], None)
+    return {lane.name.strip(): lane for lane in lanes(run)}
+
+
+def test_the_machine_looks_after_the_run_from_beginning_to_end() -> None:
+    lane = drawn(RESUMED, [10, 20, 45])["state machine"]
+    assert lane.spans == [Span(0, 41, Kind.WATCHING)]
+    assert lane.marks == [Mark(10, Kind.POLL), Mark(20, Kind.POLL), Mark(30, Kind.LOST)]
+
+
+def test_each_try_of_the_invoker_is_a_span() -> None:
+    lane = drawn(RESUMED)["invoker (Lambda)"]
+    assert [(span.begin, span.end, span.kind) for span in lane.spans] == [
+        (1, 2, Kind.FAILED),
+        (4, 5, Kind.DONE),
+        (31, 32, Kind.DONE),
+    ]
+
+
+def test_a_lost_attempt_is_cut_off_at_its_last_sign_of_life() -> None:
+    lane = drawn(RESUMED)["agent"]
+    assert lane.spans == [Span(6, 20, Kind.CUT_OFF, "attempt 1"), Span(33, 41, Kind.DONE, "attempt 2")]
+    assert lane.marks == [Mark(20, Kind.HEARTBEAT)]
+
+
+def test_steps_are_done_cut_off_and_skipped() -> None:
+    found = drawn(RESUMED)
+    assert found["analyst"] == Lane("  analyst", [Span(7, 17, Kind.DONE)], [Mark(34, Kind.SKIPPED)])
+    assert found["reporter"].spans == [Span(18, 20, Kind.CUT_OFF), Span(35, 40, Kind.DONE)]
+
+
+def test_a_step_that_failed_ends_its_attempt() -> None:
+    failed = [*RESUMED[:7], at(9, "TASK_ANALYST_FAILED", 1), at(10, Status.AGENT_BACKGROUND_TASK_FAILED, 1)]
+    found = drawn(failed)
+    assert found["analyst"].spans == [Span(7, 9, Kind.FAILED)]
+    assert found["agent"].spans == [Span(6, 10, Kind.FAILED, "attempt 1")]
+
+
+def test_what_a_cancel_interrupts_is_cut_off() -> None:
+    found = drawn([*RESUMED[:7], at(9, Status.SESSION_CANCELLED)])
+    assert found["analyst"].spans == [Span(7, 7, Kind.CUT_OFF)]
+    assert found["agent"].spans == [Span(6, 7, Kind.CUT_OFF, "attempt 1")]
+
+
+def test_an_open_run_goes_on() -> None:
+    found = drawn(RESUMED[:7])
+    assert [found[name].spans[-1].kind for name in ("agent", "analyst")] == [Kind.GOING_ON] * 2
+    assert found["agent"].spans[0].end > (utc_now() - NOON).total_seconds() - 60
+
+
+def test_an_invocation_without_an_answer_goes_on_until_the_run_is_closed() -> None:
+    assert drawn(RESUMED[:2])["invoker (Lambda)"].spans[0].kind is Kind.GOING_ON
+    closed = [*RESUMED[:2], at(300, Status.SESSION_FAILED)]
+    assert drawn(closed)["invoker (Lambda)"].spans == [Span(1, 300, Kind.CUT_OFF)]
+
+
+def test_a_run_that_was_refused_has_no_steps() -> None:
+    refused = [RESUMED[0], at(1, Status.AGENT_INVOCATION_FAILED, 1), at(2, Status.SESSION_FAILED, 1)]
+    assert list(drawn(refused)) == ["state machine", "invoker (Lambda)", "agent"]
