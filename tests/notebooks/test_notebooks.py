@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 import json
+from datetime import datetime
 
 import pytest
 
-from runbook import demo
+from local.samples import make_samples
+from runtime.journal.timestamps import utc_now
 from runtime.journal.vocabulary import Status
 from tests.notebooks.conftest import NOTEBOOKS, Execute, read
 from tests.support.fake_model import FakeModel
@@ -18,9 +20,14 @@ COMPLETED = "AGENT_BACKGROUND_TASK_COMPLETED"
 
 
 @pytest.fixture(scope="module")
-def some_runs(cloud: RunningCloud) -> list[str]:
-    """The runs of the demonstration: three completed, then a refused, a cancelled, a resumed and a given up one."""
-    return demo.fill(cloud.runbook)
+def some_runs(cloud: RunningCloud) -> datetime:
+    """Runs such as `make notebooks` has, and one that was cancelled; since when there are any."""
+    since = utc_now()
+    make_samples(cloud.parts)
+    cancelled = cloud.runbook.trigger("Count to a billion, please, one by one.")
+    next(cloud.runbook.watch(cancelled, timeout_seconds=30, poll_seconds=0.02))
+    cloud.runbook.cancel(cancelled, "nobody needs that")
+    return since
 
 
 @pytest.fixture
@@ -117,14 +124,14 @@ def test_inspecting_log_streams(cloud: RunningCloud, model: FakeModel, execute: 
     assert done.pictures == 1
 
 
-def test_querying_completion_events(some_runs: list[str], execute: Execute) -> None:
+def test_querying_completion_events(some_runs: datetime, execute: Execute) -> None:
     done = execute(
         "03_query_completion_events",
         "len(frame)",
         "durations['count']",
         "durations['50%'] <= durations['95%'] <= durations['max']",
         "causes[['status', 'error_type']].values.tolist()",
-        "frame.session_id.tolist()",
+        "frame.attempt.max()",
         "costs.polls.min()",
         "costs.usd.min()",
         "len(costs)",
@@ -134,16 +141,13 @@ def test_querying_completion_events(some_runs: list[str], execute: Execute) -> N
         sample=3,
     )
     values = done.values
-    assert set(some_runs) <= set(values["frame.session_id.tolist()"])
+    assert values["len(frame)"] >= 6
+    assert values["frame.attempt.max()"] >= 2
     assert values["durations['count']"] >= 4
     assert values["durations['50%'] <= durations['95%'] <= durations['max']"]
     causes = values["causes[['status', 'error_type']].values.tolist()"]
-    for cause in (
-        ["SESSION_FAILED", "InvalidRequest"],
-        ["SESSION_FAILED", "AgentLost"],
-        ["SESSION_CANCELLED", "Cancelled"],
-    ):
-        assert cause in causes
+    assert ["SESSION_FAILED", "InvalidRequest"] in causes
+    assert ["SESSION_CANCELLED", "Cancelled"] in causes
     assert values["len(costs)"] == 3
     assert values["costs.polls.min()"] >= 1
     assert values["costs.usd.min()"] > 0
@@ -153,15 +157,15 @@ def test_querying_completion_events(some_runs: list[str], execute: Execute) -> N
 
 
 def test_recovering_runs_does_nothing_unless_it_is_told_to(
-    cloud: RunningCloud, some_runs: list[str], dead_letter: str, execute: Execute
+    cloud: RunningCloud, some_runs: datetime, dead_letter: str, execute: Execute
 ) -> None:
-    before = len(cloud.runbook.runs(cloud.runbook.events(some_runs[0])[0].created_at))
+    before = len(cloud.runbook.runs(some_runs))
     done = execute("04_recover_runs", "session_id", "cancelled", "retried", "redriven", "len(letters)", "len(failed)")
     assert (done.values["cancelled"], done.values["retried"], done.values["redriven"]) == (None, "", [])
     assert done.values["len(letters)"] == 1
-    assert done.values["len(failed)"] >= 3
+    assert done.values["len(failed)"] >= 2
     assert "confirm_retry is not set" in done.printed
-    assert len(cloud.runbook.runs(cloud.runbook.events(some_runs[0])[0].created_at)) == before
+    assert len(cloud.runbook.runs(some_runs)) == before
 
 
 def test_recovering_a_run_cancels_it_and_starts_again_from_its_finished_steps(
