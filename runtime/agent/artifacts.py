@@ -4,6 +4,7 @@ Keys are made from validated parts only. An artifact carries the tokens that it 
 that finds it there can still add up the whole run.
 """
 
+import time
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
 
 INPUT_TOKENS = "input-tokens"
 OUTPUT_TOKENS = "output-tokens"
+CONFLICT_PAUSES = (0.1, 0.2, 0.4, 0.8)
+"""Seconds between tries of a put that S3 answers with ConditionalRequestConflict.
+
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,23 +116,33 @@ class ArtifactStore:
 
         The first one stays: whoever comes second, a zombie perhaps, goes on with what everybody else sees.
         """
-        try:
-            self._client.put_object(
-                Bucket=self._bucket,
-                Key=artifact_key(session_id, artifact.step),
-                Body=artifact.text.encode(),
-                ContentType="text/markdown; charset=utf-8",
-                Metadata={
-                    INPUT_TOKENS: str(artifact.usage.input_tokens),
-                    OUTPUT_TOKENS: str(artifact.usage.output_tokens),
-                },
-                IfNoneMatch="*",
-            )
-        except ClientError as error:
-            if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") != 412:
-                raise
-            return self.get(session_id, artifact.step)
-        return artifact
+        for pause in CONFLICT_PAUSES:
+            try:
+                self._put_new(session_id, artifact)
+            except ClientError as error:
+                status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+                if status == 412:
+                    break
+                if status != 409:
+                    raise
+                # Another writer of the same key is not done yet; S3 asks to try again.
+                time.sleep(pause)
+            else:
+                return artifact
+        return self.get(session_id, artifact.step)
+
+    def _put_new(self, session_id: str, artifact: Artifact) -> None:
+        self._client.put_object(
+            Bucket=self._bucket,
+            Key=artifact_key(session_id, artifact.step),
+            Body=artifact.text.encode(),
+            ContentType="text/markdown; charset=utf-8",
+            Metadata={
+                INPUT_TOKENS: str(artifact.usage.input_tokens),
+                OUTPUT_TOKENS: str(artifact.usage.output_tokens),
+            },
+            IfNoneMatch="*",
+        )
 
 
 def _usage(metadata: Mapping[str, str]) -> Usage:

@@ -139,7 +139,11 @@ class Invoker:
             self.journal.close_for_execution(event, str(payload.get("execution_arn")))
         except (RunClosed, NotTheOwner):
             return {"closed": False}
-        self.stop(payload | {"session_id": session_id})
+        try:
+            self.stop({"session_id": session_id})
+        except InvokerError as error:
+            # The run is closed: its agent stops at its next write, and tried again this would find nothing to do.
+            logger.warning("the session could not be stopped: %s", error, extra={"session_id": session_id})
         return {"closed": True}
 
     def _check(self, payload: dict[str, Any]) -> datetime | None:

@@ -6,6 +6,7 @@ import ast
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile
 
 from components.invoker import code
 from local.program import PROJECT
@@ -20,6 +21,13 @@ def test_the_zip_holds_the_journal_and_the_invoker_and_nothing_else() -> None:
     assert {"runtime/__init__.py", "runtime/invoker/handler.py", "runtime/journal/writer.py"} <= set(ZIP)
     assert all(name.endswith(".py") for name in ZIP)
     assert not [name for name in ZIP if name.startswith("runtime/agent")]
+
+
+def test_the_zip_is_a_few_kilobytes(tmp_path: Path) -> None:
+    with ZipFile(tmp_path / "function.zip", "w", ZIP_DEFLATED) as archive:
+        for name in ZIP:
+            archive.write(PROJECT / name, name)
+    assert (tmp_path / "function.zip").stat().st_size <= 20_000
 
 
 def test_the_zip_needs_boto3_and_the_standard_library_only() -> None:

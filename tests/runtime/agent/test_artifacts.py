@@ -47,6 +47,16 @@ def test_the_first_artifact_of_a_step_stays_and_is_what_the_second_writer_gets(
     assert store.get(session_id, "analyst") == first
 
 
+def test_a_put_that_meets_another_one_under_way_is_tried_again(s3: "S3Client", session_id: str) -> None:
+    artifact = Artifact("analyst", "text", Usage(1, 1))
+    with Stubber(s3) as stub:
+        for _ in range(2):
+            stub.add_client_error("put_object", "ConditionalRequestConflict", http_status_code=409)
+        stub.add_response("put_object", {})
+        assert ArtifactStore(s3, "artifacts").put(session_id, artifact) == artifact
+        stub.assert_no_pending_responses()
+
+
 def test_the_artifacts_of_one_run_are_not_those_of_another_with_a_longer_name(
     store: ArtifactStore, session_id: str
 ) -> None:

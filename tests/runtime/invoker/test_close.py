@@ -8,7 +8,7 @@ from runtime.journal.errors import InvalidRequest, JournalUnavailable
 from runtime.journal.reader import JournalReader
 from runtime.journal.vocabulary import Status
 from tests.support.faulty_dynamodb import FaultyDynamoDB, first, timed_out
-from tests.support.http_server import HttpServer
+from tests.support.http_server import HttpServer, Reply
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -104,3 +104,12 @@ def test_a_close_that_the_journal_did_not_take_can_be_tried_again(
     with pytest.raises(JournalUnavailable):
         invoker.close(ended)
     assert invoker.close(ended) == {"closed": True}
+
+
+@pytest.mark.usefixtures("_claimed")
+def test_a_run_whose_session_cannot_be_stopped_is_closed_all_the_same(
+    invoker: Invoker, ended: dict[str, Any], agentcore: HttpServer, reader: JournalReader, session_id: str
+) -> None:
+    agentcore.queue(Reply(500, b"{}"))
+    assert invoker.close(ended) == {"closed": True}
+    assert reader.outcome(session_id) is not None

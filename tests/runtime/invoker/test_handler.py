@@ -1,8 +1,6 @@
 import logging
-from pathlib import Path
 from types import ModuleType
 from typing import Any
-from zipfile import ZIP_DEFLATED, ZipFile
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,8 +13,6 @@ from runtime.journal.vocabulary import Status
 from tests.runtime.invoker.conftest import ENVIRON
 from tests.support.http_server import HttpServer, Reply
 
-ROOT = Path(__file__).parents[3]
-MOST_ZIP_BYTES = 24 * 1024
 JSON = st.none() | st.booleans() | st.integers() | st.text(max_size=20) | st.lists(st.integers(), max_size=3)
 
 
@@ -89,15 +85,3 @@ def test_the_functions_limits_come_from_its_environment(handler_module: ModuleTy
 def test_a_missing_variable_is_named_when_the_function_starts(missing: str, handler_module: ModuleType) -> None:
     with pytest.raises(KeyError, match=missing):
         handler_module.build_invoker({name: value for name, value in ENVIRON.items() if name != missing})
-
-
-def test_the_functions_zip_is_a_few_kilobytes(tmp_path: Path) -> None:
-    packages = [
-        ROOT / "runtime" / "__init__.py",
-        *ROOT.glob("runtime/journal/*.py"),
-        *ROOT.glob("runtime/invoker/*.py"),
-    ]
-    with ZipFile(tmp_path / "function.zip", "w", ZIP_DEFLATED) as bundle:
-        for file in packages:
-            bundle.write(file, file.relative_to(ROOT))
-    assert (tmp_path / "function.zip").stat().st_size < MOST_ZIP_BYTES
