@@ -1,0 +1,24 @@
+"""The embedded cloud that the fault tests share, and the scenarios that are played in it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.faulty_cloud import FaultyCloud, faulty_cloud
+from tests.support.scenarios import Stories, played
+
+COMPLETIONS = ["poll"]
+
+
+@pytest.fixture(scope="session", params=COMPLETIONS)
+def faulty(request: pytest.FixtureRequest) -> Iterator[FaultyCloud]:
+    """A cloud to break things in, one for each way in which the end of a run is noticed."""
+    with faulty_cloud(config={"completion": request.param}) as cloud:
+        yield cloud
+
+
+@pytest.fixture(scope="session")
+def story_of(faulty: FaultyCloud) -> Iterator[Stories]:
+    """What gives the story of a scenario. All scenarios are played at the same time."""
+    with played(faulty) as stories:
+        yield stories

@@ -1,0 +1,142 @@
+"""More runs than environments: each waits for its place, says so in the journal, and leaves no more than it must."""
+
+import json
+import os
+import time
+import urllib.request
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+
+import psutil
+import pytest
+
+from components.workflow_budget import tries_for
+from local.data_plane_settings import DataPlaneSettings
+from runtime.journal.timestamps import utc_now
+from runtime.journal.vocabulary import Status
+from tests.support.fault_proxy import Call, throttled
+from tests.support.faulty_cloud import FaultyCloud, emulator_process, faulty_cloud
+from tests.support.http_server import Reply
+from tests.support.run_story import RunStory
+from tests.support.waiting import wait_until
+
+PLACES = 4
+INVOKE_RETRY_SECONDS = 600
+# Of what Step Functions would wait between tries and polls: without it, most of a test's time is waiting.
+WAIT_SCALE = 0.1
+NO_WAIT = 0.001
+MOST_GROWTH_BYTES_PER_RUN = 1_000_000
+
+
+@pytest.fixture(scope="module")
+def crowded() -> Iterator[FaultyCloud]:
+    """A cloud with few places. Its state machine waits a tenth of what it would."""
+    with _crowded_cloud(INVOKE_RETRY_SECONDS) as cloud:
+        yield cloud
+
+
+@contextmanager
+def _crowded_cloud(invoke_retry_seconds: int) -> Generator[FaultyCloud]:
+    data_plane = DataPlaneSettings(max_environments=PLACES, stop_grace_seconds=1.5)
+    with faulty_cloud(config={"invokeRetrySeconds": invoke_retry_seconds}, data_plane=data_plane) as cloud:
+        _scale_waits(cloud, WAIT_SCALE)
+        yield cloud
+
+
+def test_a_run_without_a_place_journals_every_try_and_completes_when_one_is_free(crowded: FaultyCloud) -> None:
+    with ExitStack() as holds:
+        sitting = [crowded.new_session_id() for _ in range(PLACES)]
+        held = [holds.enter_context(crowded.model.held(session_id)) for session_id in sitting]
+        for session_id in sitting:
+            crowded.start(session_id)
+        for hold in held:
+            hold.wait_for_call()
+        waiting = crowded.start()
+        crowded.wait_for(waiting, Status.AGENT_INVOCATION_FAILED, count=3)
+        held[0].release()
+        story = crowded.story(waiting).check_completed()
+    crowded.stories(sitting, 60)
+    failures = story.of(Status.AGENT_INVOCATION_FAILED)
+    assert {event.error_type for event in failures} == {"AgentThrottled"}
+    assert "Maximum number of active sessions reached" in str(failures[0].error_message)
+    assert len(story.of(Status.AGENT_INVOCATION_STARTED)) == len(failures) + 1
+    assert {event.attempt for event in story.events} == {None, 1}
+
+
+def test_a_run_that_never_gets_a_place_journals_every_try_and_is_closed_as_failed(crowded: FaultyCloud) -> None:
+    session_id, calls = crowded.new_session_id(), list[Call]()
+
+    def no_place(call: Call) -> Reply | None:
+        if call.operation != "InvokeAgentRuntime" or not call.mentions(session_id):
+            return None
+        calls.append(call)
+        return throttled(call)
+
+    _scale_waits(crowded, NO_WAIT)
+    try:
+        with crowded.agentcore.rule(no_place):
+            crowded.start(session_id)
+            story = crowded.story(session_id).check()
+    finally:
+        _scale_waits(crowded, WAIT_SCALE)
+    assert (story.ending.status, story.ending.error_type) == (Status.SESSION_FAILED, "AgentThrottled")
+    assert "ThrottlingException" in str(story.ending.error_message)
+    assert story.execution == "FAILED"
+    tries = tries_for(INVOKE_RETRY_SECONDS) + 1
+    assert len(story.of(Status.AGENT_INVOCATION_STARTED)) == len(calls) == tries
+    assert len(story.of(Status.AGENT_INVOCATION_FAILED)) == tries
+
+
+def test_an_environment_is_gone_and_its_place_free_within_a_second_of_the_outcome(crowded: FaultyCloud) -> None:
+    # The poll comes a tenth of a second after the one before: what is measured is release, not patience.
+    session_id = crowded.start()
+    wait_until(lambda: crowded.reader.outcome(session_id), "an outcome", 30, 0.02)
+    wait_until(lambda: not _places(crowded, session_id), "the environment's end", 10)
+    gone_at = utc_now()
+    assert gone_at - crowded.story(session_id).ending.created_at < timedelta(seconds=1)
+
+
+def test_runs_that_come_all_at_once_all_complete_in_bounded_memory(crowded: FaultyCloud) -> None:
+    _check_many_runs(crowded, 24, seconds=100)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+def test_two_hundred_runs_that_come_all_at_once_all_complete_in_bounded_memory() -> None:
+    with _crowded_cloud(invoke_retry_seconds=3600) as cloud:
+        _check_many_runs(cloud, 200, seconds=800)
+
+
+def _check_many_runs(crowded: FaultyCloud, runs: int, seconds: float) -> None:
+    before = _memory_bytes(crowded)
+    began = time.monotonic()
+    session_ids = crowded.cloud.runbook.trigger_many(f"crowd {number}" for number in range(runs))
+    assert time.monotonic() - began < 5
+    most = 0
+    stories = list[RunStory]()
+    for session_id in session_ids:
+        stories.append(crowded.story(session_id, seconds - (time.monotonic() - began)).check_completed())
+        most = max(most, len(_places(crowded)))
+    assert most <= PLACES
+    grown = {who: after - before[who] for who, after in _memory_bytes(crowded).items()}
+    assert max(grown.values()) < runs * MOST_GROWTH_BYTES_PER_RUN
+
+
+def _places(crowded: FaultyCloud, session_id: str | None = None) -> list[str]:
+    """The sessions that have an environment, all or one."""
+    records = crowded.cloud.parts.data_plane.environments()
+    return [found.session_id for found in records if found.session_id and session_id in (None, found.session_id)]
+
+
+def _memory_bytes(crowded: FaultyCloud) -> dict[str, int]:
+    """What the emulator and this process, in which data plane and proxies run, have in memory."""
+    processes = {"emulator": emulator_process(crowded.cloud), "data plane": psutil.Process(os.getpid())}
+    return {name: process.memory_info().rss for name, process in processes.items()}
+
+
+def _scale_waits(crowded: FaultyCloud, factor: float) -> None:
+    body = json.dumps({"stepfunctions._SFN_WAIT_SCALE": factor}).encode()
+    url = f"{crowded.cloud.stack.endpoint_url}/_ministack/config"
+    with urllib.request.urlopen(urllib.request.Request(url, body, method="POST"), timeout=10) as answer:  # noqa: S310
+        assert "_SFN_WAIT_SCALE" in answer.read().decode()

@@ -1,0 +1,71 @@
+"""The write that ends a run fails: it is tried again with the ending that the run had, and never with another."""
+
+from runtime.journal.vocabulary import Status
+from tests.support.fault_proxy import Call, failed, first
+from tests.support.faulty_cloud import FaultyCloud
+from tests.support.http_server import Reply
+from tests.support.run_story import RunStory
+from tests.support.scenarios import Stories, scenario
+
+# More than boto3 tries by itself.
+REFUSALS = 5
+
+
+def _closes(call: Call, session_id: str, status: str) -> bool:
+    return call.operation == "TransactWriteItems" and call.mentions(session_id) and call.mentions(f'"{status}"')
+
+
+@scenario
+def completed_is_refused_for_a_while(faulty: FaultyCloud) -> RunStory:
+    session_id = faulty.new_session_id()
+    closes = first(REFUSALS, failed, lambda call: _closes(call, session_id, Status.AGENT_BACKGROUND_TASK_COMPLETED))
+    with faulty.aws.rule(closes):
+        faulty.start(session_id)
+        return faulty.story(session_id)
+
+
+@scenario
+def completed_is_refused_until_the_lease_is_over(faulty: FaultyCloud) -> RunStory:
+    session_id = faulty.new_session_id()
+
+    def refused(call: Call) -> Reply | None:
+        return failed(call) if _closes(call, session_id, Status.AGENT_BACKGROUND_TASK_COMPLETED) else None
+
+    with faulty.aws.rule(refused):
+        faulty.start(session_id)
+        faulty.wait_for(session_id, Status.AGENT_BACKGROUND_TASK_LOST)
+    return faulty.story(session_id)
+
+
+@scenario
+def failed_is_refused_for_a_while(faulty: FaultyCloud) -> RunStory:
+    session_id = faulty.new_session_id()
+    faulty.model.reply_with("", to=session_id)
+    closes = first(REFUSALS, failed, lambda call: _closes(call, session_id, Status.AGENT_BACKGROUND_TASK_FAILED))
+    with faulty.aws.rule(closes):
+        faulty.start(session_id)
+        return faulty.story(session_id)
+
+
+def test_a_refused_write_of_completed_never_becomes_a_failure(story_of: Stories) -> None:
+    story = story_of(completed_is_refused_for_a_while).check_completed()
+    assert story.ending.attempt == 1
+    assert not _failures(story)
+
+
+def test_a_run_that_could_not_write_completed_at_all_is_completed_by_its_next_attempt(story_of: Stories) -> None:
+    story = story_of(completed_is_refused_until_the_lease_is_over).check_completed()
+    assert story.ending.attempt == 2
+    assert story.statuses[-3:-1] == ["TASK_ANALYST_SKIPPED", "TASK_REPORTER_SKIPPED"]
+    assert not _failures(story)
+
+
+def test_a_refused_write_of_failed_is_written_later_with_the_first_error(story_of: Stories) -> None:
+    story = story_of(failed_is_refused_for_a_while).check()
+    assert story.ending.status == Status.AGENT_BACKGROUND_TASK_FAILED
+    assert (story.ending.error_type, story.ending.attempt) == ("EmptyAnswer", 1)
+
+
+def _failures(story: RunStory) -> list[str]:
+    """What the agent says has failed; a call of it that came while its old session was ending is the invoker's."""
+    return [event.status for event in story.events if event.environment_id and event.status.endswith("_FAILED")]

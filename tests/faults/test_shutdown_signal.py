@@ -1,0 +1,37 @@
+"""An environment that is told to go uses its last second: the next attempt need not wait for the lease."""
+
+import signal
+from datetime import timedelta
+
+from runtime.journal.vocabulary import Status
+from tests.support.faulty_cloud import LEASE_SECONDS, FaultyCloud
+from tests.support.run_story import RunStory
+from tests.support.scenarios import Stories, scenario
+
+# Until the next poll, and what it takes to get through it on a busy machine.
+NEXT_POLL = timedelta(seconds=3)
+
+
+@scenario
+def told_to_go(faulty: FaultyCloud) -> RunStory:
+    session_id = faulty.new_session_id()
+    with faulty.model.held(session_id) as hold:
+        faulty.start(session_id)
+        hold.wait_for_call()
+        faulty.signal(session_id, signal.SIGTERM)
+        hold.wait_for_call(2)
+    return faulty.story(session_id)
+
+
+def test_a_terminated_environment_journals_what_it_was_doing_and_gives_its_lease_back(story_of: Stories) -> None:
+    story = story_of(told_to_go).check_completed()
+    (release,) = [event for event in story.events if event.detail and "released" in event.detail]
+    assert (release.status, release.step) == (Status.AGENT_BACKGROUND_TASK_HEARTBEAT, "analyst")
+    assert release.lease_expires_at == release.created_at
+
+
+def test_the_next_attempt_starts_at_the_next_poll_and_not_after_the_lease(story_of: Stories) -> None:
+    story = story_of(told_to_go)
+    (release,) = [event for event in story.events if event.detail and "released" in event.detail]
+    (lost,) = story.of(Status.AGENT_BACKGROUND_TASK_LOST)
+    assert lost.created_at - release.created_at < NEXT_POLL < timedelta(seconds=LEASE_SECONDS)

@@ -1,0 +1,82 @@
+"""A process that was given up and goes on: it writes nothing once its successor has begun."""
+
+import json
+from datetime import timedelta
+
+from runtime.journal.timestamps import to_timestamp, utc_now
+from runtime.journal.vocabulary import Status
+from tests.support.faulty_cloud import FaultyCloud
+from tests.support.own_agent import OwnAgent, handled_by
+from tests.support.run_story import RunStory
+from tests.support.scenarios import Stories, scenario
+from tests.support.waiting import wait_until
+
+
+@scenario
+def frozen_past_its_lease(faulty: FaultyCloud) -> RunStory:
+    """It goes on, with the model's answer in its hands, while its successor is at work."""
+    session_id = faulty.new_session_id()
+    with (
+        OwnAgent(faulty) as zombie,
+        OwnAgent(faulty) as successor,
+        faulty.agentcore.rule(
+            handled_by(
+                session_id,
+                lambda job, payload: (zombie if job["attempt"] == 1 else successor).invoke(session_id, payload),
+            )
+        ),
+        faulty.model.held(session_id) as hold,
+    ):
+        faulty.start(session_id)
+        hold.wait_for_call()
+        zombie.freeze()
+        hold.wait_for_call(2)
+        zombie.thaw()
+        hold.release()
+        story = faulty.story(session_id)
+        wait_until(lambda: zombie.ping() == "Healthy", "the zombie's end", 20)
+        assert faulty.events(session_id) == story.events
+    return story
+
+
+@scenario
+def superseded_without_knowing(faulty: FaultyCloud) -> RunStory:
+    """Its own clock gives it ten minutes: only the table can tell it that another attempt has begun."""
+    session_id = faulty.new_session_id()
+    with (
+        OwnAgent(faulty, LEASE_SECONDS="600") as unaware,
+        OwnAgent(faulty) as successor,
+        faulty.agentcore.rule(handled_by(session_id, lambda _, payload: unaware.invoke(session_id, payload))),
+        faulty.model.held(session_id) as hold,
+    ):
+        faulty.start(session_id)
+        hold.wait_for_call()
+        job = {
+            "attempt": 2,
+            "maxAttempts": 3,
+            "deadline": to_timestamp(utc_now() + timedelta(seconds=60)),
+            "request": {"prompt": session_id},
+        }
+        assert successor.invoke(session_id, json.dumps(job).encode()).status == 200
+        hold.wait_for_call(2)
+        hold.release()
+        story = faulty.story(session_id)
+        wait_until(lambda: unaware.ping() == "Healthy", "the end of the first attempt", 20)
+        assert faulty.events(session_id) == story.events
+    return story
+
+
+def test_a_process_that_wakes_up_after_its_lease_writes_nothing(story_of: Stories) -> None:
+    story = story_of(frozen_past_its_lease).check_completed()
+    first, second = story.of(Status.AGENT_BACKGROUND_TASK_STARTED)
+    assert first.environment_id != second.environment_id
+    assert (story.ending.attempt, story.ending.environment_id) == (2, second.environment_id)
+
+
+def test_the_table_refuses_an_attempt_that_has_a_successor(story_of: Stories) -> None:
+    story = story_of(superseded_without_knowing)
+    begun = story.of(Status.AGENT_BACKGROUND_TASK_STARTED)
+    assert [event.attempt for event in begun] == [1, 2]
+    after = [event for event in story.events if event.created_at > begun[1].created_at and event.environment_id]
+    assert {event.environment_id for event in after} == {begun[1].environment_id}
+    assert story.ending.status == Status.AGENT_BACKGROUND_TASK_COMPLETED

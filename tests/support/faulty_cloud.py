@@ -1,0 +1,167 @@
+"""An embedded cloud to break things in: a paced model, and proxies in front of all that its parts call.
+
+Owns putting them together and what tests ask of a run. Faults are bound to single runs, so that runs of many kinds
+can share one cloud. What must hold of every run's journal is `tests/support/run_story.py`'s.
+"""
+
+import json
+import os
+import signal
+import time
+import uuid
+from collections.abc import Callable, Generator, Iterable
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+
+from local.data_plane_settings import DataPlaneSettings
+from local.environment import EnvironmentRecord, State
+from runtime.journal.reader import JournalReader
+from runtime.journal.records import Event
+from tests.support.fault_proxy import FaultProxy
+from tests.support.paced_model import PacedModel
+from tests.support.run_story import RunStory
+from tests.support.running_cloud import RunningCloud, running_cloud
+from tests.support.waiting import wait_until
+
+LEASE_SECONDS = 6
+MODEL_SECONDS = 0.2
+LOOK_SECONDS = 0.05
+MOST_ENVIRONMENTS = 16
+AGENTCORE_URL = "AWS_ENDPOINT_URL_BEDROCK_AGENTCORE"
+CONFIG = {"leaseSeconds": LEASE_SECONDS, "pollIntervalSeconds": 1, "maxRunSeconds": 60, "invokeRetrySeconds": 60}
+
+
+@dataclass(frozen=True)
+class FaultyCloud:
+    """A running embedded cloud whose calls can be made to fail.
+
+    :ivar aws: stands between the invoker and the agents on one side and the emulator on the other
+    :ivar agentcore: stands between the invoker and the data plane
+    """
+
+    cloud: RunningCloud
+    model: PacedModel
+    aws: FaultProxy
+    agentcore: FaultProxy
+
+    def new_session_id(self) -> str:
+        """Return an id for a run, to bind faults to before it starts."""
+        return str(uuid.uuid4())
+
+    def start(self, session_id: str | None = None) -> str:
+        """Start a run as the rule would, and return its session id, which is its prompt as well."""
+        session_id = session_id or self.new_session_id()
+        self.cloud.start_execution(json.dumps({"session_id": session_id, "request": {"prompt": session_id}}))
+        return session_id
+
+    def environment_of(self, session_id: str) -> EnvironmentRecord | None:
+        """Return the environment that has a session now, unless it is on its way out."""
+        records = self.cloud.parts.data_plane.environments()
+        running = (State.STARTING, State.READY)
+        return next((found for found in records if found.session_id == session_id and found.state in running), None)
+
+    def signal(self, session_id: str, number: signal.Signals) -> str | None:
+        """Send a signal to a session's process, and return the environment's id; None if there is none."""
+        environment = self.environment_of(session_id)
+        if environment is None or environment.pid is None:
+            return None
+        try:
+            os.kill(environment.pid, number)
+        except ProcessLookupError:
+            return None
+        return environment.environment_id
+
+    def events(self, session_id: str, *statuses: str) -> list[Event]:
+        """Return the events of a run so far, all or those with one of these statuses, in order."""
+        return [event for event in self.reader.events(session_id) if not statuses or event.status in statuses]
+
+    def wait_for(self, session_id: str, *statuses: str, count: int = 1, seconds: float = 30) -> Event:
+        """Wait until a run has that many events with one of these statuses, and return the last of them."""
+        what = f"{count} times {' or '.join(statuses)} of {session_id}"
+        wait_until(lambda: len(self.events(session_id, *statuses)) >= count, what, seconds, LOOK_SECONDS)
+        return self.events(session_id, *statuses)[count - 1]
+
+    def story(self, session_id: str, seconds: float = 60) -> RunStory:
+        """Wait for the end of a run and of its execution, and return what happened.
+
+        :raises AssertionError: if they don't end in time; the message has the story so far
+        """
+        try:
+            wait_until(lambda: self.reader.outcome(session_id), "an outcome", seconds, LOOK_SECONDS)
+            execution = self.execution(session_id)
+            wait_until(lambda: execution()["status"] != "RUNNING", "the execution's end", seconds, LOOK_SECONDS)
+        except AssertionError as late:
+            so_far = RunStory(session_id, self.events(session_id), self.reader.outcome(session_id), "RUNNING")
+            raise AssertionError(f"{late}: {so_far}") from None
+        status = str(execution()["status"])
+        return RunStory(session_id, self.events(session_id), self.reader.outcome(session_id), status)
+
+    def stories(self, session_ids: Iterable[str], seconds: float) -> list[RunStory]:
+        """Wait for the ends of several runs, all of them within that time."""
+        deadline = time.monotonic() + seconds
+        return [self.story(session_id, max(0.1, deadline - time.monotonic())) for session_id in session_ids]
+
+    def execution(self, session_id: str) -> Callable[[], dict[str, Any]]:
+        """Return what describes the execution that claimed a run, as it is then."""
+        arn = self.cloud.runbook.metadata(session_id).execution_arn
+        describe = self.cloud.client("stepfunctions").describe_execution
+        return lambda: describe(executionArn=arn)
+
+    @property
+    def reader(self) -> JournalReader:
+        """The journal's reader, as root."""
+        return JournalReader(self.cloud.client("dynamodb"), self.cloud.output("journalTableName"))
+
+
+@contextmanager
+def faulty_cloud(
+    *, config: dict[str, Any] | None = None, data_plane: DataPlaneSettings | None = None
+) -> Generator[FaultyCloud]:
+    """Start an embedded cloud with proxies in front of its parts, and stop it.
+
+    :param config: values in place of :data:`CONFIG`, or besides them
+    """
+    with ExitStack() as parts:
+        model = parts.enter_context(PacedModel(MODEL_SECONDS))
+        aws = parts.enter_context(FaultProxy())
+        agentcore = parts.enter_context(FaultProxy())
+        cloud = parts.enter_context(
+            running_cloud(
+                model_url=model.url,
+                config=CONFIG | (config or {}),
+                data_plane=data_plane or DataPlaneSettings(max_environments=MOST_ENVIRONMENTS, stop_grace_seconds=1.5),
+                endpoint_url_override=aws.url,
+            )
+        )
+        aws.upstream = cloud.stack.endpoint_url
+        agentcore.upstream = cloud.stack.agentcore_endpoint_url
+        set_function_variables(cloud, {AGENTCORE_URL: agentcore.url})
+        yield FaultyCloud(cloud, model, aws, agentcore)
+
+
+@contextmanager
+def function_variables(cloud: RunningCloud, **changes: str) -> Generator[None]:
+    """Change the invoker's environment variables for a while."""
+    before = set_function_variables(cloud, changes)
+    try:
+        yield
+    finally:
+        set_function_variables(cloud, before)
+
+
+def set_function_variables(cloud: RunningCloud, changes: dict[str, str]) -> dict[str, str]:
+    """Change the invoker's environment variables, and return all that it had before."""
+    functions, name = cloud.client("lambda"), cloud.output("invokerFunctionName")
+    before: dict[str, str] = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+    functions.update_function_configuration(FunctionName=name, Environment={"Variables": before | changes})
+    return before
+
+
+def emulator_process(cloud: RunningCloud) -> psutil.Process:
+    """Return the emulator's process."""
+    child = cloud.parts.emulator._child
+    assert child
+    return psutil.Process(child._process.pid)
