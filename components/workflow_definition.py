@@ -119,7 +119,8 @@ def build_definition(settings: WorkflowSettings) -> dict[str, Any]:
 def _claim_session(settings: WorkflowSettings) -> State:
     given, request = "$states.input.session_id", "$states.input.request"
     # Only the session id is looked at here: whatever else is wrong with a request, the invoker journals.
-    usable = f"$type({given}) = 'string' ? $contains({given}, /^{SESSION_ID.pattern}$/) : false"
+    # All of it has to match. `$` would not do: in most dialects it lets a line break at the end through.
+    usable = f"$type({given}) = 'string' ? $match({given}, /^{SESSION_ID.pattern}/)[0].match = {given} : false"
     session_id = f"(({usable}) ? {given} : $error('{SESSION_ID_RULE}'))"
     request_or_null = f"($exists({request}) ? {request} : null)"
     return {

@@ -41,10 +41,11 @@ def _crowded_cloud(invoke_retry_seconds: int) -> Generator[FaultyCloud]:
     data_plane = DataPlaneSettings(max_environments=PLACES, stop_grace_seconds=1.5)
     with faulty_cloud(config={"invokeRetrySeconds": invoke_retry_seconds}, data_plane=data_plane) as cloud:
         _scale_waits(cloud, WAIT_SCALE)
+        _name_throttling_as_aws_does(cloud)
         yield cloud
 
 
-def test_a_run_without_a_place_journals_every_try_and_completes_when_one_is_free(crowded: FaultyCloud) -> None:
+def test_a_run_without_a_place_tries_until_one_is_free_or_it_is_cancelled(crowded: FaultyCloud) -> None:
     with ExitStack() as holds:
         sitting = [crowded.new_session_id() for _ in range(PLACES)]
         held = [holds.enter_context(crowded.model.held(session_id)) for session_id in sitting]
@@ -54,6 +55,7 @@ def test_a_run_without_a_place_journals_every_try_and_completes_when_one_is_free
             hold.wait_for_call()
         waiting = crowded.start()
         crowded.wait_for(waiting, Status.AGENT_INVOCATION_FAILED, count=3)
+        cancelled = _cancelled_while_it_waits(crowded)
         held[0].release()
         story = crowded.story(waiting).check_completed()
     crowded.stories(sitting, 60)
@@ -62,6 +64,9 @@ def test_a_run_without_a_place_journals_every_try_and_completes_when_one_is_free
     assert "Maximum number of active sessions reached" in str(failures[0].error_message)
     assert len(story.of(Status.AGENT_INVOCATION_STARTED)) == len(failures) + 1
     assert {event.attempt for event in story.events} == {None, 1}
+    assert cancelled.ending.status == Status.SESSION_CANCELLED
+    assert cancelled.execution == "FAILED"
+    assert not cancelled.of(Status.AGENT_INVOCATION_SUCCEEDED)
 
 
 def test_a_run_that_never_gets_a_place_journals_every_try_and_is_closed_as_failed(crowded: FaultyCloud) -> None:
@@ -123,6 +128,13 @@ def _check_many_runs(crowded: FaultyCloud, runs: int, seconds: float) -> None:
     assert max(grown.values()) < runs * MOST_GROWTH_BYTES_PER_RUN
 
 
+def _cancelled_while_it_waits(crowded: FaultyCloud) -> RunStory:
+    session_id = crowded.start()
+    crowded.wait_for(session_id, Status.AGENT_INVOCATION_FAILED)
+    crowded.cloud.runbook.cancel(session_id, "no longer needed")
+    return crowded.story(session_id).check()
+
+
 def _places(crowded: FaultyCloud, session_id: str | None = None) -> list[str]:
     """The sessions that have an environment, all or one."""
     records = crowded.cloud.parts.data_plane.environments()
@@ -133,6 +145,16 @@ def _memory_bytes(crowded: FaultyCloud) -> dict[str, int]:
     """What the emulator and this process, in which data plane and proxies run, have in memory."""
     processes = {"emulator": emulator_process(crowded.cloud), "data plane": psutil.Process(os.getpid())}
     return {name: process.memory_info().rss for name, process in processes.items()}
+
+
+def _name_throttling_as_aws_does(crowded: FaultyCloud) -> None:
+    """A throttled function is `Lambda.Unknown` in the emulator: have that retried as long as AWS's own name for it."""
+    machines, arn = crowded.cloud.client("stepfunctions"), crowded.cloud.output("stateMachineArn")
+    definition = json.loads(machines.describe_state_machine(stateMachineArn=arn)["definition"])
+    throttled_first = definition["States"]["InvokeAgent"]["Retry"][0]["ErrorEquals"]
+    assert "Lambda.TooManyRequestsException" in throttled_first
+    throttled_first.append("Lambda.Unknown")
+    machines.update_state_machine(stateMachineArn=arn, definition=json.dumps(definition))
 
 
 def _scale_waits(crowded: FaultyCloud, factor: float) -> None:

@@ -164,6 +164,12 @@ def test_hostile_executions_end_with_a_reason(faulty: FaultyCloud, examples: set
     _check_all_records(faulty)
 
 
+def test_a_session_id_that_ends_in_a_line_break_claims_nothing(faulty: FaultyCloud) -> None:
+    execution_input = as_json({"session_id": f"{uuid.uuid4()}\n", "request": {"prompt": "x"}})
+    ended = faulty.cloud.ended_execution(faulty.cloud.start_execution(execution_input))
+    assert (ended["status"], ended["error"]) == ("FAILED", "InvalidRequest")
+
+
 @pytest.mark.parametrize("examples", EXAMPLES)
 def test_an_agent_refuses_hostile_jobs_and_stays_well(faulty: FaultyCloud, examples: settings) -> None:
     session_id = faulty.new_session_id()

@@ -1,4 +1,4 @@
-"""The write that ends a run fails: it is tried again with the ending that the run had, and never with another."""
+"""Writes fail or lose their answer: they are tried again as they were, and the end of a run never becomes another."""
 
 from runtime.journal.vocabulary import Status
 from tests.support.fault_proxy import Call, failed, first
@@ -47,6 +47,38 @@ def failed_is_refused_for_a_while(faulty: FaultyCloud) -> RunStory:
         return faulty.story(session_id)
 
 
+@scenario
+def success_of_the_invoker_is_refused_for_a_while(faulty: FaultyCloud) -> RunStory:
+    session_id = faulty.new_session_id()
+
+    def is_success(call: Call) -> bool:
+        return call.operation == "PutItem" and call.mentions(session_id) and call.mentions("AGENT_INVOCATION_SUCCEEDED")
+
+    with faulty.aws.rule(first(REFUSALS, failed, is_success)), faulty.model.held(session_id) as hold:
+        faulty.start(session_id)
+        faulty.wait_for(session_id, Status.AGENT_INVOCATION_SUCCEEDED)
+        hold.release()
+        return faulty.story(session_id)
+
+
+@scenario
+def answers_of_the_agents_writes_are_lost(faulty: FaultyCloud) -> RunStory:
+    """Each is done, and then tried again by someone who doesn't know."""
+    session_id, lost = faulty.new_session_id(), set[bytes]()
+
+    def lose_first_answer(call: Call) -> Reply | None:
+        if call.operation != "TransactWriteItems" or not call.mentions(session_id) or call.request.body in lost:
+            return None
+        lost.add(call.request.body)
+        return faulty.aws.lost(call)
+
+    with faulty.aws.rule(lose_first_answer):
+        faulty.start(session_id)
+        story = faulty.story(session_id)
+    assert len(lost) > 5, "nothing was lost"
+    return story
+
+
 def test_a_refused_write_of_completed_never_becomes_a_failure(story_of: Stories) -> None:
     story = story_of(completed_is_refused_for_a_while).check_completed()
     assert story.ending.attempt == 1
@@ -64,6 +96,19 @@ def test_a_refused_write_of_failed_is_written_later_with_the_first_error(story_o
     story = story_of(failed_is_refused_for_a_while).check()
     assert story.ending.status == Status.AGENT_BACKGROUND_TASK_FAILED
     assert (story.ending.error_type, story.ending.attempt) == ("EmptyAnswer", 1)
+
+
+def test_a_refused_success_of_the_invoker_is_written_later_and_nothing_starts_again(story_of: Stories) -> None:
+    story = story_of(success_of_the_invoker_is_refused_for_a_while).check_completed()
+    assert len(story.of(Status.AGENT_INVOCATION_STARTED)) == 1
+    assert len(story.of(Status.AGENT_INVOCATION_SUCCEEDED)) == 1
+
+
+def test_a_write_that_was_done_though_its_answer_got_lost_counts_once(story_of: Stories) -> None:
+    story = story_of(answers_of_the_agents_writes_are_lost).check_completed()
+    assert story.ending.attempt == 1
+    assert not story.of(Status.AGENT_BACKGROUND_TASK_LOST)
+    assert len(story.events) == len({(event.status, event.created_at) for event in story.events})
 
 
 def _failures(story: RunStory) -> list[str]:

@@ -1,6 +1,7 @@
 """A process that was given up and goes on: it writes nothing once its successor has begun."""
 
 import json
+import signal
 from datetime import timedelta
 
 from runtime.journal.timestamps import to_timestamp, utc_now
@@ -64,6 +65,24 @@ def superseded_without_knowing(faulty: FaultyCloud) -> RunStory:
         wait_until(lambda: unaware.ping() == "Healthy", "the end of the first attempt", 20)
         assert faulty.events(session_id) == story.events
     return story
+
+
+@scenario
+def frozen_in_its_environment(faulty: FaultyCloud) -> RunStory:
+    """The data plane takes it for alive, and would hand it its own successor's invocation."""
+    session_id = faulty.new_session_id()
+    with faulty.model.held(session_id) as hold:
+        faulty.start(session_id)
+        hold.wait_for_call()
+        faulty.signal(session_id, signal.SIGSTOP)
+        hold.wait_for_call(2)
+    return faulty.story(session_id)
+
+
+def test_a_frozen_environment_is_stopped_before_the_next_attempt_starts(story_of: Stories) -> None:
+    story = story_of(frozen_in_its_environment).check_completed()
+    first, second = story.of(Status.AGENT_BACKGROUND_TASK_STARTED)
+    assert first.environment_id != second.environment_id
 
 
 def test_a_process_that_wakes_up_after_its_lease_writes_nothing(story_of: Stories) -> None:
