@@ -1,0 +1,178 @@
+"""An agent's process and a connection to it: ours, or the echo app that is its floor.
+
+Both are started in the same way, with the same interpreter, and spoken to over a connection that stays open.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from local.clients import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
+from local.emulator import Emulator, free_port
+from runtime.journal.timestamps import to_timestamp
+from tests.support.journal_table import create_journal_table
+
+PROJECT = Path(__file__).resolve().parent.parent
+OURS = PROJECT / "runtime" / "agent" / "main.py"
+ECHO = Path(__file__).with_name("apps") / "echo.py"
+START_SECONDS = 60.0
+IDLE_SECONDS = 60.0
+TABLE = "journal"
+BUCKET = "artifacts"
+SESSION_HEADER = "X-Amzn-Bedrock-AgentCore-Runtime-Session-Id"
+PROMPT = "Our checkout latency doubled after Tuesday's release. What should we look at first?"
+
+
+class AgentApp:
+    """A running app.
+
+    :ivar seconds_to_ping: from the start of its process to its first answer to /ping
+    """
+
+    def __init__(self, main: Path, environ: Mapping[str, str], directory: Path) -> None:
+        shutil.copy(main, directory / "main.py")
+        self._port = free_port()
+        began = time.perf_counter()
+        self._process = subprocess.Popen(
+            [sys.executable, "main.py"],
+            cwd=directory,
+            env={
+                "PATH": os.defpath,
+                "HOME": str(directory),
+                "TMPDIR": str(directory),
+                "PYTHONPATH": str(PROJECT),
+                "HOST": "127.0.0.1",
+                "PORT": str(self._port),
+                **environ,
+            },
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=(directory / "stderr.log").open("wb"),
+        )
+        self._connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)
+        self._await_ping(began + START_SECONDS)
+        self.seconds_to_ping = time.perf_counter() - began
+
+    @property
+    def resident_bytes(self) -> int:
+        """The memory that its process holds now."""
+        return psutil.Process(self._process.pid).memory_info().rss
+
+    def ping(self) -> str:
+        """Return its status."""
+        return str(self._request("GET", "/ping")["status"])
+
+    def invoke(self, session_id: str | None = None) -> Any:
+        """Send it a job, and return what it answers."""
+        session_id = session_id or str(uuid.uuid4())
+        return self._request("POST", "/invocations", job(), **{SESSION_HEADER: session_id})
+
+    def wait_until_idle(self) -> None:
+        """Return once it has no task left.
+
+        :raises TimeoutError: if that takes too long
+        """
+        deadline = time.monotonic() + IDLE_SECONDS
+        while self.ping() != "Healthy":
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the agent is still busy after {IDLE_SECONDS:g} s")
+            time.sleep(0.01)
+
+    def close(self) -> None:
+        """End its process."""
+        self._connection.close()
+        self._process.terminate()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(5)
+
+    def _request(self, method: str, path: str, body: str | None = None, **headers: str) -> Any:
+        self._connection.request(method, path, body, {"Content-Type": "application/json"} | headers)
+        answer = self._connection.getresponse()
+        content = answer.read()
+        if answer.status != http.HTTPStatus.OK:
+            raise RuntimeError(f"the agent answered {method} {path} with {answer.status}: {content[:200]!r}")
+        return json.loads(content)
+
+    def _await_ping(self, deadline: float) -> None:
+        while True:
+            try:
+                self.ping()
+            except (OSError, http.client.HTTPException) as error:
+                self._connection.close()
+                if self._process.poll() is not None or time.perf_counter() > deadline:
+                    self.close()
+                    raise RuntimeError("the agent's process never answered /ping") from error
+                time.sleep(0.002)
+            else:
+                return
+
+
+def job() -> str:
+    """Return the body of an invocation as the invoker sends it."""
+    deadline = to_timestamp(datetime.now(UTC) + timedelta(hours=1))
+    return json.dumps({"attempt": 1, "maxAttempts": 3, "deadline": deadline, "request": {"prompt": PROMPT}})
+
+
+@contextmanager
+def agent_app(main: Path, environ: Mapping[str, str] | None = None) -> Generator[AgentApp]:
+    """Start an app and end it."""
+    with tempfile.TemporaryDirectory(prefix="bench-agent-") as directory:
+        app = AgentApp(main, environ or {}, Path(directory))
+        try:
+            yield app
+        finally:
+            app.close()
+
+
+@dataclass(frozen=True)
+class Services:
+    """What our agent calls: a journal table, a bucket and a model, all in one emulator.
+
+    :ivar environ: the environment variables of an agent that uses them
+    """
+
+    environ: Mapping[str, str]
+
+
+@contextmanager
+def services(model_url: str | None = None) -> Generator[Services]:
+    """Start an emulator with a table and a bucket in it, and stop it."""
+    with Emulator(model_url=model_url) as emulator:
+        create_journal_table(emulator.client("dynamodb"), TABLE)
+        emulator.client("s3").create_bucket(Bucket=BUCKET)
+        yield Services(agent_environ(emulator.url))
+
+
+def agent_environ(endpoint_url: str) -> dict[str, str]:
+    """Return the environment variables of an agent that calls this endpoint."""
+    return {
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
+        "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_ENDPOINT_URL": endpoint_url,
+        "JOURNAL_TABLE": TABLE,
+        "ARTIFACT_BUCKET": BUCKET,
+        "MODEL_ID": "anthropic.claude-sonnet-4-5-20250929-v1:0",
+        "LEASE_SECONDS": "120",
+        "JOURNAL_TTL_DAYS": "90",
+    }

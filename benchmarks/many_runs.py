@@ -1,0 +1,83 @@
+"""A thousand runs with a trivial workflow through the embedded cloud: all complete, how fast, with how much memory.
+
+Events come in through EventBridge, so many at a time that a fixed number of runs is open; every run has an
+environment, that is a process, of its own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+
+import psutil
+
+from benchmarks.progress import progress
+from benchmarks.rows import Row
+from benchmarks.samples import Samples
+from benchmarks.scripted_cloud import scripted_cloud
+from runtime.journal.vocabulary import Status
+from tests.support.running_cloud import RunningCloud
+
+RUNS = 1000
+OPEN_RUNS = 10
+SPARES = 4
+LIMIT_SECONDS = 330.0
+LOOK_SECONDS = 0.25
+MIB = 1024 * 1024
+
+
+def rows(runs: int = RUNS, limit_seconds: float = LIMIT_SECONDS) -> list[Row]:
+    """Send runs through, for no longer than the limit."""
+    progress(f"embedded cloud: {runs} runs, {OPEN_RUNS} at a time, for {limit_seconds:g} s at most")
+    with scripted_cloud(environments=2 * OPEN_RUNS, spares=SPARES) as cloud:
+        began = time.monotonic()
+        ended, memory = _send_through(cloud, runs, began + limit_seconds)
+        seconds = time.monotonic() - began
+        transitions = [cloud.runbook.execution(session_id).state_transitions for session_id in list(ended)[:30]]
+    completed = sum(status == Status.AGENT_BACKGROUND_TASK_COMPLETED for status in ended.values())
+    reason = f"only {len(ended)} of {runs} had ended after {limit_seconds:g} s" if len(ended) < runs else ""
+    return [
+        Row(
+            f"{runs} runs through the embedded cloud: completed",
+            completed,
+            unit="",
+            target=runs,
+            at_least=True,
+            measured={str(status): count for status, count in Counter(ended.values()).items()},
+            reason=reason,
+        ),
+        Row(f"{runs} runs: runs per second", completed / seconds, "/s", measured={"seconds": seconds}),
+        Row(f"{runs} runs: peak memory, all processes", max(memory), "MiB", measured={"MiB": Samples.of(memory)}),
+        Row(f"{runs} runs: state transitions a run", Samples.of(transitions).median, ""),
+    ]
+
+
+def _send_through(cloud: RunningCloud, runs: int, deadline: float) -> tuple[dict[str, str], list[float]]:
+    """Return how runs ended, by session id, and the memory of all processes now and then, in MiB."""
+    waiting: set[str] = set()
+    ended: dict[str, str] = {}
+    memory: list[float] = []
+    while len(ended) < runs and time.monotonic() < deadline:
+        while len(waiting) < OPEN_RUNS and len(waiting) + len(ended) < runs:
+            waiting.add(cloud.runbook.trigger("work 0"))
+        for session_id in list(waiting):
+            if outcome := cloud.runbook.outcome(session_id):
+                waiting.remove(session_id)
+                ended[session_id] = outcome.status
+                if len(ended) % 100 == 0:
+                    progress(f"{len(ended)} runs have ended")
+        memory.append(resident_mib())
+        time.sleep(LOOK_SECONDS)
+    return ended, memory
+
+
+def resident_mib() -> float:
+    """Return the resident memory of this process and all that it started, in MiB. What they share counts for each."""
+    total = 0
+    own = psutil.Process()
+    for process in (own, *own.children(recursive=True)):
+        try:
+            total += process.memory_info().rss
+        except psutil.NoSuchProcess:
+            continue
+    return total / MIB

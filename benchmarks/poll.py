@@ -1,0 +1,142 @@
+"""One poll of the state machine: what it reads of short, long and very long histories, and whether it sees the end.
+
+The query is the one of the definition that is deployed, sent to moto's DynamoDB in this process. Emulators report a
+constant for read capacity, so it is computed from the items' bytes by AWS's rules:
+https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import boto3
+from moto import mock_aws
+
+from benchmarks.progress import progress
+from benchmarks.rows import Row
+from components.workflow_definition import NEWEST_EVENTS, WorkflowSettings, build_definition
+from local.clients import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
+from runtime.journal.records import Event, Item, expiry, new_event_id
+from runtime.journal.vocabulary import Status
+from tests.support.journal_table import create_journal_table
+
+TABLE = "journal"
+HISTORIES = (10, 1_000, 100_000)
+FOLLOWERS = (0, 1, NEWEST_EVENTS - 1)
+BATCH = 25
+UNIT_BYTES = 4096
+BEGAN = datetime(2026, 11, 22, tzinfo=UTC)
+
+
+def rows(histories: tuple[int, ...] = HISTORIES) -> list[Row]:
+    """Fill histories and poll them, before and after their end."""
+    items: dict[str, float] = {}
+    units: dict[str, float] = {}
+    ends: list[bool] = []
+    with mock_aws():
+        client = boto3.client(
+            "dynamodb", REGION, aws_access_key_id=ACCESS_KEY_ID, aws_secret_access_key=SECRET_ACCESS_KEY
+        )
+        create_journal_table(client, TABLE)
+        for length in histories:
+            progress(f"poll: a history of {length} events")
+            session_id = f"session-of-{length:025d}"
+            _put(client, _history(session_id, length))
+            answer = client.query(**query(session_id))
+            items[f"{length} events"] = answer["ScannedCount"]
+            units[f"{length} events"] = read_units(_newest(client, session_id))
+            ends += [_end_is_seen(client, session_id, length, followers) for followers in FOLLOWERS]
+    return [
+        Row("poll: items read, longest history", max(items.values()), "", NEWEST_EVENTS, "10 events", measured=items),
+        Row(
+            "poll: read units, longest history", units[f"{histories[-1]} events"], "", None, "10 events", measured=units
+        ),
+        Row("poll: end found", sum(ends) / len(ends), "of 1", 1.0, at_least=True),
+    ]
+
+
+def query(session_id: str) -> dict[str, Any]:
+    """Return the arguments of the deployed machine's query for a run's first attempt."""
+    settings = WorkflowSettings(function_arn="f", table_name=TABLE, event_bus_name="b", event_source="s")
+    arguments = build_definition(settings)["States"]["CheckStatus"]["Arguments"]
+    known = {"{% 'SESSION#' & $sessionId %}": f"SESSION#{session_id}", "{% $string($attempt) %}": "1"}
+    return _evaluated(arguments, known)
+
+
+def read_units(items: list[Item]) -> float:
+    """Return the read units of a strongly consistent query that looks at these items."""
+    return math.ceil(sum(map(item_bytes, items)) / UNIT_BYTES)
+
+
+def item_bytes(item: Item) -> int:
+    """Return an item's size as DynamoDB counts it: names and values, three bytes for a map and one for each of its
+    entries, and half a byte for each digit of a number."""
+    return sum(len(name.encode()) + _value_bytes(value) for name, value in item.items())
+
+
+def _value_bytes(value: dict[str, Any]) -> int:
+    ((kind, content),) = value.items()
+    if kind == "M":
+        return 3 + sum(1 + len(name.encode()) + _value_bytes(inner) for name, inner in content.items())
+    if kind == "N":
+        return math.ceil(len(content) / 2) + 1
+    return len(content.encode()) if kind == "S" else 1
+
+
+def _evaluated(value: Any, known: dict[str, str]) -> Any:
+    if isinstance(value, dict):
+        return {name: _evaluated(inner, known) for name, inner in value.items()}
+    if isinstance(value, str) and "{%" in value:
+        return known[value]
+    return value
+
+
+def _history(session_id: str, length: int) -> Iterator[Event]:
+    for number in range(length):
+        yield _event(session_id, Status.AGENT_BACKGROUND_TASK_HEARTBEAT, number, leased=True)
+
+
+def _event(session_id: str, status: Status, number: int, *, leased: bool = False) -> Event:
+    created_at = BEGAN + timedelta(seconds=number)
+    return Event(
+        session_id=session_id,
+        event_id=new_event_id(),
+        status=status,
+        created_at=created_at,
+        expires_at=expiry(created_at, 90),
+        attempt=1,
+        environment_id="7d3c9a1e-0b44-4f1b-8a7e-2f5a1c9d0e33",
+        lease_expires_at=created_at + timedelta(seconds=120) if leased else None,
+    )
+
+
+def _put(client: Any, events: Iterator[Event]) -> None:
+    waiting: list[Any] = []
+    for event in events:
+        waiting.append({"PutRequest": {"Item": event.to_item()}})
+        if len(waiting) == BATCH:
+            client.batch_write_item(RequestItems={TABLE: waiting})
+            waiting = []
+    if waiting:
+        client.batch_write_item(RequestItems={TABLE: waiting})
+
+
+def _newest(client: Any, session_id: str) -> list[Item]:
+    """Return what the query looks at, filtered out or not."""
+    arguments = query(session_id)
+    del arguments["FilterExpression"], arguments["ExpressionAttributeNames"]
+    values = arguments["ExpressionAttributeValues"]
+    arguments["ExpressionAttributeValues"] = {name: values[name] for name in (":pk", ":event")}
+    return client.query(**arguments)["Items"]
+
+
+def _end_is_seen(client: Any, session_id: str, length: int, followers: int) -> bool:
+    """Whether the end is in the answer, with so many events after it: more than can follow it."""
+    at = length + followers * 100
+    end = _event(session_id, Status.AGENT_BACKGROUND_TASK_COMPLETED, at)
+    _put(client, iter([end]))
+    _put(client, (_event(session_id, Status.AGENT_INVOCATION_SUCCEEDED, at + n + 1) for n in range(followers)))
+    return end.to_item()["SK"] in [item["SK"] for item in client.query(**query(session_id))["Items"]]

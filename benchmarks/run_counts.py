@@ -1,0 +1,96 @@
+"""What one run takes of AWS: counted on a run of the real agent in an embedded cloud, then stretched to its length.
+
+Only what grows with the length of a run is computed: polls, and heartbeats when nothing else is written.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+from components.workflow_budget import WorkflowSettings
+from components.workflow_cost import waiting_cost
+from runbook.costs import write_units
+from runtime.agent.attempt import HEARTBEAT_SHARE
+from tests.support.paced_model import PacedModel
+from tests.support.running_cloud import RunningCloud, running_cloud
+
+MAX_ATTEMPTS = 3
+LEASE_SECONDS = 120
+POLL_READ_UNITS = 2
+HEARTBEAT_WRITE_UNITS = 2 + 2 + 2 * (MAX_ATTEMPTS - 1)
+INDEX_WRITE_UNITS = 2
+"""Of the metadata and the outcome record, each a kilobyte at most unless the request is large."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunCounts:
+    """What one run takes.
+
+    :ivar run_seconds: from the first acknowledgement to the outcome
+    :ivar write_units: of the journal, its index included
+    :ivar index_write_units: of the index alone, all into one partition a day
+    :ivar function_seconds: all calls together
+    :ivar log_bytes: of the agent and the function
+    """
+
+    run_seconds: float
+    write_units: float
+    index_write_units: float
+    read_units: float
+    transitions: float
+    function_requests: float
+    function_seconds: float
+    log_bytes: float
+    artifacts_put: float
+    artifacts_read: float
+    events: float
+
+
+def measured_counts() -> RunCounts:
+    """Send one run through an embedded cloud and count."""
+    config = {"leaseSeconds": LEASE_SECONDS, "maxAttempts": MAX_ATTEMPTS}
+    with PacedModel(0.1) as model, running_cloud(model_url=model.url, config=config) as cloud:
+        session_id = cloud.run()
+        summary = cloud.runbook.summary(session_id)
+        quantities = {item.item: item.quantity for item in cloud.runbook.cost(session_id)}
+        return RunCounts(
+            run_seconds=summary.task_seconds or 0.0,
+            write_units=write_units(summary.events, MAX_ATTEMPTS),
+            index_write_units=INDEX_WRITE_UNITS,
+            read_units=quantities["journal reads"],
+            transitions=quantities["state machine"],
+            function_requests=quantities["function"],
+            function_seconds=quantities["function"] * (summary.invoker_seconds or 0.0),
+            log_bytes=_log_bytes(cloud),
+            artifacts_put=quantities["artifacts written"],
+            artifacts_read=quantities["artifacts read"],
+            events=quantities["events"],
+        )
+
+
+def stretched(counts: RunCounts, settings: WorkflowSettings, run_seconds: float) -> RunCounts:
+    """Return the counts of a run that takes longer: more polls, and a heartbeat for every quarter of a lease."""
+    waiting = waiting_cost(settings, run_seconds)
+    heartbeats = math.floor(run_seconds / (settings.lease_seconds * HEARTBEAT_SHARE))
+    return replace(
+        counts,
+        run_seconds=run_seconds,
+        write_units=counts.write_units + heartbeats * HEARTBEAT_WRITE_UNITS,
+        read_units=waiting.polls * POLL_READ_UNITS,
+        transitions=waiting.state_transitions,
+    )
+
+
+def _log_bytes(cloud: RunningCloud) -> int:
+    logs: Any = cloud.client("logs")
+    function: Any = cloud.client("lambda").get_function_configuration(FunctionName=cloud.output("invokerFunctionName"))
+    groups = (cloud.output("agentLogGroupName"), function["LoggingConfig"]["LogGroup"])
+    return sum(_group_bytes(logs, group) for group in groups)
+
+
+def _group_bytes(logs: Any, group: str) -> int:
+    # CloudWatch bills 26 bytes an event on top: https://aws.amazon.com/cloudwatch/pricing/
+    pages = logs.get_paginator("filter_log_events").paginate(logGroupName=group)
+    return sum(len(event["message"].encode()) + 26 for page in pages for event in page["events"])

@@ -1,0 +1,69 @@
+"""`python -m benchmarks.scale_report`: counts a run in an embedded cloud and prints the tables of docs/scale.md."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from benchmarks.admission import simulate
+from benchmarks.run_counts import RunCounts, measured_counts, stretched
+from benchmarks.scale_model import (
+    DAY_SECONDS,
+    RUN_SECONDS,
+    RUNS_A_DAY,
+    SETTINGS,
+    Limit,
+    crowd,
+    dollars,
+    limits,
+    prices,
+)
+
+MOST_RUNS_A_SECOND = RUNS_A_DAY[-1] / DAY_SECONDS
+
+
+def report(counts: RunCounts, data: Mapping[str, Any]) -> str:
+    """Return dollars, quotas and the crowd as Markdown."""
+    parts = [
+        [f"Prices and quotas of {data['asOf']}, {data['region']}. Counted: {counts}"],
+        _cost_lines(dollars(counts, data)),
+        _quota_lines(limits(counts, data)),
+        [_crowd_line(data)],
+    ]
+    return "\n\n".join("\n".join(part) for part in parts)
+
+
+def _cost_lines(costs: Mapping[str, float]) -> list[str]:
+    head = ["| part | $ a run | $ for 1,000 | $ for 1,000,000 |", "|---|---|---|---|"]
+    every = {**costs, "all": sum(costs.values())}
+    return head + [f"| {part} | {usd:.6f} | {usd * 1e3:,.3f} | {usd * 1e6:,.0f} |" for part, usd in every.items()]
+
+
+def _quota_lines(found: Iterable[Limit]) -> list[str]:
+    head = [
+        "| quota | a run takes | hit at runs/s | which is a day | share at 1,000,000 a day | adjustable |",
+        "|---|---|---|---|---|---|",
+    ]
+    return head + [
+        f"| {limit.name} | {limit.units_a_run:,.4g} | {limit.runs_per_second:,.4g} "
+        f"| {limit.runs_per_second * DAY_SECONDS:,.0f} | {limit.share(MOST_RUNS_A_SECOND):.1%} "
+        f"| {'yes' if limit.adjustable else 'no'} |"
+        for limit in found
+    ]
+
+
+def _crowd_line(data: Mapping[str, Any]) -> str:
+    coming = crowd(data)
+    admitted = simulate(coming)
+    return (
+        f"Of {coming.runs:,} runs at once {len(admitted.started_after):,} started within "
+        f"{admitted.seconds_to_drain:,.0f} s and {admitted.given_up:,} gave up; tries a run: median "
+        f"{statistics.median(admitted.tries):g}, most {max(admitted.tries)}; at most "
+        f"{admitted.most_calls_in_a_second:,} calls in a second."
+    )
+
+
+if __name__ == "__main__":
+    sys.stdout.write(report(stretched(measured_counts(), SETTINGS, RUN_SECONDS), prices()) + "\n")

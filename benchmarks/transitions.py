@@ -1,0 +1,86 @@
+"""State transitions of a run of 164 seconds, and what Step Functions bills for them.
+
+Time is scaled down to a tenth: the emulator's waits all alike, and the callback's time limit by its setting. Counts
+don't change with it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+from benchmarks.machines import Machines
+from benchmarks.progress import progress
+from benchmarks.rows import Row
+from components.workflow_budget import WorkflowSettings, history_events
+from runbook.costs import PRICES
+
+RUN_SECONDS = 164
+SCALE = 0.1
+CALLBACK_POLL_SECONDS = 120
+LONGEST_RUN_SECONDS = 8 * 3600
+FIXED, GROWING, CALLBACK = "poll every 10 s", "polls growing from 10 to 60 s", "callback"
+MODES: dict[str, dict[str, Any]] = {
+    FIXED: {"poll_interval_seconds": 10, "poll_max_interval_seconds": 10},
+    GROWING: {"poll_interval_seconds": 10, "poll_max_interval_seconds": 60, "poll_growth_percent": 10},
+    CALLBACK: {"completion": "callback", "callback_poll_seconds": CALLBACK_POLL_SECONDS},
+}
+TRANSITIONS = {CALLBACK: 12}
+HISTORY_EVENTS = {GROWING: 25_000, CALLBACK: 1_500}
+WHY = {
+    FIXED: "more than Step Functions' 25,000: such a stack is refused at preview",
+    CALLBACK: "240 polls of 13 events: callbackPollSeconds 120 and 1,500 events exclude each other, 270 s would do",
+}
+
+
+def transition_rows(machines: Machines) -> list[Row]:
+    """Count the transitions of one run of each mode, all at the same time, and compute the longest run's history."""
+    progress(f"transitions: a run of {RUN_SECONDS} s in every mode, at a tenth of its time")
+    machines.scale_waits(SCALE)
+    scaled = {"callback_poll_seconds": round(CALLBACK_POLL_SECONDS * SCALE)}
+    try:
+        started = {
+            mode: machines.start(machines.create(**changes | scaled), f"work {RUN_SECONDS * SCALE}")
+            for mode, changes in MODES.items()
+        }
+        machines.wait_for(started.values())
+    finally:
+        machines.scale_waits(1.0)
+    counted = [_transitions_row(mode, machines.transitions(run)) for mode, run in started.items()]
+    return [*counted, *(history_row(mode) for mode in MODES)]
+
+
+def history_row(mode: str) -> Row:
+    """Return the row of an 8-hour run's history: undisturbed, and with every attempt and every throttled start."""
+    none: Any = ""
+    worst = WorkflowSettings(
+        function_arn=none,
+        table_name=none,
+        event_bus_name=none,
+        event_source=none,
+        max_run_seconds=LONGEST_RUN_SECONDS,
+        **MODES[mode],
+    )
+    figure = history_events(replace(worst, lease_seconds=0, max_attempts=1, invoke_retry_seconds=0))
+    return Row(
+        f"history events of an 8-hour run, {mode}",
+        figure,
+        "",
+        HISTORY_EVENTS.get(mode),
+        floor="25,000 allowed",
+        measured={"with every attempt and throttled start": history_events(worst)},
+        reason=WHY.get(mode, ""),
+    )
+
+
+def _transitions_row(mode: str, count: int) -> Row:
+    price = json.loads(PRICES.read_text(encoding="utf-8"))["perUnit"]["stateTransition"]
+    return Row(
+        f"state transitions of a {RUN_SECONDS}-s run, {mode}",
+        count,
+        "",
+        TRANSITIONS.get(mode),
+        measured={"$": count * price},
+        reason=f"${count * price:.5f} a run",
+    )
