@@ -122,12 +122,14 @@ class Invoker:
         """Close the run of an execution that ended without doing so: stopped by hand, timed out, failed itself.
 
         :param payload: `execution_arn`, `status` of the execution, and its `input` as JSON text
-        :return: `closed`: whether the run was still open, and this execution's
-        :raises InvalidRequest: if the execution's input has no usable session id, so that there is no run
+        :return: `closed`: whether there was a run, still open, and this execution's
         :raises JournalUnavailable: if the journal can't be written now
         :raises JournalDenied: if the table refuses for good
         """
-        session_id = check_session_id(_session_id_in(payload.get("input")))
+        session_id = _session_id_in(payload.get("input"))
+        if session_id is None:
+            # The machine has refused that input. An error here would only be tried again, and set off an alarm.
+            return {"closed": False}
         status = str(payload.get("status"))
         event = self.journal.stamp(
             session_id,
@@ -230,8 +232,9 @@ class Invoker:
                 return
 
 
-def _session_id_in(execution_input: Any) -> Any:
+def _session_id_in(execution_input: Any) -> str | None:
+    """Return the session id that an execution was started with, or None if it can't be one."""
     try:
-        return json.loads(execution_input)["session_id"]
+        return check_session_id(json.loads(execution_input)["session_id"])
     except (TypeError, ValueError, LookupError, RecursionError):
         return None
