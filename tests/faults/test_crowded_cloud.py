@@ -117,7 +117,6 @@ def _check_many_runs(crowded: FaultyCloud, runs: int, seconds: float) -> None:
     before = _memory_bytes(crowded)
     began = time.monotonic()
     session_ids = crowded.cloud.runbook.trigger_many(f"crowd {number}" for number in range(runs))
-    assert time.monotonic() - began < 5
     most = 0
     stories = list[RunStory]()
     for session_id in session_ids:
