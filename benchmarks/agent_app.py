@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 import uuid
+from collections import Counter
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,7 +26,10 @@ import psutil
 
 from local.clients import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
 from local.emulator import Emulator, free_port
+from runtime.journal.reader import JournalReader
+from runtime.journal.records import Event
 from runtime.journal.timestamps import to_timestamp
+from runtime.journal.vocabulary import Status
 from tests.support.journal_table import create_journal_table
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -49,22 +53,23 @@ class AgentApp:
         shutil.copy(main, directory / "main.py")
         self._port = free_port()
         began = time.perf_counter()
-        self._process = subprocess.Popen(
-            [sys.executable, "main.py"],
-            cwd=directory,
-            env={
-                "PATH": os.defpath,
-                "HOME": str(directory),
-                "TMPDIR": str(directory),
-                "PYTHONPATH": str(PROJECT),
-                "HOST": "127.0.0.1",
-                "PORT": str(self._port),
-                **environ,
-            },
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=(directory / "stderr.log").open("wb"),
-        )
+        with (directory / "stderr.log").open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "main.py"],
+                cwd=directory,
+                env={
+                    "PATH": os.defpath,
+                    "HOME": str(directory),
+                    "TMPDIR": str(directory),
+                    "PYTHONPATH": str(PROJECT),
+                    "HOST": "127.0.0.1",
+                    "PORT": str(self._port),
+                    **environ,
+                },
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
         self._connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)
         self._await_ping(began + START_SECONDS)
         self.seconds_to_ping = time.perf_counter() - began
@@ -105,12 +110,22 @@ class AgentApp:
             self._process.wait(5)
 
     def _request(self, method: str, path: str, body: str | None = None, **headers: str) -> Any:
-        self._connection.request(method, path, body, {"Content-Type": "application/json"} | headers)
-        answer = self._connection.getresponse()
-        content = answer.read()
+        try:
+            answer, content = self._exchange(method, path, body, headers)
+        except ConnectionError:
+            # The server closes a connection that was not used for five seconds.
+            self._connection.close()
+            answer, content = self._exchange(method, path, body, headers)
         if answer.status != http.HTTPStatus.OK:
             raise RuntimeError(f"the agent answered {method} {path} with {answer.status}: {content[:200]!r}")
         return json.loads(content)
+
+    def _exchange(
+        self, method: str, path: str, body: str | None, headers: Mapping[str, str]
+    ) -> tuple[http.client.HTTPResponse, bytes]:
+        self._connection.request(method, path, body, {"Content-Type": "application/json", **headers})
+        answer = self._connection.getresponse()
+        return answer, answer.read()
 
     def _await_ping(self, deadline: float) -> None:
         while True:
@@ -151,6 +166,20 @@ class Services:
     """
 
     environ: Mapping[str, str]
+    journal: JournalReader
+
+    def check_completed(self, tasks: int) -> None:
+        """Do nothing, if that many tasks have ended and all of them well: the figures of others mean nothing.
+
+        :raises RuntimeError: if not
+        """
+        today = datetime.now(UTC).date()
+        days = (today - timedelta(days=1), today)
+        outcomes = Counter(
+            record.status for day in days for record in self.journal.by_day(day) if isinstance(record, Event)
+        )
+        if outcomes != {Status.AGENT_BACKGROUND_TASK_COMPLETED: tasks}:
+            raise RuntimeError(f"{tasks} tasks had to complete, and they ended as {dict(outcomes)}")
 
 
 @contextmanager
@@ -159,7 +188,7 @@ def services(model_url: str | None = None) -> Generator[Services]:
     with Emulator(model_url=model_url) as emulator:
         create_journal_table(emulator.client("dynamodb"), TABLE)
         emulator.client("s3").create_bucket(Bucket=BUCKET)
-        yield Services(agent_environ(emulator.url))
+        yield Services(agent_environ(emulator.url), JournalReader(emulator.client("dynamodb"), TABLE))
 
 
 def agent_environ(endpoint_url: str) -> dict[str, str]:

@@ -33,6 +33,7 @@ def rows(batches: int = BATCHES) -> list[Row]:
         for _ in range(WARMUP_BATCHES):
             _batch(ours)
         resident = [_batch(ours) / MIB for _ in range(batches)]
+        service.check_completed((WARMUP_BATCHES + batches) * TASKS_A_BATCH)
     return [
         Row(
             "memory growth per finished task",

@@ -38,6 +38,7 @@ def rows(one_at_a_time: int = ONE_AT_A_TIME, overlapping: int = OVERLAPPING) -> 
         alone = _one_at_a_time(ours, echo, one_at_a_time)
         progress(f"agent, warm: {overlapping} jobs overlapping, one every {EVERY_SECONDS:g} s")
         together = _overlapping(ours, echo, overlapping)
+        service.check_completed(WARMUP + one_at_a_time + overlapping)
     return [
         ratio_row("agent acknowledges, one task at a time: p50", *alone, target=1.3, floor_is=FLOOR),
         ratio_row("agent acknowledges, one task at a time: p95", *alone, target=2.0, floor_is=FLOOR, percent=95),

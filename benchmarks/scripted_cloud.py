@@ -47,7 +47,7 @@ def _script(cloud: RunningCloud) -> None:
     package = s3.get_object(Bucket=place["bucket"], Key=place["prefix"])["Body"].read()
     place["prefix"] = f"{place['prefix']}.scripted"
     place.pop("versionId", None)
-    s3.put_object(Bucket=place["bucket"], Key=place["prefix"], Body=_replaced(package))
+    s3.put_object(Bucket=place["bucket"], Key=place["prefix"], Body=replaced(package))
     updated = control.update_agent_runtime(
         agentRuntimeId=runtime_id, agentRuntimeArtifact=artifact, **{name: now[name] for name in KEPT if name in now}
     )
@@ -57,7 +57,8 @@ def _script(cloud: RunningCloud) -> None:
     cloud.parts.data_plane.warm(cloud.output("agentRuntimeArn"), AGENT_ENDPOINT)
 
 
-def _replaced(package: bytes) -> bytes:
+def replaced(package: bytes) -> bytes:
+    """Return the agent's zip with the scripted model in place of the real one."""
     changed = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(package)) as old, zipfile.ZipFile(changed, "w") as new:
         for entry in old.infolist():

@@ -1,0 +1,1 @@
+"""Apps that benchmarks start: each runs in a process of its own."""
