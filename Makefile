@@ -6,7 +6,7 @@ UV := uv==$(shell sed -n 's/^uv==\([0-9.]*\).*/\1/p' requirements.txt)
 # Without compiled bytecode every start of the emulator takes three times as long.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup run local notebooks test soak check format bench lock clean
+.PHONY: setup run local notebooks test soak check format bench figures lock clean
 
 setup: $(STAMP)
 
@@ -44,6 +44,10 @@ format: setup
 
 bench: setup
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+# Needs a Chromium on the machine; see docs/figures.
+figures: setup
+	@$(BIN)/python -m docs.figures
 
 lock: setup
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
