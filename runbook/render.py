@@ -36,6 +36,8 @@ def style(status: str) -> str:
     """Return the colour of a status: good and bad ends stand out, signs of life step back."""
     if status in _ENDED_WELL or status.endswith("_COMPLETED"):
         return "green"
+    if status == Status.SESSION_CANCELLED:
+        return "yellow"
     if status in TERMINAL or status.endswith(("_FAILED", "_LOST")):
         return "red"
     return "dim" if status == Status.AGENT_BACKGROUND_TASK_HEARTBEAT else ""

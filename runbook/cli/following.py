@@ -19,7 +19,10 @@ def follow(runbook: Runbook, session_id: str, *, timeout_seconds: float, as_json
     :raises WatchTimeout: if the run has no outcome in time
     """
     console, first, last = render.console(), None, None
-    with render.console(sys.stderr).status("Waiting for the first event …") as waiting:
+    # Two consoles on one terminal would write into each other's lines.
+    progress = console if console.is_terminal and not as_json else render.console(sys.stderr)
+    progress.quiet = as_json
+    with progress.status("Waiting for the first event …") as waiting:
         for event in runbook.watch(session_id, timeout_seconds=timeout_seconds):
             first = first or event
             last = event
