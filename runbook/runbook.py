@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local.clients import RootSession
 from local.stack_file import LocalStack
-from runbook import costs, events, executions, log_lines, runs, stuck
+from runbook import costs, events, executions, log_lines, stuck
 from runbook.clients import Clients
 from runbook.costs import Cost
 from runbook.dead_letters import DeadLetter, DeadLetterQueue, DeadLetters
@@ -24,7 +24,7 @@ from runbook.executions import Execution
 from runbook.log_lines import LogLines
 from runbook.logs import AgentLogs, LogStreams
 from runbook.outputs import StackOutputs
-from runbook.runs import Runs
+from runbook.runs import CLOCK_SKEW, RunFinder, Runs, days
 from runbook.stuck import StuckRuns
 from runbook.summary import RunSummary
 from runbook.triggering import Trigger
@@ -308,7 +308,7 @@ class Runbook:
         :param until: the end of the span, now if left out
         :raises ValueError: if a time has no time zone, or `until` is not after `since`
         """
-        return runs.find(self._reader, since, until=until, outcome=outcome)
+        return RunFinder(self.clients.dynamodb, self.outputs.journal_table_name).find(since, until, outcome)
 
     def stuck(self, since: datetime | None = None) -> StuckRuns:
         """Return the open runs that something is wrong with, each with an explanation.
@@ -337,7 +337,8 @@ class Runbook:
         """The days on which a run's environments can have begun to write."""
         outcome = self._reader.outcome(session_id)
         ended_at = outcome.created_at if outcome else utc_now()
-        return list(runs.days(self.metadata(session_id).created_at, ended_at))
+        began_at = self.metadata(session_id).created_at
+        return list(days(min(began_at, ended_at) - CLOCK_SKEW, max(began_at, ended_at) + CLOCK_SKEW))
 
     def _wake_execution(self, session_id: str) -> None:
         """Without it an execution that waits for a callback would look again only at its next poll."""

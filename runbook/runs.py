@@ -6,17 +6,23 @@ Owns finding them by day and joining their two halves, metadata and outcome, whi
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from runbook import words
 from runbook.tables import UTC_TIME, WHOLE_NUMBER, Table
 from runbook.words import OPEN
+from runtime.journal.keys import METADATA, OUTCOME, partition_key
 from runtime.journal.reader import JournalReader
-from runtime.journal.records import Event, RunMetadata
+from runtime.journal.records import Event, Item, RunMetadata
 from runtime.journal.timestamps import to_timestamp, utc_now
 
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
 CLOCK_SKEW = timedelta(minutes=5)
-"""How far a writer's clock may be ahead of this machine's: just before midnight, the next day is read, too."""
+"""How far clocks may be apart: just before midnight, the next day is looked at, too."""
+MOST_KEYS = 100
+"""Source: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,34 +137,55 @@ class Runs(Table[Run]):
         return Runs(run for run in self if run.status in statuses)
 
 
-def find(reader: JournalReader, since: datetime, *, until: datetime | None = None, outcome: str | None = None) -> Runs:
-    """Return the runs that began or ended within a span of time.
+@dataclass(frozen=True, slots=True)
+class RunFinder:
+    """Finds the runs of one journal."""
 
-    :param outcome: only runs of that status; `OPEN` for those that have none
-    :raises ValueError: if a time has no time zone, or `until` is not after `since`
-    """
-    now = utc_now()
-    _check_span(since, until)
-    metadata: dict[str, RunMetadata] = {}
-    outcomes: dict[str, Event] = {}
-    for record in _records(reader, since, until or now + CLOCK_SKEW):
-        if isinstance(record, RunMetadata):
-            metadata[record.session_id] = record
-        else:
-            outcomes[record.session_id] = record
-    # The other half of a run that crosses an edge of the span lies outside of it.
-    for session_id in outcomes.keys() - metadata.keys():
-        found = reader.metadata(session_id)
-        if found:
-            metadata[session_id] = found
-    if until is not None:
-        for session_id in metadata.keys() - outcomes.keys():
-            ended = reader.outcome(session_id)
-            if ended:
-                outcomes[session_id] = ended
-    sessions = metadata.keys() | outcomes.keys()
-    runs = Runs(Run(session_id, metadata.get(session_id), outcomes.get(session_id)) for session_id in sessions)
-    return runs if outcome is None else runs.having(outcome)
+    client: "DynamoDBClient"
+    table_name: str
+
+    def find(self, since: datetime, until: datetime | None = None, outcome: str | None = None) -> Runs:
+        """Return the runs that began or ended within a span of time.
+
+        :param outcome: only runs of that status; `OPEN` for those that have none
+        :raises ValueError: if a time has no time zone, or `until` is not after `since`
+        """
+        _check_span(since, until)
+        metadata: dict[str, RunMetadata] = {}
+        outcomes: dict[str, Event] = {}
+        for record in self._records(since, until or utc_now() + CLOCK_SKEW):
+            if isinstance(record, RunMetadata):
+                metadata[record.session_id] = record
+            else:
+                outcomes[record.session_id] = record
+        # The other half of a run that crosses an edge of the span lies outside of it.
+        begun_before = outcomes.keys() - metadata.keys()
+        for found in map(RunMetadata.from_item, self._looked_up(begun_before, METADATA)):
+            metadata[found.session_id] = found
+        ended_after = metadata.keys() - outcomes.keys() if until else set[str]()
+        for ended in map(Event.from_item, self._looked_up(ended_after, OUTCOME)):
+            outcomes[ended.session_id] = ended
+        sessions = metadata.keys() | outcomes.keys()
+        runs = Runs(Run(session_id, metadata.get(session_id), outcomes.get(session_id)) for session_id in sessions)
+        return runs if outcome is None else runs.having(outcome)
+
+    def _records(self, since: datetime, until: datetime) -> Iterator[RunMetadata | Event]:
+        reader, first = JournalReader(self.client, self.table_name), to_timestamp(since)
+        for day in days(since, until):
+            for record in reader.by_day(day, since=first if day == since.astimezone(UTC).date() else ""):
+                if record.created_at > until:
+                    break
+                yield record
+
+    def _looked_up(self, session_ids: Iterable[str], sort_key: str) -> Iterator[Item]:
+        waiting = [{"PK": {"S": partition_key(session_id)}, "SK": {"S": sort_key}} for session_id in session_ids]
+        while waiting:
+            batch, waiting = waiting[:MOST_KEYS], waiting[MOST_KEYS:]
+            answer = self.client.batch_get_item(RequestItems={self.table_name: {"Keys": batch, "ConsistentRead": True}})
+            yield from answer["Responses"].get(self.table_name, [])
+            # What didn't fit into 16 MB, or was throttled.
+            unprocessed: Any = answer["UnprocessedKeys"].get(self.table_name, {}).get("Keys", [])
+            waiting = [*unprocessed, *waiting]
 
 
 def _check_span(since: datetime, until: datetime | None) -> None:
@@ -167,15 +194,6 @@ def _check_span(since: datetime, until: datetime | None) -> None:
             raise ValueError(f"{name} is {moment.isoformat()} without a time zone: give one, such as datetime.now(UTC)")
     if until is not None and until <= since:
         raise ValueError(f"until is {until.isoformat()}: it must be later than since, {since.isoformat()}")
-
-
-def _records(reader: JournalReader, since: datetime, until: datetime) -> Iterator[RunMetadata | Event]:
-    first = to_timestamp(since)
-    for day in days(since, until):
-        for record in reader.by_day(day, since=first if day == since.astimezone(UTC).date() else ""):
-            if record.created_at > until:
-                break
-            yield record
 
 
 def days(since: datetime, until: datetime) -> Iterator[date]:

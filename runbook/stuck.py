@@ -3,7 +3,8 @@
 Owns telling trouble from patience; what to do about it is the operator's decision (cancel, retry, wait).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from runbook.events import Events
 from runbook.executions import RUNNING
-from runbook.runs import Runs
+from runbook.runs import Run, Runs
 from runbook.tables import UTC_TIME, Table
 from runbook.words import OPEN
 from runtime.journal.reader import JournalReader
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 GRACE = timedelta(seconds=30)
 """What the parts may need to write down what happened."""
 START_GRACE = timedelta(minutes=5)
+AT_ONCE = 8
 FORGOTTEN = "unknown to Step Functions"
 
 
@@ -78,20 +80,23 @@ class StuckRuns(Table[StuckRun]):
 
 def find(reader: JournalReader, stepfunctions: "SFNClient", runs: Runs, now: datetime) -> StuckRuns:
     """Return those of the runs that are open and in trouble."""
-    return StuckRuns(_stuck(reader, stepfunctions, runs, now))
+
+    def look(run: Run) -> StuckRun | None:
+        return _look(reader, stepfunctions, run, now)
+
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        return StuckRuns(filter(None, threads.map(look, runs.having(OPEN))))
 
 
-def _stuck(reader: JournalReader, stepfunctions: "SFNClient", runs: Runs, now: datetime) -> Iterable[StuckRun]:
-    for run in runs:
-        metadata = run.metadata
-        # The index lags behind the table: a run may have ended since.
-        if run.status != OPEN or metadata is None or reader.outcome(run.session_id):
-            continue
-        events = Events(run.session_id, reader.events(run.session_id))
-        found = diagnose(metadata, events, execution_status(stepfunctions, metadata.execution_arn), now)
-        if found:
-            last_status = events[-1].status if events else ""
-            yield StuckRun(run.session_id, *found, metadata.created_at, last_status, run.prompt)
+def _look(reader: JournalReader, stepfunctions: "SFNClient", run: Run, now: datetime) -> StuckRun | None:
+    metadata = run.metadata
+    # The index lags behind the table: a run may have ended since.
+    if metadata is None or reader.outcome(run.session_id):
+        return None
+    events = Events(run.session_id, reader.events(run.session_id))
+    found = diagnose(metadata, events, execution_status(stepfunctions, metadata.execution_arn), now)
+    last_status = events[-1].status if events else ""
+    return StuckRun(run.session_id, *found, metadata.created_at, last_status, run.prompt) if found else None
 
 
 def execution_status(client: "SFNClient", arn: str) -> str:

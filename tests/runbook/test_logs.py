@@ -95,6 +95,17 @@ def test_a_run_that_crosses_midnight_has_streams_on_both_days(
     assert [line.message for line in rb.log_events(session_id)] == ["before", "after"]
 
 
+def test_an_environment_whose_clock_is_a_little_ahead_is_found_on_the_next_day(
+    rb: Runbook, history: History, clients: Clients, outputs: StackOutputs
+) -> None:
+    midnight = NOON - timedelta(hours=12)
+    session_id = history.claim(midnight - timedelta(seconds=2))
+    # The agent's clock is behind the state machine's: the end is stamped before the beginning.
+    history.close(session_id, Status.SESSION_FAILED, midnight - timedelta(seconds=3))
+    write(clients, outputs, session_id, ENVIRONMENT, midnight + timedelta(seconds=1), "hello")
+    assert len(rb.log_streams(session_id)) == 1
+
+
 def test_a_run_without_logs_and_a_group_that_is_not_there_have_no_streams(
     rb: Runbook, clients: Clients, outputs: StackOutputs, session_id: str
 ) -> None:

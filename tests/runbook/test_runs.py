@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -77,6 +78,32 @@ def test_a_thousand_runs_on_several_pages_are_all_found(rb: Runbook, history: Hi
     assert len(found) == 1000
     assert {run.seconds for run in found} == {3600.0}
     assert [run.began_at for run in found] == sorted(run.began_at for run in found if run.began_at)
+
+
+def test_many_runs_that_cross_the_edge_of_a_span_are_looked_up_together(
+    rb: Runbook, history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches: list[int] = []
+    whole = rb.clients.dynamodb.batch_get_item
+
+    def half_an_answer(RequestItems: Any) -> Any:  # noqa: N803 - boto3's name
+        ((table, wanted),) = RequestItems.items()
+        batches.append(len(wanted["Keys"]))
+        # DynamoDB may leave some for later.
+        now, later = wanted["Keys"][:60], wanted["Keys"][60:]
+        answer: Any = whole(RequestItems={table: wanted | {"Keys": now}})
+        return answer | {"UnprocessedKeys": {table: {"Keys": later}} if later else {}}
+
+    monkeypatch.setattr(rb.clients.dynamodb, "batch_get_item", half_an_answer)
+    items: list[dict[str, Any]] = []
+    for _ in range(130):
+        session_id = new_session_id()
+        items.append(metadata_item(session_id, NOON - HOUR, {"prompt": "Count"}))
+        items.append(event(session_id, Status.AGENT_BACKGROUND_TASK_COMPLETED, NOON + HOUR).to_outcome_item())
+    history.put(items)
+    assert {run.seconds for run in rb.runs(NOON)} == {7200.0}
+    assert (max(batches), len(batches)) == (100, 3)
+    assert {run.seconds for run in rb.runs(NOON - 2 * HOUR, until=NOON)} == {7200.0}
 
 
 def test_a_frame_of_runs_has_types_to_compute_with(rb: Runbook, history: History) -> None:

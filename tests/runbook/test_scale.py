@@ -119,8 +119,8 @@ def test_what_is_read_is_in_proportion_to_what_is_returned(rb: Runbook) -> None:
         # A metadata record and an outcome for each run, at half a unit for 4 KB; each query rounds up.
         assert reads.items <= 2 * found + 1
         assert reads.units <= 0.5 * (found * 1200 / 4096 + 2 * days)
-        # Runs that began before the span and ended in it.
-        assert len(reads.others) <= 2
+        # For runs that began before the span and ended in it.
+        assert reads.others in ([], ["BatchGetItem"])
 
 
 def test_a_table_however_big_costs_nothing_where_nothing_happened(rb: Runbook) -> None:
