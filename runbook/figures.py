@@ -177,7 +177,9 @@ def _draw_lane(axes: Axes, row: int, lane: Lane, end: float) -> None:
             _label_span(axes, row, span, room, end)
     for kind in dict.fromkeys(mark.kind for mark in lane.marks):
         at = [mark.at for mark in lane.marks if mark.kind is kind]
-        axes.scatter(at, [row] * len(at), zorder=3, **_MARKS[kind])
+        # Below the labels, which stand in the middle of the lane.
+        height = row + 0.21 if kind is Kind.HEARTBEAT else row
+        axes.scatter(at, [height] * len(at), zorder=3, **_MARKS[kind])
 
 
 def _label_span(axes: Axes, row: int, span: Span, room: float, end: float) -> None:
@@ -186,7 +188,7 @@ def _label_span(axes: Axes, row: int, span: Span, room: float, end: float) -> No
     if span.seconds > LABEL_SHARE * end:
         middle = (span.begin + span.end) / 2
         background = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
-        axes.text(middle, row, label, va="center", ha="center", fontsize=9, bbox=background, zorder=4)
+        axes.text(middle, row - 0.08, label, va="center", ha="center", fontsize=9, bbox=background, zorder=4)
     elif room > LABEL_SHARE * end:
         axes.text(span.end, row, f" {label}", va="center", fontsize=9)
 
