@@ -16,6 +16,8 @@ from tests.support.fake_model import FakeModel
 from tests.support.running_cloud import RunningCloud
 
 NAMES = ("01_trigger_runs", "02_inspect_log_streams", "03_query_completion_events", "04_recover_runs")
+# A kernel, pandas and several runs: more than a test may take elsewhere, where much else goes on.
+pytestmark = pytest.mark.timeout(300)
 COMPLETED = "AGENT_BACKGROUND_TASK_COMPLETED"
 
 

@@ -21,6 +21,8 @@ from runtime.journal.vocabulary import Status
 from tests.runbook.history import History, event, metadata_item, new_session_id
 from tests.support.running_cloud import RunningCloud
 
+# Twenty thousand records are written first.
+pytestmark = pytest.mark.timeout(300)
 SESSIONS = 10_000
 DAYS = 14
 TABLE = "runbook-scale"
