@@ -1,0 +1,90 @@
+"""`completion: callback`: whoever changes a run's fate wakes its execution; the poll is the safety net, and slow."""
+
+import signal
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+import pytest
+
+from runtime.journal.timestamps import utc_now
+from runtime.journal.vocabulary import Status
+from tests.support.fault_proxy import Call, failed
+from tests.support.faulty_cloud import FaultyCloud, faulty_cloud
+from tests.support.http_server import Reply
+from tests.support.killing import kill_at_random_moments
+from tests.support.waiting import wait_until
+
+POLL_SECONDS = 10
+AT_ONCE = timedelta(seconds=1)
+SEED = 20261122
+
+
+@pytest.fixture(scope="module")
+def woken() -> Iterator[FaultyCloud]:
+    """A cloud whose executions wait to be woken, and otherwise look every ten seconds."""
+    with faulty_cloud(config={"completion": "callback", "callbackPollSeconds": POLL_SECONDS}) as cloud:
+        yield cloud
+
+
+def test_a_run_that_ends_wakes_its_execution_and_its_place_is_free_at_once(woken: FaultyCloud) -> None:
+    session_id = woken.start()
+    wait_until(lambda: woken.reader.outcome(session_id), "an outcome", 30, 0.02)
+    wait_until(lambda: not woken.environment_of(session_id), "the environment's end", 30, 0.02)
+    gone_at = utc_now()
+    story = woken.story(session_id).check_completed()
+    assert gone_at - story.ending.created_at < AT_ONCE
+    assert _stopped_at(woken, session_id) - story.ending.created_at < AT_ONCE
+
+
+def test_an_environment_that_has_to_go_wakes_its_execution(woken: FaultyCloud) -> None:
+    session_id = woken.new_session_id()
+    with woken.model.held(session_id) as hold:
+        woken.start(session_id)
+        hold.wait_for_call()
+        woken.signal(session_id, signal.SIGTERM)
+        lost = woken.wait_for(session_id, Status.AGENT_BACKGROUND_TASK_LOST)
+    story = woken.story(session_id).check_completed()
+    (release,) = [event for event in story.events if event.detail and "released" in event.detail]
+    assert lost.created_at - release.created_at < AT_ONCE
+
+
+def test_a_cancel_wakes_the_execution(woken: FaultyCloud) -> None:
+    session_id = woken.new_session_id()
+    with woken.model.held(session_id) as hold:
+        woken.start(session_id)
+        hold.wait_for_call()
+        woken.cloud.runbook.cancel(session_id, "no longer needed")
+        story = woken.story(session_id).check()
+    assert story.ending.status == Status.SESSION_CANCELLED
+    assert _stopped_at(woken, session_id) - story.ending.created_at < AT_ONCE
+
+
+@pytest.mark.soak
+def test_a_wake_up_that_gets_lost_costs_the_time_until_the_next_poll(woken: FaultyCloud) -> None:
+    lost: list[Call] = []
+
+    def not_sent(call: Call) -> Reply | None:
+        if call.operation != "SendTaskSuccess":
+            return None
+        lost.append(call)
+        return failed(call)
+
+    with woken.aws.rule(not_sent):
+        session_id = woken.start()
+        story = woken.story(session_id).check_completed()
+    assert lost
+    late = _stopped_at(woken, session_id) - story.ending.created_at
+    assert AT_ONCE < late < timedelta(seconds=POLL_SECONDS + 5)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+def test_runs_that_wait_to_be_woken_survive_random_kills(woken: FaultyCloud) -> None:
+    killed = kill_at_random_moments(woken, 20, SEED)
+    for kills, story in killed:
+        story.check_completed()
+        assert len(story.of(Status.AGENT_BACKGROUND_TASK_LOST)) <= kills, story
+
+
+def _stopped_at(woken: FaultyCloud, session_id: str) -> datetime:
+    return woken.execution(session_id)()["stopDate"]
