@@ -144,8 +144,9 @@ def _claim_session(settings: WorkflowSettings) -> State:
             "outcome": None,
         },
         "Output": {},
-        # Until it is claimed, a run is known to nobody but this execution.
-        "Retry": [never_retry(QUERY_ERROR), *_database_retry(CLAIM_RETRY_SECONDS)],
+        # Until it is claimed, a run is known to nobody but this execution. An expression that did not get its turn
+        # within a second fails like one that says no: asked again, only the second says the same.
+        "Retry": [retry([QUERY_ERROR], 1, 1), *_database_retry(CLAIM_RETRY_SECONDS)],
         "Catch": [
             catch([QUERY_ERROR], "InvalidSessionId", refusal=expression(CAUSE)),
             catch([TRANSACTION_CANCELLED], "WhyNotClaimed", refusal=expression(CAUSE)),
