@@ -165,9 +165,11 @@ def test_hostile_executions_end_with_a_reason(faulty: FaultyCloud, examples: set
 
 
 def test_a_session_id_that_ends_in_a_line_break_claims_nothing(faulty: FaultyCloud) -> None:
-    execution_input = as_json({"session_id": f"{uuid.uuid4()}\n", "request": {"prompt": "x"}})
+    session_id = f"{uuid.uuid4()}\n"
+    execution_input = as_json({"session_id": session_id, "request": {"prompt": "x"}})
     ended = faulty.cloud.ended_execution(faulty.cloud.start_execution(execution_input))
     assert (ended["status"], ended["error"]) == ("FAILED", "InvalidRequest")
+    assert faulty.reader.metadata(session_id) is None
 
 
 @pytest.mark.parametrize("examples", EXAMPLES)

@@ -1,5 +1,7 @@
 """Writes fail or lose their answer: they are tried again as they were, and the end of a run never becomes another."""
 
+import json
+
 from runtime.journal.vocabulary import Status
 from tests.support.fault_proxy import Call, failed, first
 from tests.support.faulty_cloud import FaultyCloud
@@ -9,6 +11,7 @@ from tests.support.scenarios import Stories, scenario
 
 # More than boto3 tries by itself.
 REFUSALS = 5
+LOST = {"AGENT_BACKGROUND_TASK_STARTED", "TASK_ANALYST_COMPLETED", "AGENT_BACKGROUND_TASK_COMPLETED"}
 
 
 def _closes(call: Call, session_id: str, status: str) -> bool:
@@ -63,19 +66,22 @@ def success_of_the_invoker_is_refused_for_a_while(faulty: FaultyCloud) -> RunSto
 
 @scenario
 def answers_of_the_agents_writes_are_lost(faulty: FaultyCloud) -> RunStory:
-    """Each is done, and then tried again by someone who doesn't know."""
-    session_id, lost = faulty.new_session_id(), set[bytes]()
+    """Each is done, and tried again by boto3 under the same token, and then by the agent under another."""
+    session_id, tokens = faulty.new_session_id(), dict[str, str]()
 
-    def lose_first_answer(call: Call) -> Reply | None:
-        if call.operation != "TransactWriteItems" or not call.mentions(session_id) or call.request.body in lost:
+    def lose_first_token(call: Call) -> Reply | None:
+        if call.operation != "TransactWriteItems" or not call.mentions(session_id):
             return None
-        lost.add(call.request.body)
+        body = json.loads(call.request.body)
+        status, token = body["TransactItems"][0]["Put"]["Item"]["status"]["S"], body["ClientRequestToken"]
+        if status not in LOST or tokens.setdefault(status, token) != token:
+            return None
         return faulty.aws.lost(call)
 
-    with faulty.aws.rule(lose_first_answer):
+    with faulty.aws.rule(lose_first_token):
         faulty.start(session_id)
         story = faulty.story(session_id)
-    assert len(lost) > 5, "nothing was lost"
+    assert tokens.keys() == LOST
     return story
 
 
