@@ -13,7 +13,7 @@ GROUPS: Mapping[str, float] = MappingProxyType(
         "invoker_warm": 60,
         "invoker_cold": 120,
         "invoker_zip": 30,
-        "agent_warm": 150,
+        "agent_warm": 180,
         "agent_cold": 150,
         "agent_ping": 90,
         "agent_memory": 120,
@@ -21,7 +21,7 @@ GROUPS: Mapping[str, float] = MappingProxyType(
         "poll": 150,
         "completion": 240,
         "make_run": 180,
-        "many_runs": 360,
+        "many_runs": 358,
         "scale_model": 60,
     }
 )
