@@ -6,6 +6,7 @@ from runtime.journal.vocabulary import Status
 from tests.support.fault_proxy import Call, failed, first
 from tests.support.faulty_cloud import FaultyCloud
 from tests.support.http_server import Reply
+from tests.support.own_agent import OwnAgent, handled_by
 from tests.support.run_story import RunStory
 from tests.support.scenarios import Stories, scenario
 
@@ -78,7 +79,12 @@ def answers_of_the_agents_writes_are_lost(faulty: FaultyCloud) -> RunStory:
             return None
         return faulty.aws.lost(call)
 
-    with faulty.aws.rule(lose_first_token):
+    with (
+        # boto3 takes seconds for its tries: the lease is not what this is about.
+        OwnAgent(faulty, LEASE_SECONDS="60") as agent,
+        faulty.agentcore.rule(handled_by(session_id, lambda _, payload: agent.invoke(session_id, payload))),
+        faulty.aws.rule(lose_first_token),
+    ):
         faulty.start(session_id)
         story = faulty.story(session_id)
     assert tokens.keys() == LOST
