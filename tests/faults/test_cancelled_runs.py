@@ -33,9 +33,8 @@ def cancelled_while_stopping_is_denied(faulty: FaultyCloud) -> RunStory:
         story = faulty.story(session_id)
         environment = faulty.environment_of(session_id)
         assert environment, "the environment is still there: nobody could stop it"
-        # Half a lease: the next heartbeat, and what it takes on a busy machine.
         stopped = f"Attempt 1 of run {session_id} stops"
-        wait_until(lambda: faulty.cloud.runbook.log_events(session_id, text=stopped), stopped, LEASE_SECONDS / 2, 0.05)
+        wait_until(lambda: faulty.cloud.runbook.log_events(session_id, text=stopped), stopped, LEASE_SECONDS, 0.05)
         assert faulty.events(session_id) == story.events
     faulty.cloud.runbook.clients.agentcore.stop_runtime_session(
         agentRuntimeArn=faulty.cloud.output("agentRuntimeArn"),

@@ -9,7 +9,7 @@ from tests.support.run_story import RunStory
 from tests.support.scenarios import Stories, scenario
 
 # Until the next poll, and what it takes to get through it on a busy machine.
-NEXT_POLL = timedelta(seconds=3)
+NEXT_POLL = timedelta(seconds=4)
 
 
 @scenario

@@ -54,7 +54,7 @@ def superseded_without_knowing(faulty: FaultyCloud) -> RunStory:
         hold.wait_for_call()
         job = {
             "attempt": 2,
-            "maxAttempts": 3,
+            "maxAttempts": 6,
             "deadline": to_timestamp(utc_now() + timedelta(seconds=60)),
             "request": {"prompt": session_id},
         }

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable, Generator, Iterable
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import psutil
@@ -20,6 +21,7 @@ from local.data_plane_settings import DataPlaneSettings
 from local.environment import EnvironmentRecord, State
 from runtime.journal.reader import JournalReader
 from runtime.journal.records import Event
+from runtime.journal.timestamps import utc_now
 from tests.support.fault_proxy import FaultProxy
 from tests.support.paced_model import PacedModel
 from tests.support.run_story import RunStory
@@ -31,7 +33,14 @@ MODEL_SECONDS = 0.2
 LOOK_SECONDS = 0.05
 MOST_ENVIRONMENTS = 16
 AGENTCORE_URL = "AWS_ENDPOINT_URL_BEDROCK_AGENTCORE"
-CONFIG = {"leaseSeconds": LEASE_SECONDS, "pollIntervalSeconds": 1, "maxRunSeconds": 60, "invokeRetrySeconds": 60}
+# More attempts than any test takes away: where the machine is so busy that a lease runs out, the run still completes.
+CONFIG = {
+    "leaseSeconds": LEASE_SECONDS,
+    "pollIntervalSeconds": 1,
+    "maxRunSeconds": 300,
+    "maxAttempts": 6,
+    "invokeRetrySeconds": 60,
+}
 
 
 @dataclass(frozen=True)
@@ -84,7 +93,7 @@ class FaultyCloud:
         wait_until(lambda: len(self.events(session_id, *statuses)) >= count, what, seconds, LOOK_SECONDS)
         return self.events(session_id, *statuses)[count - 1]
 
-    def story(self, session_id: str, seconds: float = 60) -> RunStory:
+    def story(self, session_id: str, seconds: float = 90) -> RunStory:
         """Wait for the end of a run and of its execution, and return what happened.
 
         :raises AssertionError: if they don't end in time; the message has the story so far
@@ -158,6 +167,19 @@ def set_function_variables(cloud: RunningCloud, changes: dict[str, str]) -> dict
     before: dict[str, str] = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
     functions.update_function_configuration(FunctionName=name, Environment={"Variables": before | changes})
     return before
+
+
+def release_delay(faulty: FaultyCloud) -> timedelta:
+    """Return the time from the outcome of a run until nothing is left of its environment."""
+    session_id = faulty.start()
+    wait_until(lambda: faulty.reader.outcome(session_id), "an outcome", 60, 0.02)
+
+    def is_gone() -> bool:
+        return session_id not in {found.session_id for found in faulty.cloud.parts.data_plane.environments()}
+
+    wait_until(is_gone, "the environment's end", 30)
+    gone_at = utc_now()
+    return gone_at - faulty.story(session_id).check_completed().ending.created_at
 
 
 def emulator_process(cloud: RunningCloud) -> psutil.Process:

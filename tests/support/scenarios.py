@@ -19,7 +19,7 @@ from tests.support.faulty_cloud import FaultyCloud
 from tests.support.run_story import RunStory
 
 Scenario: TypeAlias = Callable[[FaultyCloud], RunStory]
-SECONDS = 90
+SECONDS = 100
 _known: list[Scenario] = []
 
 
