@@ -1,6 +1,7 @@
 """`maxRunSeconds`: the task ends a run that takes too long, and where it can't, the state machine does."""
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -53,11 +54,13 @@ def _is_lost_past_its_deadline(faulty: FaultyCloud) -> RunStory:
     with (
         OwnAgent(faulty) as agent,
         faulty.agentcore.rule(handled_by(session_id, _told(agent, session_id, seconds=600))),
-        faulty.model.held(session_id),
+        faulty.model.held(session_id) as hold,
     ):
         faulty.start(session_id)
-        faulty.wait_for(session_id, Status.AGENT_BACKGROUND_TASK_STARTED)
-        agent.end()
+        hold.wait_for_call()
+        # Past the deadline, and not yet so far past it that the machine ends the run for that alone.
+        threading.Event().wait(RUN_SECONDS)
+        agent.terminate()
         return faulty.story(session_id)
 
 

@@ -86,6 +86,10 @@ class OwnAgent:
         """Let a frozen process go on."""
         os.kill(self._process.pid, signal.SIGCONT)
 
+    def terminate(self) -> None:
+        """Tell it to go, as AgentCore does."""
+        self._process.terminate()
+
     def ping(self) -> str | None:
         """Return what it says of itself, `Healthy` or `HealthyBusy`; None if it says nothing within a second."""
         try:
