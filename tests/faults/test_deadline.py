@@ -27,7 +27,7 @@ def hangs_in_its_model(faulty: FaultyCloud) -> RunStory:
     session_id = faulty.new_session_id()
     with (
         OwnAgent(faulty) as agent,
-        faulty.agentcore.rule(handled_by(session_id, _told(agent, session_id, seconds=4))),
+        faulty.agentcore.rule(handled_by(session_id, _told(agent, session_id, seconds=12))),
         faulty.model.held(session_id),
     ):
         faulty.start(session_id)
