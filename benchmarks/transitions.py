@@ -20,17 +20,19 @@ RUN_SECONDS = 164
 SCALE = 0.1
 CALLBACK_POLL_SECONDS = 120
 LONGEST_RUN_SECONDS = 8 * 3600
-FIXED, GROWING, CALLBACK = "poll every 10 s", "polls growing from 10 to 60 s", "callback"
+FIXED, GROWING = "poll every 10 s", "polls growing from 10 to 60 s"
+CALLBACK, GROWING_CALLBACK = "callback, polls every 120 s", "callback, polls growing from 120 to 300 s"
 MODES: dict[str, dict[str, Any]] = {
     FIXED: {"poll_interval_seconds": 10, "poll_max_interval_seconds": 10},
     GROWING: {"poll_interval_seconds": 10, "poll_max_interval_seconds": 60, "poll_growth_percent": 10},
     CALLBACK: {"completion": "callback", "callback_poll_seconds": CALLBACK_POLL_SECONDS},
 }
+# Not run in the embedded cloud, whose tasks take no computed time limit; a run of 164 s is the same in both.
+LONG_MODES: dict[str, dict[str, Any]] = MODES | {GROWING_CALLBACK: MODES[CALLBACK] | {"poll_max_interval_seconds": 300}}
 TRANSITIONS = {CALLBACK: 12}
-HISTORY_EVENTS = {GROWING: 25_000, CALLBACK: 1_500}
+HISTORY_EVENTS = {GROWING: 25_000, CALLBACK: 25_000, GROWING_CALLBACK: 1_500}
 WHY = {
     FIXED: "more than Step Functions' 25,000: such a stack is refused at preview",
-    CALLBACK: "240 polls of 13 events: callbackPollSeconds 120 and 1,500 events exclude each other, 270 s would do",
 }
 
 
@@ -48,7 +50,7 @@ def transition_rows(machines: Machines) -> list[Row]:
     finally:
         machines.scale_waits(1.0)
     counted = [_transitions_row(mode, machines.transitions(run)) for mode, run in started.items()]
-    return [*counted, *(history_row(mode) for mode in MODES)]
+    return [*counted, *(history_row(mode) for mode in LONG_MODES)]
 
 
 def history_row(mode: str) -> Row:
@@ -60,7 +62,7 @@ def history_row(mode: str) -> Row:
         event_bus_name=none,
         event_source=none,
         max_run_seconds=LONGEST_RUN_SECONDS,
-        **MODES[mode],
+        **LONG_MODES[mode],
     )
     figure = history_events(replace(worst, lease_seconds=0, max_attempts=1, invoke_retry_seconds=0))
     return Row(

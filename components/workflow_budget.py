@@ -31,7 +31,8 @@ class WorkflowSettings:
     """What the state machine has to know. ARNs and names may be Pulumi outputs; numbers are plain.
 
     :ivar event_source: what the events that start runs come from
-    :ivar poll_interval_seconds: time until the first look at the journal
+    :ivar poll_interval_seconds: time until the first look at the journal, with completion `poll`
+    :ivar callback_poll_seconds: the same with completion `callback`
     :ivar poll_max_interval_seconds: what the time between looks grows to; less than the first means no growth
     :ivar poll_growth_percent: how much longer each interval is than the one before
     :ivar max_run_seconds: from the first acknowledgement to the run's deadline
@@ -62,17 +63,19 @@ class WorkflowSettings:
         return 1 + self.poll_growth_percent / 100
 
     @property
+    def first_interval_seconds(self) -> int:
+        """The time until the first poll."""
+        return self.callback_poll_seconds if self.completion == "callback" else self.poll_interval_seconds
+
+    @property
     def longest_interval_seconds(self) -> int:
         """What the time between two polls grows to."""
-        return max(self.poll_interval_seconds, self.poll_max_interval_seconds)
+        return max(self.first_interval_seconds, self.poll_max_interval_seconds)
 
 
 def poll_intervals(settings: WorkflowSettings) -> Iterator[int]:
     """Yield the seconds before each poll of a run that never ends."""
-    if settings.completion == "callback":
-        while True:
-            yield settings.callback_poll_seconds
-    interval = float(settings.poll_interval_seconds)
+    interval = float(settings.first_interval_seconds)
     while True:
         yield math.floor(interval)
         interval = min(interval * settings.growth, settings.longest_interval_seconds)

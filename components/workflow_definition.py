@@ -65,6 +65,7 @@ PASSING = [
     "States.Timeout",
 ]
 """A function that was killed may have started the agent. Trying again is safe, because attempts are claimed."""
+COUNT_POLL = {"polls": "{% $polls + 1 %}"}
 QUERY_ERROR = "States.QueryEvaluationError"
 TRANSACTION_CANCELLED = "DynamoDb.TransactionCanceledException"
 CAUSE = "$states.errorOutput.Cause"
@@ -189,34 +190,29 @@ def _invoke_agent(settings: WorkflowSettings) -> State:
 
 
 def _wait_for_completion(settings: WorkflowSettings) -> State:
+    first, longest = settings.first_interval_seconds, settings.longest_interval_seconds
+    growing = expression(f"$floor($min([{longest}, {first} * $power({settings.growth}, $polls)]))")
+    interval = growing if longest > first else first
     if settings.completion == "callback":
-        return _wait_for_callback(settings)
-    first, longest = settings.poll_interval_seconds, settings.longest_interval_seconds
-    if longest == first:
-        return {"Type": "Wait", "Seconds": first, "Next": "CheckStatus"}
-    return {
-        "Type": "Wait",
-        "Seconds": expression(f"$floor($min([{longest}, {first} * $power({settings.growth}, $polls)]))"),
-        "Assign": {"polls": "{% $polls + 1 %}"},
-        "Next": "CheckStatus",
-    }
+        return _wait_for_callback(settings, interval)
+    return {"Type": "Wait", "Seconds": interval, "Assign": COUNT_POLL, "Next": "CheckStatus"}
 
 
-def _wait_for_callback(settings: WorkflowSettings) -> State:
+def _wait_for_callback(settings: WorkflowSettings, interval: int | str) -> State:
     """Registering the token and "no outcome yet" are one transaction, so that no wake-up can be missed: whoever
     closes the run afterwards finds the token."""
     return {
         "Type": "Task",
         "Resource": "arn:aws:states:::aws-sdk:dynamodb:transactWriteItems.waitForTaskToken",
         "Arguments": {"TransactItems": [put(settings, waiter(settings)), no_outcome(settings)]},
-        "TimeoutSeconds": settings.callback_poll_seconds,
+        "TimeoutSeconds": interval,
         "Output": {},
         "Retry": [
             never_retry(TRANSACTION_CANCELLED),
             retry(["States.TaskFailed"], RETRY_DELAY_SECONDS, tries_for(DATABASE_RETRY_SECONDS)),
         ],
         # Timed out, or there is an outcome already: look.
-        "Catch": [catch(["States.ALL"], "CheckStatus")],
+        "Catch": [catch(["States.ALL"], "CheckStatus", **COUNT_POLL)],
         "Next": "CheckStatus",
     }
 

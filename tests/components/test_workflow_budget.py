@@ -54,6 +54,19 @@ def test_growing_intervals_let_eight_hours_fit_and_notice_short_runs_early() -> 
     assert polls(settings, 28_800) < 550
 
 
+def test_growing_callback_polls_keep_eight_hours_under_1500_events() -> None:
+    settings = settings_with(
+        max_run_seconds=28_800,
+        completion="callback",
+        poll_max_interval_seconds=300,
+        max_attempts=1,
+        invoke_retry_seconds=0,
+    )
+    intervals = poll_intervals(settings)
+    assert [next(intervals) for _ in range(4)] == [120, 132, 145, 159]
+    assert history_events(settings) < 1500
+
+
 def test_a_poll_count_covers_the_whole_run() -> None:
     assert polls(settings_with(), 164) == 17
     assert polls(settings_with(completion="callback"), 164) == 2

@@ -4,7 +4,10 @@ import importlib
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
+
+import pytest
 
 from components.workflow_budget import WorkflowSettings, machine_timeout_seconds
 from components.workflow_definition import build_definition
@@ -18,6 +21,16 @@ SETTINGS = WorkflowSettings(
 )
 DEFINITION = build_definition(SETTINGS)
 STATES: dict[str, dict[str, Any]] = DEFINITION["States"]
+EVERY_WAY_TO_WAIT = pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"poll_max_interval_seconds": 60},
+        {"completion": "callback"},
+        {"completion": "callback", "poll_max_interval_seconds": 300},
+    ],
+    ids=["polls", "growing polls", "callback", "callback with growing polls"],
+)
 
 
 def with_settings(**changes: Any) -> WorkflowSettings:
@@ -43,19 +56,23 @@ def expressions(value: Any) -> Iterator[str]:
         yield value
 
 
-def test_every_state_that_is_named_exists_and_every_state_is_reached() -> None:
-    reached, waiting = set[str](), [DEFINITION["StartAt"]]
+@EVERY_WAY_TO_WAIT
+def test_every_state_that_is_named_exists_and_every_state_is_reached(changes: dict[str, Any]) -> None:
+    definition = build_definition(replace(SETTINGS, **changes))
+    reached, waiting = set[str](), [definition["StartAt"]]
     while waiting:
         name = waiting.pop()
         if name not in reached:
             reached.add(name)
-            waiting += next_states(STATES[name])
-    assert reached == set(STATES)
+            waiting += next_states(definition["States"][name])
+    assert reached == set(definition["States"])
 
 
-def test_every_task_catches_everything_and_has_retries() -> None:
-    tasks = {name: state for name, state in STATES.items() if state["Type"] == "Task"}
-    assert len(tasks) == 8
+@EVERY_WAY_TO_WAIT
+def test_every_task_catches_everything_and_has_retries(changes: dict[str, Any]) -> None:
+    states = build_definition(replace(SETTINGS, **changes))["States"]
+    tasks = {name: state for name, state in states.items() if state["Type"] == "Task"}
+    assert len(tasks) == (9 if "completion" in changes else 8)
     for name, state in tasks.items():
         assert state["Catch"][-1]["ErrorEquals"] == ["States.ALL"], name
         assert state["Retry"], name
@@ -81,7 +98,8 @@ def test_every_error_of_ours_that_is_matched_is_a_class_that_exists() -> None:
         assert any(hasattr(module, error) for module in modules), error
 
 
-def test_every_variable_is_assigned_before_any_path_reads_it() -> None:
+@EVERY_WAY_TO_WAIT
+def test_every_variable_is_assigned_before_any_path_reads_it(changes: dict[str, Any]) -> None:
     """Walks all paths with the set of variables that each is sure to have: a missing one fails an execution."""
     local = {
         "states",
@@ -97,8 +115,9 @@ def test_every_variable_is_assigned_before_any_path_reads_it() -> None:
         "error",
     }
     local |= {"millis", "hash", "floor", "substring", "number", "match", "replace", "merge", "min", "power"}
+    definition = build_definition(replace(SETTINGS, **changes))
     seen: dict[str, set[str]] = {}
-    waiting: list[tuple[str, set[str]]] = [(DEFINITION["StartAt"], set())]
+    waiting: list[tuple[str, set[str]]] = [(definition["StartAt"], set())]
     while waiting:
         name, known = waiting.pop()
         if name in seen:
@@ -106,7 +125,7 @@ def test_every_variable_is_assigned_before_any_path_reads_it() -> None:
             if known == seen[name]:
                 continue
         seen[name] = known
-        state = STATES[name]
+        state = definition["States"][name]
         own = {key: value for key, value in state.items() if key not in ("Choices", "Catch")}
         read = {word for text in expressions(own) for word in re.findall(r"\$([a-zA-Z]+)", text)} - local
         assert read <= known, f"{name} reads {read - known}"
@@ -114,6 +133,21 @@ def test_every_variable_is_assigned_before_any_path_reads_it() -> None:
         waiting += [(state[key], after) for key in ("Next", "Default") if key in state]
         for branch in [*state.get("Choices", []), *state.get("Catch", [])]:
             waiting.append((branch["Next"], known | set(branch.get("Assign", {}))))
+
+
+def test_a_callback_times_out_into_the_poll_that_a_plain_wait_of_the_same_lengths_would_have() -> None:
+    # The embedded cloud runs growing waits; it takes no computed time limits of tasks.
+    lengths = {"poll_interval_seconds": 120, "callback_poll_seconds": 120, "poll_max_interval_seconds": 300}
+    wait = build_definition(with_settings(**lengths))["States"]["WaitForCompletion"]
+    callback = build_definition(with_settings(**lengths, completion="callback"))["States"]["WaitForCompletion"]
+    assert callback["TimeoutSeconds"] == wait["Seconds"]
+    (timed_out,) = callback["Catch"]
+    assert (timed_out["Next"], timed_out["Assign"]) == (wait["Next"], wait["Assign"])
+
+
+def test_a_callback_that_does_not_grow_has_a_plain_time_limit() -> None:
+    callback = build_definition(with_settings(completion="callback"))["States"]["WaitForCompletion"]
+    assert callback["TimeoutSeconds"] == 120
 
 
 def test_a_poll_is_one_bounded_strongly_consistent_query_newest_first() -> None:

@@ -160,6 +160,12 @@ def test_every_option_of_the_project_deploys(emulator: Emulator) -> None:
         assert deploy(other, config_overrides=options)["eventSource"] == "orders.eu"
 
 
+def test_a_machine_with_a_computed_time_limit_is_refused_with_the_setting_to_change() -> None:
+    computed = r"WaitForCompletion computes its TimeoutSeconds, .*pollMaxIntervalSeconds"
+    with Emulator() as other, pytest.raises(DeployError, match=computed):
+        deploy(other, config_overrides={"completion": "callback", "pollMaxIntervalSeconds": 300})
+
+
 def test_the_project_deploys_in_seconds() -> None:
     with Emulator() as other:
         began = time.monotonic()
