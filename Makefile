@@ -28,7 +28,7 @@ notebooks: setup
 	@$(BIN)/python -m local notebooks $(ARGS)
 
 test: setup
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadscope $(ARGS)
 
 soak: setup
 	@$(BIN)/python -m pytest -m soak tests/faults $(ARGS)

@@ -1,19 +1,20 @@
 """The embedded cloud that the fault tests share, and the scenarios that are played in it."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from tests.support.faulty_cloud import FaultyCloud, faulty_cloud
+from tests.support.faulty_cloud import CALLBACK, FaultyCloud, faulty_cloud
 from tests.support.scenarios import Stories, played
 
-COMPLETIONS = ["poll"]
+COMPLETIONS: dict[str, dict[str, Any]] = {"poll": {}, "callback": CALLBACK}
 
 
 @pytest.fixture(scope="session", params=COMPLETIONS)
 def faulty(request: pytest.FixtureRequest) -> Iterator[FaultyCloud]:
     """A cloud to break things in, one for each way in which the end of a run is noticed."""
-    with faulty_cloud(config={"completion": request.param}) as cloud:
+    with faulty_cloud(config=COMPLETIONS[request.param]) as cloud:
         yield cloud
 
 

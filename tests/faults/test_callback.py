@@ -8,12 +8,11 @@ import pytest
 
 from runtime.journal.vocabulary import Status
 from tests.support.fault_proxy import Call, failed
-from tests.support.faulty_cloud import FaultyCloud, faulty_cloud, release_delay
+from tests.support.faulty_cloud import CALLBACK, FaultyCloud, faulty_cloud, release_delay
 from tests.support.http_server import Reply
 from tests.support.killing import kill_at_random_moments
 from tests.support.stopwatch import shortest
 
-POLL_SECONDS = 10
 RELEASED = timedelta(seconds=1)
 # Far from the next poll, and from what a busy machine adds to a second.
 AT_ONCE = timedelta(seconds=4)
@@ -23,7 +22,7 @@ SEED = 20261122
 @pytest.fixture(scope="module")
 def woken() -> Iterator[FaultyCloud]:
     """A cloud whose executions wait to be woken, and otherwise look every ten seconds."""
-    with faulty_cloud(config={"completion": "callback", "callbackPollSeconds": POLL_SECONDS}) as cloud:
+    with faulty_cloud(config=CALLBACK) as cloud:
         yield cloud
 
 
@@ -74,7 +73,7 @@ def test_a_wake_up_that_gets_lost_costs_the_time_until_the_next_poll(woken: Faul
         story = woken.story(session_id).check_completed()
     assert lost
     late = _stopped_at(woken, session_id) - story.ending.created_at
-    assert AT_ONCE < late < timedelta(seconds=POLL_SECONDS + 5)
+    assert AT_ONCE < late < timedelta(seconds=woken.poll_seconds + 5)
 
 
 @pytest.mark.soak

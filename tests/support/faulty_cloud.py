@@ -30,17 +30,20 @@ from tests.support.waiting import wait_until
 
 LEASE_SECONDS = 6
 MODEL_SECONDS = 0.2
-LOOK_SECONDS = 0.05
+# A look is a query, and twenty scenarios look at the same time.
+LOOK_SECONDS = 0.25
 MOST_ENVIRONMENTS = 16
 AGENTCORE_URL = "AWS_ENDPOINT_URL_BEDROCK_AGENTCORE"
 # More attempts than any test takes away: where the machine is so busy that a lease runs out, the run still completes.
-CONFIG = {
+CONFIG: dict[str, Any] = {
     "leaseSeconds": LEASE_SECONDS,
     "pollIntervalSeconds": 1,
     "maxRunSeconds": 300,
     "maxAttempts": 6,
     "invokeRetrySeconds": 60,
 }
+# The least that is allowed: what a lost wake-up costs.
+CALLBACK = {"completion": "callback", "callbackPollSeconds": 10}
 
 
 @dataclass(frozen=True)
@@ -49,12 +52,14 @@ class FaultyCloud:
 
     :ivar aws: stands between the invoker and the agents on one side and the emulator on the other
     :ivar agentcore: stands between the invoker and the data plane
+    :ivar poll_seconds: the time between two polls
     """
 
     cloud: RunningCloud
     model: PacedModel
     aws: FaultProxy
     agentcore: FaultProxy
+    poll_seconds: int
 
     def new_session_id(self) -> str:
         """Return an id for a run, to bind faults to before it starts."""
@@ -133,6 +138,7 @@ def faulty_cloud(
 
     :param config: values in place of :data:`CONFIG`, or besides them
     """
+    chosen = CONFIG | (config or {})
     with ExitStack() as parts:
         model = parts.enter_context(PacedModel(MODEL_SECONDS))
         aws = parts.enter_context(FaultProxy())
@@ -140,7 +146,7 @@ def faulty_cloud(
         cloud = parts.enter_context(
             running_cloud(
                 model_url=model.url,
-                config=CONFIG | (config or {}),
+                config=chosen,
                 data_plane=data_plane or DataPlaneSettings(max_environments=MOST_ENVIRONMENTS, stop_grace_seconds=1.5),
                 endpoint_url_override=aws.url,
             )
@@ -148,7 +154,10 @@ def faulty_cloud(
         aws.upstream = cloud.stack.endpoint_url
         agentcore.upstream = cloud.stack.agentcore_endpoint_url
         set_function_variables(cloud, {AGENTCORE_URL: agentcore.url})
-        yield FaultyCloud(cloud, model, aws, agentcore)
+        poll = (
+            chosen["pollIntervalSeconds"] if chosen.get("completion") != "callback" else chosen["callbackPollSeconds"]
+        )
+        yield FaultyCloud(cloud, model, aws, agentcore, poll)
 
 
 @contextmanager

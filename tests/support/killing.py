@@ -12,7 +12,7 @@ from functools import partial
 from typing import TypeAlias
 
 from runtime.journal.vocabulary import TERMINAL, Status
-from tests.support.faulty_cloud import LOOK_SECONDS, FaultyCloud
+from tests.support.faulty_cloud import FaultyCloud
 from tests.support.run_story import RunStory
 from tests.support.waiting import wait_until
 
@@ -26,6 +26,7 @@ PHASES: list[tuple[str, ...]] = [
     ("TASK_REPORTER_COMPLETED", "TASK_REPORTER_SKIPPED"),
 ]
 LONGEST_PHASE_SECONDS = 0.5
+LOOK_SECONDS = 0.1
 
 Moment: TypeAlias = tuple[tuple[str, ...], float]
 """One of these events, and seconds after it; without any, after the environment was there."""

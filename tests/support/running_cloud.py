@@ -14,6 +14,7 @@ from tests.support.waiting import wait_until
 
 SHORT_INTERVALS = {"pollIntervalSeconds": 1, "leaseSeconds": 6, "maxRunSeconds": 60, "invokeRetrySeconds": 60}
 RUN_SECONDS = 60.0
+LOOK_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,12 @@ class RunningCloud:
 
     def wait_for_end(self, session_id: str, *, seconds: float = RUN_SECONDS) -> Event:
         """Wait until a run has its outcome and its execution has ended, and return the outcome."""
-        wait_until(lambda: self.runbook.outcome(session_id), f"an outcome of {session_id}", seconds)
+        wait_until(lambda: self.runbook.outcome(session_id), f"an outcome of {session_id}", seconds, LOOK_SECONDS)
         wait_until(
             lambda: self.runbook.execution(session_id).status != "RUNNING",
             f"the execution's end of {session_id}",
             seconds,
+            LOOK_SECONDS,
         )
         outcome = self.runbook.outcome(session_id)
         assert outcome
@@ -68,7 +70,9 @@ class RunningCloud:
     def ended_execution(self, arn: str, *, seconds: float = RUN_SECONDS) -> dict[str, Any]:
         """Wait until an execution has ended, and return its description."""
         describe = self.client("stepfunctions").describe_execution
-        wait_until(lambda: describe(executionArn=arn)["status"] != "RUNNING", f"the end of {arn}", seconds)
+        wait_until(
+            lambda: describe(executionArn=arn)["status"] != "RUNNING", f"the end of {arn}", seconds, LOOK_SECONDS
+        )
         return dict(describe(executionArn=arn))
 
 

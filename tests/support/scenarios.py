@@ -6,8 +6,9 @@
     def test_a_killed_run_is_resumed(story_of: Stories) -> None:
         story = story_of(killed)
 
-Each is bound to a run of its own. All that are known, which is those of the test modules that were collected, begin
-when the first of them is asked for.
+Each is bound to a run of its own. All that are known, which is those of the test modules that were collected, are
+played when the first of them is asked for: a few at a time, because starting an environment takes a second of
+processor time, and those that are at work have leases to keep.
 """
 
 from collections.abc import Callable, Generator, Mapping
@@ -20,6 +21,7 @@ from tests.support.run_story import RunStory
 
 Scenario: TypeAlias = Callable[[FaultyCloud], RunStory]
 SECONDS = 100
+AT_THE_SAME_TIME = 8
 _known: list[Scenario] = []
 
 
@@ -45,6 +47,6 @@ class Stories:
 
 @contextmanager
 def played(faulty: FaultyCloud) -> Generator[Stories]:
-    """Play all scenarios."""
-    with ThreadPoolExecutor(max(1, len(_known))) as threads:
+    """Play all scenarios, and wait for their end when the block is left."""
+    with ThreadPoolExecutor(AT_THE_SAME_TIME) as threads:
         yield Stories({function: threads.submit(function, faulty) for function in _known})

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 
-def wait_until(condition: Callable[[], object], what: str, seconds: float = 10, every_seconds: float = 0.005) -> None:
+def wait_until(condition: Callable[[], object], what: str, seconds: float = 10, every_seconds: float = 0.02) -> None:
     """Look again and again until the condition holds.
 
     :param every_seconds: more where a look is work for others, and many are waiting
@@ -13,4 +13,4 @@ def wait_until(condition: Callable[[], object], what: str, seconds: float = 10, 
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
-        time.sleep(0.02)
+        time.sleep(every_seconds)
