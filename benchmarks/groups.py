@@ -21,7 +21,7 @@ GROUPS: Mapping[str, float] = MappingProxyType(
         "poll": 150,
         "completion": 240,
         "make_run": 180,
-        "many_runs": 358,
+        "many_runs": 930,
         "scale_model": 60,
     }
 )

@@ -51,8 +51,8 @@ def test_an_unknown_group_is_refused() -> None:
         rows_of("no_such_group")
 
 
-def test_every_group_has_a_time_limit_and_all_of_them_a_quarter_of_an_hour_or_so() -> None:
-    assert all(0 < seconds <= 360 for seconds in GROUPS.values())
+def test_every_group_has_a_time_limit() -> None:
+    assert all(0 < seconds <= 1000 for seconds in GROUPS.values())
 
 
 def test_every_group_is_a_module_with_rows() -> None:

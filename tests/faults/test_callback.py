@@ -35,6 +35,24 @@ def test_a_run_that_ends_wakes_its_execution(woken: FaultyCloud) -> None:
     assert _stopped_at(woken, story.session_id) - story.ending.created_at < AT_ONCE
 
 
+def test_an_end_that_comes_before_the_execution_waits_is_not_missed(woken: FaultyCloud) -> None:
+    session_id = woken.new_session_id()
+
+    def acknowledged_late(call: Call) -> Reply | None:
+        if call.operation != "InvokeAgentRuntime" or not call.mentions(session_id):
+            return None
+        acknowledgement = woken.agentcore.forward(call)
+        woken.wait_for(session_id, Status.AGENT_BACKGROUND_TASK_COMPLETED)
+        return acknowledgement
+
+    with woken.agentcore.rule(acknowledged_late):
+        woken.start(session_id)
+        story = woken.story(session_id).check_completed()
+    (acknowledged,) = story.of(Status.AGENT_INVOCATION_SUCCEEDED)
+    assert acknowledged.created_at > story.ending.created_at
+    assert _stopped_at(woken, session_id) - acknowledged.created_at < AT_ONCE
+
+
 def test_an_environment_that_has_to_go_wakes_its_execution(woken: FaultyCloud) -> None:
     session_id = woken.new_session_id()
     with woken.model.held(session_id) as hold:

@@ -25,9 +25,12 @@ TTL_DAYS = 30
 _numbers = itertools.count(1)
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def aws() -> Iterator[None]:
-    """No call leaves the machine, whatever credentials it has."""
+    """No call leaves the machine, whatever credentials it has.
+
+    For a module at a time: other tests of this process have mocks of their own, which would share these tables.
+    """
     with pytest.MonkeyPatch.context() as environ:
         for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_LAMBDA_FUNCTION_NAME"):
             environ.delenv(name, raising=False)
@@ -49,7 +52,7 @@ def _one_call_at_a_time(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(botocore_stubber, "process_request", process_alone)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def dynamodb_client(aws: None) -> "DynamoDBClient":
     """A client of a DynamoDB."""
     return boto3.client("dynamodb")
@@ -63,7 +66,7 @@ def dynamodb(dynamodb_client: "DynamoDBClient") -> Iterator["DynamoDBClient"]:
     dynamodb_client.delete_table(TableName=TABLE)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def s3(aws: None) -> "S3Client":
     """A client of the S3 that has the artifact bucket."""
     client = boto3.client("s3")

@@ -30,14 +30,14 @@ ENVIRON = {
 }
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def server() -> Iterator[HttpServer]:
-    """What listens where AgentCore is expected."""
+    """What listens where AgentCore is expected. The handler's module, which is imported once, keeps to it."""
     with HttpServer(Reply(200, b'{"accepted": {}}', {"Content-Type": "application/json"})) as server:
         yield server
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def handler_module(aws: None, server: HttpServer) -> Iterator[ModuleType]:
     """The module that Lambda imports, clients and all."""
     with pytest.MonkeyPatch.context() as patch:
