@@ -19,7 +19,7 @@ GROUPS: Mapping[str, float] = MappingProxyType(
         "agent_memory": 120,
         "journal_event": 60,
         "poll": 150,
-        "completion": 240,
+        "completion": 300,
         "make_run": 180,
         "many_runs": 930,
         "scale_model": 60,

@@ -91,11 +91,11 @@ class Invoker:
             Status.AGENT_INVOCATION_SUCCEEDED,
             attempt=attempt,
             lease_seconds=self.limits.lease_seconds,
-            detail={"acknowledgeSeconds": round(acknowledge_seconds, 4), "deadline": to_timestamp(deadline)},
+            detail={"acknowledgeSeconds": round(acknowledge_seconds, 4), "deadline": deadline},
         )
         self._append_success(success)
         return {
-            "deadline": to_timestamp(deadline),
+            "deadline": deadline,
             "leaseExpiresAt": to_timestamp(success.created_at + timedelta(seconds=self.limits.lease_seconds)),
             "acknowledgeSeconds": acknowledge_seconds,
         }
@@ -164,19 +164,19 @@ class Invoker:
     def _is_attempt(self, value: object) -> bool:
         return type(value) is int and 1 <= value <= self.limits.max_attempts
 
-    def _deadline(self, given: datetime | None) -> datetime:
+    def _deadline(self, given: datetime | None) -> str:
         """The run's clock starts with its first acknowledgement: waiting for a free place costs no working time."""
         if given is None:
-            return self.now() + timedelta(seconds=self.limits.max_run_seconds)
+            return to_timestamp(self.now() + timedelta(seconds=self.limits.max_run_seconds))
         if self.now() >= given:
             raise RunTimedOut(f"the run's deadline, {to_timestamp(given)}, passed before this attempt could start")
-        return given
+        return to_timestamp(given)
 
-    def _call_agent(self, session_id: str, payload: dict[str, Any], deadline: datetime, trace_id: str | None) -> float:
+    def _call_agent(self, session_id: str, payload: dict[str, Any], deadline: str, trace_id: str | None) -> float:
         job = {
             "attempt": payload["attempt"],
             "maxAttempts": self.limits.max_attempts,
-            "deadline": to_timestamp(deadline),
+            "deadline": deadline,
             "request": payload["request"],
         }
         # AgentCore takes at most 128 characters of it; a trace is worth less than a run.
