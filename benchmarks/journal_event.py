@@ -22,6 +22,7 @@ from runtime.journal.writer import JournalWriter
 
 COUNT = 600
 SESSION_ID = "0c8f3d2a-1f7e-4a0c-9a53-6f2f6a1f0b11"
+OWN_WORK = "50 us of our own, stamping and wire form, to 700 of botocore's; on a busy machine more"
 FIELDS: dict[str, Any] = {
     "attempt": 1,
     "environment_id": "7d3c9a1e-0b44-4f1b-8a7e-2f5a1c9d0e33",
@@ -58,11 +59,12 @@ def rows(count: int = COUNT) -> list[Row]:
         plain = interleaved(append, lambda: client.put_item(**put), count)
         guarded = interleaved(append_while_open, lambda: client.transact_write_items(**transaction), count)
     return [
-        ratio_row("journal: one event", *plain, target=1.10, floor_is="raw put_item of the same item"),
+        ratio_row("journal: one event", *plain, target=1.10, floor_is="raw put_item of the same item", reason=OWN_WORK),
         ratio_row(
             "journal: one event of an open run",
             *guarded,
             target=1.10,
             floor_is="raw transact_write_items of the same actions",
+            reason=OWN_WORK,
         ),
     ]
