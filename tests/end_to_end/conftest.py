@@ -1,0 +1,15 @@
+"""The embedded cloud of the end-to-end tests, once for each way in which the end of a run is noticed."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.fake_model import FakeModel
+from tests.support.running_cloud import RunningCloud, running_cloud
+
+
+@pytest.fixture(scope="session", params=["poll", "callback"])
+def cloud(request: pytest.FixtureRequest, model: FakeModel) -> Iterator[RunningCloud]:
+    """A running embedded cloud with short intervals. Runs are apart by their session ids; change nothing else."""
+    with running_cloud(model_url=model.url, config={"completion": request.param, "callbackPollSeconds": 10}) as running:
+        yield running
