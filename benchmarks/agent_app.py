@@ -143,8 +143,8 @@ class AgentApp:
 
 def job() -> str:
     """Return the body of an invocation as the invoker sends it."""
-    deadline = to_timestamp(datetime.now(UTC) + timedelta(hours=1))
-    return json.dumps({"attempt": 1, "maxAttempts": 3, "deadline": deadline, "request": {"prompt": PROMPT}})
+    limits = {"attempt": 1, "maxAttempts": 3, "now": to_timestamp(datetime.now(UTC)), "secondsLeft": 3600}
+    return json.dumps(limits | {"request": {"prompt": PROMPT}})
 
 
 @contextmanager

@@ -81,7 +81,7 @@ def _event() -> dict[str, Any]:
         "operation": "start",
         "session_id": str(uuid.uuid4()),
         "attempt": 1,
-        "deadline": None,
+        "secondsLeft": None,
         "request": REQUEST,
     }
 

@@ -12,8 +12,8 @@ State: TypeAlias = dict[str, Any]
 
 
 def expression(text: str) -> str:
-    """Return a JSONata expression."""
-    return f"{{% {text} %}}"
+    """Return a JSONata expression, on one line: some validators' schemas refuse line breaks."""
+    return f"{{% {' '.join(text.split())} %}}"
 
 
 def choice(rules: list[dict[str, Any]], default: str) -> State:

@@ -19,9 +19,15 @@ EVENTS_PER_CALLBACK_POLL = 13
 """The waiting task enters, is scheduled, started, submitted, times out, and exits: 6 in place of the Wait's 2."""
 EVENTS_PER_TRY = 3
 EVENTS_PER_ATTEMPT = 30
+SPARED_ATTEMPTS = 2
+"""How often an environment that had to go before it began doesn't count as an attempt."""
 EVENTS_ONCE = 60
 RETRY_DELAY_SECONDS = 2
 MAX_RETRY_DELAY_SECONDS = 60
+TRANSITION_RETRY_SECONDS = 180
+"""How long a session is waited for whose last environment is on its way out; a minute was seen."""
+ESSENTIAL_RETRY_SECONDS = 600
+"""How long a claim or a close is tried before the execution fails."""
 LAST_RESORT_SECONDS = 900
 LONGEST_POLL_SECONDS = 3600
 
@@ -91,14 +97,23 @@ def polls(settings: WorkflowSettings, run_seconds: float) -> int:
     return count
 
 
+def polls_until_longest(settings: WorkflowSettings) -> int:
+    """Return after how many polls their interval grows no more."""
+    if settings.longest_interval_seconds <= settings.first_interval_seconds or settings.growth <= 1:
+        return 0
+    return math.ceil(math.log(settings.longest_interval_seconds / settings.first_interval_seconds, settings.growth))
+
+
 def history_events(settings: WorkflowSettings) -> int:
     """Return how many history events the longest run takes: every poll, every attempt, every throttled start."""
     per_poll = EVENTS_PER_CALLBACK_POLL if settings.completion == "callback" else EVENTS_PER_POLL
     tries = tries_for(settings.invoke_retry_seconds)
+    per_attempt = EVENTS_PER_ATTEMPT + EVENTS_PER_TRY * tries_for(TRANSITION_RETRY_SECONDS)
     return (
         EVENTS_ONCE
+        + 2 * EVENTS_PER_TRY * tries_for(ESSENTIAL_RETRY_SECONDS)
         + polls(settings, settings.max_run_seconds + settings.lease_seconds) * per_poll
-        + settings.max_attempts * EVENTS_PER_ATTEMPT
+        + (settings.max_attempts + SPARED_ATTEMPTS) * per_attempt
         + tries * EVENTS_PER_TRY * min(settings.max_attempts, 2)
     )
 
@@ -140,7 +155,8 @@ def tries_for(seconds: int) -> int:
 def machine_timeout_seconds(settings: WorkflowSettings) -> int:
     """Return the last resort: later than the agent's own deadline and than the state machine's look at it."""
     waiting_for_a_place = 2 * settings.invoke_retry_seconds + LAST_RESORT_SECONDS
-    return waiting_for_a_place + settings.max_run_seconds + settings.lease_seconds * (settings.max_attempts + 1)
+    lost = (settings.lease_seconds + TRANSITION_RETRY_SECONDS) * (settings.max_attempts + 1)
+    return waiting_for_a_place + settings.max_run_seconds + lost
 
 
 def _polling_every(settings: WorkflowSettings, seconds: int) -> WorkflowSettings:

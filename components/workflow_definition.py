@@ -7,6 +7,10 @@
                                                 └──→ CloseSession ←─────┘
     every end but the duplicate's: → ReleaseSession → PublishFinished → Ended → RunCompleted | RunFailed
 
+Every loop has a wait in it. A write without which nothing is right, the claim or the close, fails the execution when it
+can't be done: it can then be redriven, which goes on at that very state. After a Fail state it could not.
+https://docs.aws.amazon.com/step-functions/latest/dg/redrive-executions.html
+
 Owns the order of states and what is retried. How often and how long is `workflow_budget.py`'s, what is written
 `workflow_records.py`'s, who may do it the role's (`components/workflow.py`).
 
@@ -19,10 +23,14 @@ from typing import Any
 
 from components.asl import State, catch, choice, expression, never_retry, retry, rule
 from components.workflow_budget import (
+    ESSENTIAL_RETRY_SECONDS,
     RETRY_DELAY_SECONDS,
+    SPARED_ATTEMPTS,
+    TRANSITION_RETRY_SECONDS,
     WorkflowSettings,
     check_poll_budget,
     machine_timeout_seconds,
+    polls_until_longest,
     tries_for,
 )
 from components.workflow_records import (
@@ -34,25 +42,32 @@ from components.workflow_records import (
     outcome_of,
     partition_key,
     put,
+    request_text,
     string,
-    waiter,
+    task_token,
 )
-from runtime.journal.keys import EVENT_PREFIX
+from runtime.journal.keys import EVENT_PREFIX, LOOK_PREFIX, OUTCOME
 from runtime.journal.request import SESSION_ID
-from runtime.journal.vocabulary import TERMINAL, Status
+from runtime.journal.vocabulary import Status
 
 __all__ = ["WorkflowSettings", "build_definition"]
 
-NEWEST_EVENTS = 20
+NEWEST_RECORDS = 20
+LOOKED_AT = (
+    *("SK", "createdAt", "#status", "attempt", "environmentId", "leaseExpiresAt", "errorType", "errorMessage"),
+    *("#detail.reportKey", "#detail.tokens", "#detail.unclaimed"),
+)
+"""The attributes that a look needs: whatever else events hold, its answer stays far below 256 KiB."""
 INVOKE_TIMEOUT_SECONDS = 240
 STOP_TIMEOUT_SECONDS = 60
-CLAIM_RETRY_SECONDS = 600
 DATABASE_RETRY_SECONDS = 15
+CONFLICT_WAIT_SECONDS = 60
+CAUSE_CHARACTERS = 8000
 ERROR_CHARACTERS = 2000
 FINISHED_DETAIL_TYPE = "AgentRunFinished"
 
 THROTTLED = ["AgentThrottled", "Lambda.TooManyRequestsException"]
-PASSING = [
+TRANSIENT = [
     "AgentUnavailable",
     "JournalUnavailable",
     "Lambda.ClientExecutionTimeoutException",
@@ -67,10 +82,18 @@ PASSING = [
 """A function that was killed may have started the agent. Trying again is safe, because attempts are claimed."""
 COUNT_POLL = {"polls": "{% $polls + 1 %}"}
 QUERY_ERROR = "States.QueryEvaluationError"
+TOO_LARGE = "States.DataLimitExceeded"
+"""Not matched by States.ALL: https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html"""
 TRANSACTION_CANCELLED = "DynamoDb.TransactionCanceledException"
 CAUSE = "$states.errorOutput.Cause"
+# On AWS the cause of a failed expression is the whole expression, then the code, then what $error() was given.
+SAID = f"($contains({CAUSE}, 'D3137: ') ? $substringAfter({CAUSE}, 'D3137: ') : {CAUSE})"
 REFUSED = "$contains($refusal, 'ConditionalCheckFailed')"
 COMPLETED = f"$outcome.status = '{Status.AGENT_BACKGROUND_TASK_COMPLETED}'"
+REQUEST_RULE = (
+    "the request is larger as JSON text than the 256 KiB that Step Functions takes; put large inputs into S3 and send "
+    "their keys; nothing was started"
+)
 SESSION_ID_RULE = (
     "the input needs a session_id of 33 to 100 characters of A-Z, a-z, 0-9, _ and -, beginning with a letter or digit, "
     "and a request; nothing was started"
@@ -90,20 +113,20 @@ def build_definition(settings: WorkflowSettings) -> dict[str, Any]:
         "TimeoutSeconds": machine_timeout_seconds(settings),
         "States": {
             "ClaimSession": _claim_session(settings),
-            "InvalidSessionId": {"Type": "Fail", "Error": "InvalidRequest", "Cause": "{% $refusal %}"},
-            "WhyNotClaimed": choice([rule(REFUSED, "DuplicateDelivery")], "ClaimFailed"),
+            "InvalidRequest": {"Type": "Fail", "Error": "InvalidRequest", "Cause": "{% $refusal %}"},
+            "WhyNotClaimed": choice([rule(REFUSED, "DuplicateDelivery")], "WaitToClaim"),
+            "WaitToClaim": {"Type": "Wait", "Seconds": CONFLICT_WAIT_SECONDS, "Next": "ClaimSession"},
             "DuplicateDelivery": {"Type": "Succeed"},
-            "ClaimFailed": {"Type": "Fail", "Error": "ClaimFailed", "Cause": "{% $refusal %}"},
             "InvokeAgent": _invoke_agent(settings),
             "WaitForCompletion": _wait_for_completion(settings),
+            "WaitToLook": {"Type": "Wait", "Seconds": "{% $pause %}", "Next": "CheckStatus"},
             "CheckStatus": _check_status(settings),
+            "CouldNotLook": choice([_past_the_deadline(settings)], "WaitForCompletion"),
             "EvaluateStatus": _evaluate_status(settings),
             "AgentLost": _agent_lost(settings),
             "AttemptsLeft": _attempts_left(settings),
             "StopLostAgent": _stop_session(settings, "InvokeAgent"),
             "CloseSession": _close_session(settings),
-            "WhyNotClosed": choice([rule(REFUSED, "CheckStatus")], "WaitToClose"),
-            "WaitToClose": {"Type": "Wait", "Seconds": settings.poll_interval_seconds, "Next": "CloseSession"},
             "ReleaseSession": _stop_session(settings, "PublishFinished"),
             "PublishFinished": _publish_finished(settings),
             "Ended": choice([rule(COMPLETED, "RunCompleted")], "RunFailed"),
@@ -123,7 +146,6 @@ def _claim_session(settings: WorkflowSettings) -> State:
     # All of it has to match. `$` would not do: in most dialects it lets a line break at the end through.
     usable = f"$type({given}) = 'string' ? $match({given}, /^{SESSION_ID.pattern}/)[0].match = {given} : false"
     session_id = f"(({usable}) ? {given} : $error('{SESSION_ID_RULE}'))"
-    request_or_null = f"($exists({request}) ? {request} : null)"
     return {
         "Type": "Task",
         "Resource": "arn:aws:states:::aws-sdk:dynamodb:transactWriteItems",
@@ -131,27 +153,33 @@ def _claim_session(settings: WorkflowSettings) -> State:
             # A claim whose answer was lost is not taken for somebody else's when Step Functions sends it again.
             "ClientRequestToken": expression(EVENT_ID),
             "TransactItems": [
-                put(settings, metadata(settings, session_id, request_or_null)),
+                put(settings, metadata(settings, session_id, request_text(request))),
                 put(settings, new_event(settings, Status.SESSION_INITIATED, session_id)),
             ],
         },
         "Assign": {
             "sessionId": expression(given),
-            "request": expression(request_or_null),
+            "request": expression(f"($exists({request}) ? {request} : null)"),
             "attempt": 1,
+            "spared": 0,
             "polls": 0,
             "deadline": None,
             "lease": None,
+            "since": "",
+            "offset": 0,
+            "unclaimed": False,
+            "newest": None,
             "outcome": None,
+            "closing": None,
         },
         "Output": {},
         # Until it is claimed, a run is known to nobody but this execution. An expression that did not get its turn
         # within a second fails like one that says no: asked again, only the second says the same.
-        "Retry": [retry([QUERY_ERROR], 1, 1), *_database_retry(CLAIM_RETRY_SECONDS)],
+        "Retry": [retry([QUERY_ERROR], 1, 1), never_retry(TOO_LARGE), *_database_retry(ESSENTIAL_RETRY_SECONDS)],
         "Catch": [
-            catch([QUERY_ERROR], "InvalidSessionId", refusal=expression(CAUSE)),
+            catch([QUERY_ERROR], "InvalidRequest", refusal=expression(SAID)),
+            catch([TOO_LARGE], "InvalidRequest", refusal=REQUEST_RULE),
             catch([TRANSACTION_CANCELLED], "WhyNotClaimed", refusal=expression(CAUSE)),
-            catch(["States.ALL"], "ClaimFailed", refusal=expression(CAUSE)),
         ],
         "Next": "InvokeAgent",
     }
@@ -162,26 +190,35 @@ def _invoke_agent(settings: WorkflowSettings) -> State:
         "operation": "start",
         "session_id": "{% $sessionId %}",
         "attempt": "{% $attempt %}",
-        "deadline": "{% $deadline %}",
+        "secondsLeft": "{% $deadline = null ? null : ($deadline - $millis()) / 1000 %}",
+        "after": "{% $newest %}",
         "request": "{% $request %}",
     }
+    answer = "$states.result.Payload"
     return {
         "Type": "Task",
         "Resource": "arn:aws:states:::lambda:invoke",
         "Arguments": {"FunctionName": settings.function_arn, "Payload": payload},
         "TimeoutSeconds": INVOKE_TIMEOUT_SECONDS,
+        # In milliseconds of this machine's clock, which is compared with no other: `offset` is what to add to the
+        # agent's times to get this machine's.
         "Assign": {
-            "deadline": "{% $states.result.Payload.deadline %}",
-            "lease": "{% $states.result.Payload.leaseExpiresAt %}",
+            "since": expression(f"{answer}.now"),
+            "offset": expression(f"$millis() - $toMillis({answer}.now)"),
+            "deadline": expression(f"$deadline = null ? $millis() + 1000 * {answer}.secondsLeft : $deadline"),
+            "lease": expression(f"$millis() + {settings.lease_seconds * 1000}"),
+            "unclaimed": False,
         },
         "Output": {},
         "Retry": [
             retry(THROTTLED, RETRY_DELAY_SECONDS, tries_for(settings.invoke_retry_seconds)),
-            retry(PASSING, 1, 6),
+            # The environment that had the session takes up to a minute to go.
+            retry(["SessionInTransition"], RETRY_DELAY_SECONDS, tries_for(TRANSITION_RETRY_SECONDS)),
+            retry(TRANSIENT, 1, 6),
         ],
         "Catch": [
             # Cancelled while it waited for a free place, for instance: the outcome is in the journal.
-            catch(["RunClosed"], "CheckStatus"),
+            catch(["RunClosed"], "WaitToLook", pause=1),
             catch(["RunTimedOut"], "CloseSession", closing=_failed_call(Status.SESSION_TIMED_OUT)),
             catch(["States.ALL"], "CloseSession", closing=_failed_call(Status.SESSION_FAILED)),
         ],
@@ -191,7 +228,9 @@ def _invoke_agent(settings: WorkflowSettings) -> State:
 
 def _wait_for_completion(settings: WorkflowSettings) -> State:
     first, longest = settings.first_interval_seconds, settings.longest_interval_seconds
-    growing = expression(f"$floor($min([{longest}, {first} * $power({settings.growth}, $polls)]))")
+    # More polls than it takes to get there would only let the power grow until it can't be computed any more.
+    exponent = f"$min([$polls, {polls_until_longest(settings)}])"
+    growing = expression(f"$floor($min([{longest}, {first} * $power({settings.growth}, {exponent})]))")
     interval = growing if longest > first else first
     if settings.completion == "callback":
         return _wait_for_callback(settings, interval)
@@ -204,56 +243,59 @@ def _wait_for_callback(settings: WorkflowSettings, interval: int | str) -> State
     return {
         "Type": "Task",
         "Resource": "arn:aws:states:::aws-sdk:dynamodb:transactWriteItems.waitForTaskToken",
-        "Arguments": {"TransactItems": [put(settings, waiter(settings)), no_outcome(settings)]},
+        "Arguments": {"TransactItems": [put(settings, task_token(settings)), no_outcome(settings)]},
         "TimeoutSeconds": interval,
         "Output": {},
         "Retry": [
             never_retry(TRANSACTION_CANCELLED),
             retry(["States.TaskFailed"], RETRY_DELAY_SECONDS, tries_for(DATABASE_RETRY_SECONDS)),
         ],
-        # Timed out, or there is an outcome already: look.
-        "Catch": [catch(["States.ALL"], "CheckStatus", **COUNT_POLL)],
+        "Catch": [
+            catch(["States.Timeout"], "CheckStatus", **COUNT_POLL),
+            # There is an outcome already, or another writer was in the way.
+            catch([TRANSACTION_CANCELLED], "WaitToLook", pause=1),
+            # Nobody can wake it, so it polls.
+            catch(["States.ALL"], "WaitToLook", pause=settings.callback_poll_seconds, **COUNT_POLL),
+        ],
         "Next": "CheckStatus",
     }
 
 
 def _check_status(settings: WorkflowSettings) -> State:
-    """The newest events only, so that a poll's cost doesn't grow with the history.
-
-    The terminal event is always among them: once there is an outcome, agents can write nothing more, and only the
-    invoker's event of a call that was under way can follow.
-    """
-    terminal = {f":terminal{n}": {"S": status.value} for n, status in enumerate(TERMINAL)}
+    """One look, whose cost doesn't grow with the history: the outcome, which sorts after everything, and the newest
+    events, of which an agent's own since its acknowledgement are signs of life."""
     items = "$states.result.Items"
-    names = ", ".join(f"'{status}'" for status in TERMINAL)
+    own = (
+        "$exists(environmentId) and $exists(leaseExpiresAt) and attempt.N = $string($attempt) and createdAt.S >= $since"
+    )
+    alive = f"$alive := {items}[{own}][0]"
     return {
         "Type": "Task",
         "Resource": "arn:aws:states:::aws-sdk:dynamodb:query",
         "Arguments": {
             "TableName": settings.table_name,
-            "KeyConditionExpression": "PK = :pk AND begins_with(SK, :event)",
-            "FilterExpression": f"#status IN ({', '.join(terminal)}) "
-            "OR (attempt = :attempt AND attribute_exists(leaseExpiresAt))",
-            "ExpressionAttributeNames": {"#status": "status"},
-            "ExpressionAttributeValues": terminal
-            | {":pk": partition_key(), ":event": {"S": EVENT_PREFIX}, ":attempt": number("$attempt")},
+            "KeyConditionExpression": "PK = :pk AND begins_with(SK, :look)",
+            "ProjectionExpression": ", ".join(LOOKED_AT),
+            "ExpressionAttributeNames": {"#status": "status", "#detail": "detail"},
+            "ExpressionAttributeValues": {":pk": partition_key(), ":look": {"S": LOOK_PREFIX}},
             "ScanIndexForward": False,
-            "Limit": NEWEST_EVENTS,
+            "Limit": NEWEST_RECORDS,
             "ConsistentRead": True,
         },
         "Assign": {
-            "outcome": expression(
-                f"($ended := {items}[status.S in [{names}]][0]; $exists($ended) ? {_OUTCOME} : null)"
+            "outcome": expression(f"($ended := {items}[SK.S = '{OUTCOME}'][0]; $exists($ended) ? {_OUTCOME} : null)"),
+            "newest": expression(
+                f"($event := {items}[$contains(SK.S, '{EVENT_PREFIX}')][0];"
+                " $exists($event) ? $event.createdAt.S : $newest)"
             ),
-            # Without a sign of life in the journal, the lease that the invoker returned is the newest.
-            "lease": expression(
-                f"($alive := {items}[$exists(leaseExpiresAt)][0].leaseExpiresAt.S; $exists($alive) ? $alive : $lease)"
-            ),
+            # Without a sign of life in the journal, the lease that began with the acknowledgement is the newest.
+            "lease": expression(f"({alive}; $exists($alive) ? $toMillis($alive.leaseExpiresAt.S) + $offset : $lease)"),
+            "unclaimed": expression(f"({alive}; $exists($alive.detail.M.unclaimed))"),
         },
         "Output": {},
         "Retry": _database_retry(),
-        # Not being able to look is no reason to end a run that works: look again at the next poll.
-        "Catch": [catch(["States.ALL"], "WaitForCompletion")],
+        # Not being able to look is no reason to end a run that works, before its deadline.
+        "Catch": [catch(["States.ALL"], "CouldNotLook")],
         "Next": "EvaluateStatus",
     }
 
@@ -270,19 +312,27 @@ _OUTCOME = """{
 }"""
 
 
-def _evaluate_status(settings: WorkflowSettings) -> State:
+def _past_the_deadline(settings: WorkflowSettings) -> dict[str, Any]:
     # The agent enforces the deadline itself and has its lease to write the end down; this comes after it.
-    overdue = f"$millis() > $toMillis($deadline) + {settings.lease_seconds * 1000}"
+    overdue = f"$deadline = null ? false : $millis() > $deadline + {settings.lease_seconds * 1000}"
     timed_out = {
         "status": Status.SESSION_TIMED_OUT.value,
         "errorType": "RunTimedOut",
-        "errorMessage": "{% 'the deadline, ' & $deadline & ', passed and the agent did not end the run itself' %}",
+        "errorMessage": expression(
+            "'the deadline, ' & $fromMillis($deadline) & ', passed and the agent did not end the run itself'"
+        ),
     }
+    return rule(overdue, "CloseSession", closing=timed_out)
+
+
+def _evaluate_status(settings: WorkflowSettings) -> State:
     return choice(
         [
             rule("$outcome != null", "ReleaseSession"),
-            rule(overdue, "CloseSession", closing=timed_out),
-            rule("$millis() > $toMillis($lease)", "AgentLost"),
+            # The close that was begun came upon another writer.
+            rule("$closing != null", "CloseSession"),
+            _past_the_deadline(settings),
+            rule("$lease = null ? false : $millis() > $lease", "AgentLost"),
         ],
         "WaitForCompletion",
     )
@@ -292,7 +342,7 @@ def _agent_lost(settings: WorkflowSettings) -> State:
     event = new_event(settings, Status.AGENT_BACKGROUND_TASK_LOST) | {
         "attempt": number("$attempt"),
         "errorType": {"S": "AgentLost"},
-        "errorMessage": string("'no sign of life: the lease ran out at ' & $lease"),
+        "errorMessage": string("'no sign of life: the lease ran out at ' & $fromMillis($lease)"),
     }
     return {
         "Type": "Task",
@@ -314,11 +364,16 @@ def _attempts_left(settings: WorkflowSettings) -> State:
         "status": Status.SESSION_FAILED.value,
         "errorType": "AgentLost",
         "errorMessage": expression(
-            f"'attempt ' & $string($attempt) & ' of {settings.max_attempts} was lost: its lease ran out at ' & $lease"
+            f"'attempt ' & $string($attempt) & ' of {settings.max_attempts} was lost: its lease ran out at '"
+            " & $fromMillis($lease)"
         ),
     }
-    next_attempt = rule(f"$attempt < {settings.max_attempts}", "StopLostAgent", attempt="{% $attempt + 1 %}")
-    return choice([next_attempt], "CloseSession") | {"Assign": {"closing": given_up}}
+    again = [
+        # It had to go before it began: the number is still free.
+        rule(f"$unclaimed and $spared < {SPARED_ATTEMPTS}", "StopLostAgent", spared="{% $spared + 1 %}"),
+        rule(f"$attempt < {settings.max_attempts}", "StopLostAgent", attempt="{% $attempt + 1 %}"),
+    ]
+    return choice(again, "CloseSession") | {"Assign": {"closing": given_up}}
 
 
 def _close_session(settings: WorkflowSettings) -> State:
@@ -336,8 +391,9 @@ def _close_session(settings: WorkflowSettings) -> State:
         },
         "Assign": {"outcome": "{% $merge([$closing, {'reportKey': null, 'tokens': null}]) %}"},
         "Output": {},
-        "Retry": _database_retry(),
-        "Catch": [catch(["States.ALL"], "WhyNotClosed", refusal=expression(CAUSE))],
+        "Retry": _database_retry(ESSENTIAL_RETRY_SECONDS),
+        # Somebody else has closed the run, or was in the way.
+        "Catch": [catch([TRANSACTION_CANCELLED], "WaitToLook", pause=1)],
         "Next": "ReleaseSession",
     }
 
@@ -351,7 +407,7 @@ def _stop_session(settings: WorkflowSettings, then: str) -> State:
         "Arguments": {"FunctionName": settings.function_arn, "Payload": payload},
         "TimeoutSeconds": STOP_TIMEOUT_SECONDS,
         "Output": {},
-        "Retry": [retry([*THROTTLED, *PASSING], 1, 2)],
+        "Retry": [retry([*THROTTLED, "SessionInTransition", *TRANSIENT], 1, 2)],
         "Catch": [catch(["States.ALL"], then)],
         "Next": then,
     }
@@ -388,14 +444,30 @@ def _publish_finished(settings: WorkflowSettings) -> State:
 
 def _failed_call(status: Status) -> dict[str, str]:
     """What a failed call of the invoker closes the run with: the class and the message of its error."""
-    # Not $parse: a cause that is no JSON, or was cut short, would fail the execution instead of closing the run.
-    message = f'$match({CAUSE}, /"errorMessage": ?"((?:[^\\\\"]|\\\\.)*)"/)[0].groups[0]'
-    text = f"($told := {message}; $exists($told) ? $replace($told, '\\\\\"', '\"') : {CAUSE})"
+    # Not $parse: a cause that is not JSON, or was cut short, would fail the execution instead of closing the run. The
+    # pattern is unrolled and bounded, because some engines recurse for each alternative of a repeated group.
+    message = r'$match($cut, /"errorMessage": ?"([^\\"]*(?:\\.[^\\"]*){0,400})/)[0].groups[0]'
+    text = f"($exists($told) ? {_unescaped('$told')} : $cut = '' ? 'Step Functions gave no cause' : $cut)"
     return {
         "status": status.value,
-        "errorType": "{% $states.errorOutput.Error %}",
-        "errorMessage": expression(f"$substring({text}, 0, {ERROR_CHARACTERS})"),
+        # Names that begin with States. are reserved, and a Fail state may not have one.
+        "errorType": "{% $replace($states.errorOutput.Error, /^States\\./, '') %}",
+        "errorMessage": expression(
+            f"($cut := $substring({CAUSE}, 0, {CAUSE_CHARACTERS}); $told := {message};"
+            f" $substring({text}, 0, {ERROR_CHARACTERS}))"
+        ),
     }
+
+
+def _unescaped(text: str) -> str:
+    """JSON's escapes, but for those of characters beyond ASCII, which Lambda sends as they are."""
+    known = r"""{'n': '\n', 't': '\t', 'r': ' ', 'b': ' ', 'f': ' '}"""
+    one = (
+        f"function($m) {{ ($code := $substring($m.match, 1); $known := $lookup({known}, $code); "
+        "$length($code) > 1 ? $decodeUrlComponent('%' & $substring($code, 3)) : $exists($known) ? $known : $code) }"
+    )
+    # \x5c is the backslash: JSONata's reader takes a bracket after a written one for escaped.
+    return rf"$replace({text}, /\x5c(u00[0-7][0-9a-fA-F]|[^u])/, {one})"
 
 
 def _database_retry(seconds: int = DATABASE_RETRY_SECONDS) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from components.asl import expression
 from components.workflow_budget import WorkflowSettings
-from runtime.journal.keys import EVENT_PREFIX, METADATA, OUTCOME, WAITER_PREFIX
+from runtime.journal.keys import EVENT_PREFIX, METADATA, OUTCOME, TOKEN_PREFIX
 from runtime.journal.vocabulary import Status
 
 Item: TypeAlias = dict[str, Any]
@@ -19,6 +19,8 @@ ENTERED_AT = "$fromMillis($toMillis($states.context.State.EnteredTime))"
 EVENT_ID = "$hash($states.context.Execution.Id & $states.context.State.Name & $states.context.State.EnteredTime, 'MD5')"
 SESSION_ID = "$sessionId"
 DAY_SECONDS = 86_400
+MAX_TEXT_CHARACTERS = 230_000
+"""Of a request's text, escaped: a character has a byte or more, and 256 KiB have to hold the rest of the claim, too."""
 
 
 def partition_key(session_id: str = SESSION_ID) -> Item:
@@ -43,7 +45,10 @@ def new_event(settings: WorkflowSettings, status: str, session_id: str = SESSION
 
 
 def metadata(settings: WorkflowSettings, session_id: str, request: str) -> Item:
-    """Return what a run was asked to do and within which limits. The request is kept as JSON text."""
+    """Return what a run was asked to do and within which limits.
+
+    :param request: an expression for the request's JSON text
+    """
     event = new_event(settings, Status.SESSION_INITIATED, session_id)
     limits = {
         "maxRunSeconds": settings.max_run_seconds,
@@ -54,7 +59,7 @@ def metadata(settings: WorkflowSettings, session_id: str, request: str) -> Item:
         "SK": {"S": METADATA},
         "day": DAY,
         "executionArn": string("$states.context.Execution.Id"),
-        "request": string(f"$string({request})"),
+        "request": string(request),
         "limits": {"M": {name: {"N": str(value)} for name, value in limits.items()}},
     }
 
@@ -64,11 +69,24 @@ def outcome_of(event: Item) -> Item:
     return event | {"SK": {"S": OUTCOME}, "day": DAY}
 
 
-def waiter(settings: WorkflowSettings) -> Item:
+def request_text(request: str) -> str:
+    """Return an expression for a request's JSON text, `null` where it is too large to be sent within the claim.
+
+    The text is escaped once more there, and Step Functions takes 256 KiB of arguments. The invoker refuses such a
+    request; so claimed, the refusal is in the journal.
+    """
+    # In an object and out of it again: of a text, $string() alone makes no JSON.
+    text = f"$substring($string({{'_': $exists({request}) ? {request} : null}}), 5)"
+    kept = "$substring($text, 0, $length($text) - 1)"
+    return f"($text := {text}; $length($string([$text])) > {MAX_TEXT_CHARACTERS} ? 'null' : {kept})"
+
+
+def task_token(settings: WorkflowSettings) -> Item:
     """Return the record that holds the token which wakes the waiting task."""
     event = new_event(settings, "")
     return {name: event[name] for name in ("PK", "sessionId", "createdAt", "expiresAt")} | {
-        "SK": string(f"'{WAITER_PREFIX}' & {ENTERED_AT}"),
+        # Each try has a token of its own.
+        "SK": string(f"'{TOKEN_PREFIX}' & {ENTERED_AT} & '#' & $string($states.context.State.RetryCount)"),
         "taskToken": string("$states.context.Task.Token"),
     }
 

@@ -7,7 +7,6 @@ that. All writes run in threads, because a table that doesn't answer must not st
 
 import asyncio
 import random
-import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from runtime.agent.errors import AttemptOver
 from runtime.agent.job import Job
 from runtime.journal.errors import AttemptClaimed, AttemptSuperseded, JournalUnavailable, RunClosed
 from runtime.journal.records import Event, error_text
+from runtime.journal.run_clock import RunClock
 from runtime.journal.vocabulary import Status
 from runtime.journal.writer import JournalWriter
 
@@ -45,7 +45,7 @@ class Attempt:
 
     :param environment_id: the execution environment that this process is
     :param executor: where the writes run
-    :param clock: seconds that never run backwards
+    :ivar clock: what its events are stamped with; it began when the job arrived
     """
 
     def __init__(
@@ -53,19 +53,19 @@ class Attempt:
         job: Job,
         journal: JournalWriter,
         *,
+        clock: RunClock,
         environment_id: str,
         lease_seconds: float,
         executor: Executor,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.job = job
+        self.clock = clock
         self._journal = journal
         self.environment_id = environment_id
         self._lease_seconds = lease_seconds
         self._executor = executor
-        self._clock = clock
-        # The invoker's event carries the first lease; it was written no earlier than this.
-        self._last_sign = clock()
+        # The first lease begins when the state machine learns of the acknowledgement, which is no earlier than this.
+        self._last_sign = clock.elapsed()
         self._released = False
 
     async def claim(self) -> None:
@@ -112,7 +112,7 @@ class Attempt:
         """
         interval = self._lease_seconds * HEARTBEAT_SHARE
         while True:
-            due_in = self._last_sign + interval - self._clock()
+            due_in = self._last_sign + interval - self.clock.elapsed()
             if due_in > 0:
                 await asyncio.sleep(due_in)
             else:
@@ -140,7 +140,7 @@ class Attempt:
     async def _write(self, write: Callable[[Event], None], status: str, **fields: Any) -> None:
         pause = self._lease_seconds / 100
         # The same event in every try: one that was taken although its answer got lost is recognised by its id.
-        stamped_at, event = self._clock(), self._stamp(status, **fields)
+        stamped_at, event = self.clock.elapsed(), self._stamp(status, **fields)
         while True:
             remaining = self._remaining()
             if self._released or remaining <= 0:
@@ -161,6 +161,7 @@ class Attempt:
         return self._journal.stamp(
             self.job.session_id,
             status,
+            at=self.clock.now(),
             attempt=self.job.attempt,
             environment_id=self.environment_id,
             **{"lease_seconds": self._lease_seconds} | fields,
@@ -171,4 +172,4 @@ class Attempt:
 
     def _remaining(self) -> float:
         """Seconds until this attempt has to stop: a little before the state machine counts it as lost."""
-        return self._last_sign + self._lease_seconds * (1 - MARGIN_SHARE) - self._clock()
+        return self._last_sign + self._lease_seconds * (1 - MARGIN_SHARE) - self.clock.elapsed()

@@ -7,13 +7,13 @@ machine has the last word.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import timedelta
 
 from runtime.agent.attempt import Attempt, Ending
 from runtime.agent.errors import AttemptOver, RunTimedOut
 from runtime.agent.steps import WorkflowRun
 from runtime.journal.errors import JournalError
-from runtime.journal.timestamps import to_timestamp, utc_now
+from runtime.journal.timestamps import to_timestamp
 
 STOP_SECONDS = 1.0
 # A child of the SDK's logger, whose handler writes JSON with the request's and the session's ids.
@@ -24,7 +24,6 @@ class BackgroundTask:
     """One attempt of a run, from its claim to its end.
 
     :param wake: tells whoever waits for a session that there is something to see
-    :param now: this machine's clock, which the deadline is compared with
     """
 
     def __init__(
@@ -32,12 +31,10 @@ class BackgroundTask:
         attempt: Attempt,
         workflow: WorkflowRun,
         wake: Callable[[str], Awaitable[None]] | None = None,
-        now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._attempt = attempt
         self._workflow = workflow
         self._wake = wake
-        self._now = now
         self.closing = False
 
     async def run(self) -> None:
@@ -69,7 +66,7 @@ class BackgroundTask:
         workflow = asyncio.create_task(self._workflow.run(), name="workflow")
         heartbeat = asyncio.create_task(self._attempt.keep_alive(), name="heartbeat")
         try:
-            seconds_left = (self._attempt.job.deadline - self._now()).total_seconds()
+            seconds_left = self._attempt.job.seconds_left - self._attempt.clock.elapsed()
             done, _ = await asyncio.wait(
                 {workflow, heartbeat}, timeout=max(0.0, seconds_left), return_when=asyncio.FIRST_COMPLETED
             )
@@ -93,7 +90,8 @@ class BackgroundTask:
     async def _timed_out(self) -> Ending:
         step = self._workflow.current_step
         running = f"step {step.name} was running" if step else "between two steps"
-        error = RunTimedOut(f"the run's deadline, {to_timestamp(self._attempt.job.deadline)}, came: {running}")
+        deadline = self._attempt.clock.began_at + timedelta(seconds=self._attempt.job.seconds_left)
+        error = RunTimedOut(f"the run's deadline, {to_timestamp(deadline)}, came: {running}")
         await self._workflow.journal_failure(error)
         return Ending.failed(error)
 

@@ -9,6 +9,7 @@ import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
+from weakref import WeakValueDictionary
 
 from bedrock_agentcore import BedrockAgentCoreApp
 from bedrock_agentcore.runtime.context import RequestContext
@@ -21,6 +22,8 @@ from runtime.agent.job import Job, parse_job
 from runtime.journal.errors import InvalidRequest, JournalError
 from runtime.journal.records import error_text
 from runtime.journal.request import SESSION_ID
+from runtime.journal.run_clock import RunClock, beginning
+from runtime.journal.timestamps import to_timestamp, utc_now
 from runtime.journal.vocabulary import Status
 
 SHUTDOWN_SECONDS = 1.5
@@ -36,12 +39,20 @@ class RunningTasks:
 
     def __init__(self) -> None:
         self._tasks: dict[asyncio.Task[None], BackgroundTask | None] = {}
+        self._clocks = WeakValueDictionary[tuple[str, int], RunClock]()
 
-    def start(self, job: Job) -> None:
-        """Start a job's background task on the running event loop."""
-        task = asyncio.create_task(work(job))
+    def start(self, job: Job) -> RunClock:
+        """Start a job's background task on the running event loop, and return the clock that its events have.
+
+        The same attempt again, after an acknowledgement that got lost, has the clock of the task that is at work.
+        """
+        attempt = job.session_id, job.attempt
+        clock = self._clocks.get(attempt) or RunClock(beginning(utc_now(), job.now))
+        self._clocks[attempt] = clock
+        task = asyncio.create_task(work(job, clock))
         self._tasks[task] = None
         task.add_done_callback(self._tasks.pop)
+        return clock
 
     def entered(self, background: BackgroundTask) -> None:
         """Note what the current asyncio task works on."""
@@ -90,12 +101,12 @@ for unreadable in (RecursionError, ValueError):
 
 
 @app.async_task
-async def work(job: Job) -> None:
+async def work(job: Job, clock: RunClock) -> None:
     """Work on a job in the background; /ping says HealthyBusy meanwhile."""
     # What runs before a task's first await would delay the acknowledgement, and what runs right after it would
     # compete with the acknowledgement for Python's lock.
     await asyncio.sleep(ACKNOWLEDGEMENT_SECONDS)
-    background = await environment.background_task(job)
+    background = await environment.background_task(job, clock)
     running.entered(background)
     await background.run()
 
@@ -104,7 +115,9 @@ async def work(job: Job) -> None:
 async def invoke(payload: Any, context: RequestContext) -> Any:
     """Acknowledge a job, or refuse it with 400 and the reason.
 
-    :param payload: `attempt`, `maxAttempts`, `deadline` and `request`, see :class:`runtime.agent.job.Job`
+    The answer has `now`, the clock that the background task's events are stamped with.
+
+    :param payload: `attempt`, `maxAttempts`, `now`, `secondsLeft` and `request`, see :class:`runtime.agent.job.Job`
     """
     try:
         job = parse_job(payload, context.session_id)
@@ -114,8 +127,9 @@ async def invoke(payload: Any, context: RequestContext) -> Any:
             environment.EXECUTOR, journal_refusal, context.session_id, refusal
         )
         return JSONResponse({"error": str(refusal)}, status_code=400)
-    running.start(job)
-    return {"accepted": {"sessionId": job.session_id, "attempt": job.attempt}}
+    clock = running.start(job)
+    accepted = {"sessionId": job.session_id, "attempt": job.attempt, "now": to_timestamp(clock.now())}
+    return {"accepted": accepted}
 
 
 def journal_refusal(session_id: str | None, refusal: InvalidRequest) -> None:

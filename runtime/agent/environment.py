@@ -25,6 +25,7 @@ from runtime.agent.steps import WorkflowRun
 from runtime.agent.workflow import WORKFLOW, Step
 from runtime.journal.client import CLIENT_CONFIG
 from runtime.journal.client import connect as connect_journal
+from runtime.journal.run_clock import RunClock
 from runtime.journal.waker import Waker
 from runtime.journal.writer import JournalWriter
 
@@ -82,11 +83,12 @@ async def run_step(step: Step, message: str) -> Artifact:
     return await run(built, step, message)
 
 
-async def background_task(job: Job) -> BackgroundTask:
+async def background_task(job: Job, clock: RunClock) -> BackgroundTask:
     """Return the background task of a job, built in a thread so that the event loop stays free."""
     attempt = Attempt(
         job,
         await _in_thread(journal),
+        clock=clock,
         environment_id=ENVIRONMENT_ID,
         lease_seconds=settings().lease_seconds,
         executor=EXECUTOR,

@@ -1,7 +1,7 @@
 """The job that the invoker hands to the agent: one attempt of one run."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 from runtime.journal.errors import InvalidRequest
@@ -9,6 +9,7 @@ from runtime.journal.request import RunRequest, check_session_id, described, par
 from runtime.journal.timestamps import from_timestamp
 
 MOST_ATTEMPTS = 10
+MAX_SECONDS = 365 * 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,14 +17,16 @@ class Job:
     """One attempt of one run.
 
     :ivar attempt: 1, 2, … up to `max_attempts`
-    :ivar deadline: when the run has to have ended
+    :ivar now: when the invoker sent it, by the invoker's clock
+    :ivar seconds_left: the time in which the run has to end, from when the job arrives
     """
 
     session_id: str
     request: RunRequest
     attempt: int
     max_attempts: int
-    deadline: datetime
+    now: datetime
+    seconds_left: float
 
 
 def parse_job(payload: object, session_id: str | None) -> Job:
@@ -43,7 +46,8 @@ def parse_job(payload: object, session_id: str | None) -> Job:
         request=parse_request(fields.get("request")),
         attempt=_whole_number(fields, "attempt", max_attempts),
         max_attempts=max_attempts,
-        deadline=_moment(fields, "deadline"),
+        now=_moment(fields, "now"),
+        seconds_left=_seconds(fields, "secondsLeft"),
     )
 
 
@@ -54,9 +58,18 @@ def _whole_number(fields: dict[str, Any], name: str, most: int) -> int:
     return value
 
 
+def _seconds(fields: dict[str, Any], name: str) -> float:
+    value = fields.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= MAX_SECONDS:
+        raise InvalidRequest(name, described(value), "a number of seconds, a year at most")
+    return float(value)
+
+
 def _moment(fields: dict[str, Any], name: str) -> datetime:
     value = fields.get(name)
     try:
-        return from_timestamp(value)  # pyright: ignore[reportArgumentType]
-    except (TypeError, ValueError):
+        moment = from_timestamp(value)  # pyright: ignore[reportArgumentType]
+        _ = moment + timedelta(seconds=MAX_SECONDS)  # what is computed from it later has to be a moment, too
+    except (TypeError, ValueError, OverflowError):
         raise InvalidRequest(name, described(value), "a timestamp such as 2026-11-22T20:21:26.123Z") from None
+    return moment

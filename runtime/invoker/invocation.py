@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from mypy_boto3_bedrock_agentcore import BedrockAgentCoreClient
 
 SUCCESS_WRITE_SECONDS = 20.0
+MAX_SECONDS = 365 * 86_400
+MOMENT = timedelta(milliseconds=1)
 MAX_TRACE_HEADER = 128
 logger = logging.getLogger(__name__)
 
@@ -64,12 +66,13 @@ class Invoker:
     def start(self, payload: dict[str, Any], trace_id: str | None = None) -> dict[str, Any]:
         """Start one attempt of a run and return as soon as the agent has acknowledged it.
 
-        :param payload: `session_id`, `request`, `attempt` (1, 2, …), `deadline` (a timestamp, or None for the first)
+        :param payload: `session_id`, `request`, `attempt` (1, 2, …), `secondsLeft` (until the run has to have ended,
+            None for the first attempt), `after` (the time of the newest event that was seen, None if none was)
         :param trace_id: the whole X-Ray header of this invocation
-        :return: `deadline` and `leaseExpiresAt` (timestamps), `acknowledgeSeconds`
+        :return: `now` (the agent's clock when it acknowledged, a timestamp), `secondsLeft`, `acknowledgeSeconds`
         :raises InvalidRequest: if the payload can't be run
         :raises RunClosed: if the run has its outcome
-        :raises RunTimedOut: if the deadline has passed
+        :raises RunTimedOut: if no time is left
         :raises InvokerError: as AgentCore answers, see :mod:`runtime.invoker.errors`
         :raises JournalUnavailable: if the start can't be journalled; the agent is not started then
         :raises JournalDenied: likewise
@@ -77,28 +80,27 @@ class Invoker:
         session_id = check_session_id(payload.get("session_id"))
         attempt = payload.get("attempt")
         try:
-            given = self._check(payload)
+            given, earliest = self._check(payload)
             self.journal.append_while_open(
-                self.journal.stamp(session_id, Status.AGENT_INVOCATION_STARTED, attempt=attempt)
+                self.journal.stamp(session_id, Status.AGENT_INVOCATION_STARTED, at=self._now(earliest), attempt=attempt)
             )
-            deadline = self._deadline(given)
-            acknowledge_seconds = self._call_agent(session_id, payload, deadline, trace_id)
+            seconds_left = self._seconds_left(given)
+            answer = self._call_agent(session_id, payload, self._now(earliest), seconds_left, trace_id)
         except (InvokerError, InvalidRequest) as error:
             self._append_failure(session_id, attempt, error)
             raise
+        acknowledged_at = self._now(earliest)
+        deadline = to_timestamp(acknowledged_at + timedelta(seconds=seconds_left))
         success = self.journal.stamp(
             session_id,
             Status.AGENT_INVOCATION_SUCCEEDED,
+            at=acknowledged_at,
             attempt=attempt,
             lease_seconds=self.limits.lease_seconds,
-            detail={"acknowledgeSeconds": round(acknowledge_seconds, 4), "deadline": deadline},
+            detail={"acknowledgeSeconds": round(answer.seconds, 4), "deadline": deadline},
         )
         self._append_success(success)
-        return {
-            "deadline": deadline,
-            "leaseExpiresAt": to_timestamp(success.created_at + timedelta(seconds=self.limits.lease_seconds)),
-            "acknowledgeSeconds": acknowledge_seconds,
-        }
+        return {"now": answer.now, "secondsLeft": seconds_left, "acknowledgeSeconds": answer.seconds}
 
     def stop(self, payload: dict[str, Any]) -> dict[str, Any]:
         """Stop the session of a run, so that its environment doesn't idle on at cost.
@@ -148,35 +150,45 @@ class Invoker:
             logger.warning("the session could not be stopped: %s", error, extra={"session_id": session_id})
         return {"closed": True}
 
-    def _check(self, payload: dict[str, Any]) -> datetime | None:
-        """Return the deadline that the payload has, if any, once all of the payload can be run."""
+    def _check(self, payload: dict[str, Any]) -> tuple[float | None, datetime | None]:
+        """Return `secondsLeft` and the first moment after `after`, where they are given, once all of it can be run."""
         parse_request(payload.get("request"))
         attempt = payload.get("attempt")
         if not self._is_attempt(attempt):
             raise InvalidRequest("attempt", described(attempt), f"a number from 1 to {self.limits.max_attempts}")
-        deadline = payload.get("deadline")
+        seconds_left, after = payload.get("secondsLeft"), payload.get("after")
+        if seconds_left is not None and not (type(seconds_left) in (int, float) and abs(seconds_left) <= MAX_SECONDS):
+            raise InvalidRequest("secondsLeft", described(seconds_left), "null or a number of seconds, a year at most")
         try:
-            return None if deadline is None else from_timestamp(deadline)
-        except (TypeError, ValueError):
+            return seconds_left, None if after is None else from_timestamp(after) + MOMENT
+        except (TypeError, ValueError, OverflowError):
             allowed = "null or a timestamp such as 2026-11-22T20:21:26.123Z"
-            raise InvalidRequest("deadline", described(deadline), allowed) from None
+            raise InvalidRequest("after", described(after), allowed) from None
 
     def _is_attempt(self, value: object) -> bool:
         return type(value) is int and 1 <= value <= self.limits.max_attempts
 
-    def _deadline(self, given: datetime | None) -> str:
+    def _now(self, earliest: datetime | None) -> datetime:
+        """The time, later than what the journal had before, whichever machine's clock stamped that."""
+        now = self.now()
+        return now if earliest is None else max(now, earliest)
+
+    def _seconds_left(self, given: float | None) -> float:
         """The run's clock starts with its first acknowledgement: waiting for a free place costs no working time."""
         if given is None:
-            return to_timestamp(self.now() + timedelta(seconds=self.limits.max_run_seconds))
-        if self.now() >= given:
-            raise RunTimedOut(f"the run's deadline, {to_timestamp(given)}, passed before this attempt could start")
-        return to_timestamp(given)
+            return self.limits.max_run_seconds
+        if given <= 0:
+            raise RunTimedOut(f"the run's deadline passed {-given:g} s before this attempt could start")
+        return given
 
-    def _call_agent(self, session_id: str, payload: dict[str, Any], deadline: str, trace_id: str | None) -> float:
-        job = {
+    def _call_agent(
+        self, session_id: str, payload: dict[str, Any], now: datetime, seconds_left: float, trace_id: str | None
+    ) -> "_Acknowledgement":
+        job: dict[str, Any] = {
             "attempt": payload["attempt"],
             "maxAttempts": self.limits.max_attempts,
-            "deadline": deadline,
+            "now": to_timestamp(now),
+            "secondsLeft": seconds_left,
             "request": payload["request"],
         }
         # AgentCore takes at most 128 characters of it; a trace is worth less than a run.
@@ -195,10 +207,10 @@ class Invoker:
             # Read to the end, or the connection can't be used again. Not `with`: that gives the raw stream, whose
             # errors are not botocore's.
             with closing(answer["response"]) as body:
-                body.read()
+                text = body.read()
         except (ClientError, BotoCoreError) as error:
             raise from_boto(error) from error
-        return time.perf_counter() - began
+        return _Acknowledgement(time.perf_counter() - began, _agents_clock(text) or job["now"])
 
     def _append_failure(self, session_id: str, attempt: Any, error: Exception) -> None:
         event = self.journal.stamp(
@@ -230,6 +242,22 @@ class Invoker:
                 pause *= 2
             else:
                 return
+
+
+@dataclass(frozen=True, slots=True)
+class _Acknowledgement:
+    """How long an agent took to acknowledge, and what its clock said then."""
+
+    seconds: float
+    now: str
+
+
+def _agents_clock(answer: bytes) -> str | None:
+    """Return the time in an acknowledgement, or None where there is none that can be read."""
+    try:
+        return to_timestamp(from_timestamp(json.loads(answer)["accepted"]["now"]))
+    except (TypeError, ValueError, LookupError):
+        return None
 
 
 def _session_id_in(execution_input: Any) -> str | None:

@@ -1,10 +1,13 @@
 """Keys of the journal's records: the one place that knows how they are spelled."""
 
 METADATA = "METADATA"
-OUTCOME = "OUTCOME"
+LOOK_PREFIX = "EVENT"
+"""What the state machine looks at: the outcome and the events, in one query."""
+OUTCOME = "EVENT~OUTCOME"
+"""Sorts after every event, whatever the events' times are: a query backwards finds it first."""
 EVENT_PREFIX = "EVENT#"
 ATTEMPT_PREFIX = "ATTEMPT#"
-WAITER_PREFIX = "WAITER#"
+TOKEN_PREFIX = "TOKEN#"  # noqa: S105 - a key's beginning
 BY_DAY_INDEX = "by-day"
 
 

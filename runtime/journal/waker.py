@@ -1,12 +1,12 @@
 """Wakes the state machine that waits for a run, instead of letting it find out at its next poll.
 
-Only with `completion: callback`: the machine then leaves a waiter record with a task token in the journal. A wake-up
+Only with `completion: callback`: the machine then leaves a record with its task token in the journal. A wake-up
 that fails costs time and nothing else, because the machine polls all the same.
 """
 
 from typing import TYPE_CHECKING
 
-from runtime.journal.keys import WAITER_PREFIX, partition_key
+from runtime.journal.keys import TOKEN_PREFIX, partition_key
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -22,7 +22,7 @@ class Waker:
         self._table_name = table_name
 
     def wake(self, session_id: str) -> bool:
-        """Wake the newest waiter of a run, if there is one, and return whether one was woken.
+        """Wake the execution that waits for a run, if one does, and return whether it was woken.
 
         :raises botocore.exceptions.ClientError: if the table or Step Functions refuses
         :raises botocore.exceptions.BotoCoreError: if one of them doesn't answer
@@ -39,12 +39,12 @@ class Waker:
         return True
 
     def _newest_token(self, session_id: str) -> str | None:
-        waiters = self._dynamodb.query(
+        tokens = self._dynamodb.query(
             TableName=self._table_name,
-            KeyConditionExpression="PK = :pk AND begins_with(SK, :waiter)",
-            ExpressionAttributeValues={":pk": {"S": partition_key(session_id)}, ":waiter": {"S": WAITER_PREFIX}},
+            KeyConditionExpression="PK = :pk AND begins_with(SK, :token)",
+            ExpressionAttributeValues={":pk": {"S": partition_key(session_id)}, ":token": {"S": TOKEN_PREFIX}},
             ScanIndexForward=False,
             Limit=1,
             ConsistentRead=True,
         )["Items"]
-        return waiters[0]["taskToken"].get("S") if waiters else None
+        return tokens[0]["taskToken"].get("S") if tokens else None

@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 
 NOT_THERE = "attribute_not_exists(PK)"
 CONDITION_FAILED = "ConditionalCheckFailed"
-PASSING_REASONS = {
+TRANSIENT_REASONS = {
     "TransactionConflict",
     "ThrottlingError",
     "ProvisionedThroughputExceeded",
     "InternalServerError",
 }
-PASSING_ERRORS = {
+TRANSIENT_ERRORS = {
     "ThrottlingException",
     "ProvisionedThroughputExceededException",
     "RequestLimitExceeded",
@@ -72,16 +72,23 @@ class JournalWriter:
         self._latest = datetime.min.replace(tzinfo=utc_now().tzinfo)
         self._lock = threading.Lock()
 
-    def stamp(self, session_id: str, status: str, *, lease_seconds: float | None = None, **fields: Any) -> Event:
-        """Return a new event of this moment; nothing is written.
+    def stamp(
+        self,
+        session_id: str,
+        status: str,
+        *,
+        at: datetime | None = None,
+        lease_seconds: float | None = None,
+        **fields: Any,
+    ) -> Event:
+        """Return a new event; nothing is written.
 
-        Times never run backwards within a writer, so that its events keep their order when the clock is set back.
-
+        :param at: when it happened; now, if left out: such times never run backwards within a writer, so that its
+            events keep their order when the clock is set back
         :param lease_seconds: how long from now the event's writer counts as alive
         :param fields: further attributes of :class:`~runtime.journal.records.Event`
         """
-        with self._lock:
-            self._latest = created_at = max(self._latest, self._now())
+        created_at = at or self._moment()
         return Event(
             session_id=session_id,
             event_id=new_event_id(),
@@ -91,6 +98,11 @@ class JournalWriter:
             lease_expires_at=None if lease_seconds is None else created_at + timedelta(seconds=lease_seconds),
             **fields,
         )
+
+    def _moment(self) -> datetime:
+        with self._lock:
+            self._latest = max(self._latest, self._now())
+            return self._latest
 
     def append(self, event: Event) -> None:
         """Add an event, whatever the state of its run.
@@ -216,16 +228,16 @@ def _cancellation(event: Event, guards: list[Guard], error: ClientError) -> Jour
     # Only an earlier try of this write can be at the own event. While it is not done, what stands in the way of
     # this try, a claim for instance, may be this writer's own: the next try will tell.
     refusals = [refusal for code, (_, refusal) in zip(others, guards, strict=False) if code == CONDITION_FAILED]
-    if refusals and own not in PASSING_REASONS:
+    if refusals and own not in TRANSIENT_REASONS:
         return refusals[0]
-    passing = PASSING_REASONS.intersection((own, *others))
-    return (JournalUnavailable if passing else JournalDenied)(_not_taken(event, error))
+    transient = TRANSIENT_REASONS.intersection((own, *others))
+    return (JournalUnavailable if transient else JournalDenied)(_not_taken(event, error))
 
 
 def _refusal(event: Event, error: ClientError) -> JournalError:
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    passing = status >= 500 or _code(error) in PASSING_ERRORS
-    return (JournalUnavailable if passing else JournalDenied)(_not_taken(event, error))
+    transient = status >= 500 or _code(error) in TRANSIENT_ERRORS
+    return (JournalUnavailable if transient else JournalDenied)(_not_taken(event, error))
 
 
 def _code(error: ClientError) -> str:

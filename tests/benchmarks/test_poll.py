@@ -16,9 +16,7 @@ def test_read_units_are_counted_over_all_items_of_a_query() -> None:
 
 
 def test_the_query_is_the_deployed_machines_with_a_runs_values() -> None:
-    values = query("abc")["ExpressionAttributeValues"]
-    assert values[":pk"] == {"S": "SESSION#abc"}
-    assert values[":attempt"] == {"N": "1"}
+    assert query("abc")["ExpressionAttributeValues"][":pk"] == {"S": "SESSION#abc"}
 
 
 def test_a_poll_is_bounded_and_sees_the_end() -> None:

@@ -1,6 +1,7 @@
 """The state machine as a table: walked state by state, and its budgets computed."""
 
 import importlib
+import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -9,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from components.workflow_budget import WorkflowSettings, machine_timeout_seconds
+from components.workflow_budget import WorkflowSettings, machine_timeout_seconds, poll_intervals
 from components.workflow_definition import build_definition
-from runtime.journal.vocabulary import TERMINAL
+from runtime.journal.keys import OUTCOME, event_sort_key
+from tests.support.state_machine import evaluate
 
 SETTINGS = WorkflowSettings(
     function_arn="arn:aws:lambda:us-east-1:123456789012:function:invoker",
@@ -31,6 +33,11 @@ EVERY_WAY_TO_WAIT = pytest.mark.parametrize(
     ],
     ids=["polls", "growing polls", "callback", "callback with growing polls"],
 )
+
+
+def lambda_cause(message: str) -> str:
+    """What AWS's runtime client makes of an error."""
+    return json.dumps({"errorMessage": message, "errorType": "Boom", "stackTrace": []}, ensure_ascii=False)
 
 
 def with_settings(**changes: Any) -> WorkflowSettings:
@@ -68,14 +75,42 @@ def test_every_state_that_is_named_exists_and_every_state_is_reached(changes: di
     assert reached == set(definition["States"])
 
 
+ESSENTIAL = ("ClaimSession", "CloseSession")
+
+
 @EVERY_WAY_TO_WAIT
-def test_every_task_catches_everything_and_has_retries(changes: dict[str, Any]) -> None:
+def test_every_task_has_retries_and_catches_everything_but_the_two_that_can_be_redriven(
+    changes: dict[str, Any],
+) -> None:
+    # A redrive goes on at the task that failed; after a Fail state it fails again.
     states = build_definition(replace(SETTINGS, **changes))["States"]
     tasks = {name: state for name, state in states.items() if state["Type"] == "Task"}
     assert len(tasks) == (9 if "completion" in changes else 8)
     for name, state in tasks.items():
-        assert state["Catch"][-1]["ErrorEquals"] == ["States.ALL"], name
+        assert (state["Catch"][-1]["ErrorEquals"] == ["States.ALL"]) == (name not in ESSENTIAL), name
         assert state["Retry"], name
+
+
+@EVERY_WAY_TO_WAIT
+def test_every_loop_has_a_wait_in_it(changes: dict[str, Any]) -> None:
+    states = build_definition(replace(SETTINGS, **changes))["States"]
+    hasty = {name: set(_at_once(state)) for name, state in states.items() if state["Type"] != "Wait"}
+    for start in hasty:
+        reached, waiting = set[str](), list(hasty[start])
+        while waiting:
+            name = waiting.pop()
+            if name in hasty and name not in reached:
+                reached.add(name)
+                waiting += hasty[name]
+        assert start not in reached, f"{start} comes round again without a wait"
+
+
+def _at_once(state: dict[str, Any]) -> Iterator[str]:
+    """The states that may follow without any time going by: a callback that succeeds or times out has waited."""
+    if not state.get("Resource", "").endswith(".waitForTaskToken"):
+        yield from next_states(state)
+        return
+    yield from (catch["Next"] for catch in state["Catch"] if catch["ErrorEquals"] != ["States.Timeout"])
 
 
 def test_every_lambda_task_has_a_time_limit() -> None:
@@ -93,7 +128,8 @@ def test_every_error_of_ours_that_is_matched_is_a_class_that_exists() -> None:
         for error in rule["ErrorEquals"]
         if "." not in error
     }
-    assert ours == {"AgentThrottled", "AgentUnavailable", "JournalUnavailable", "RunClosed", "RunTimedOut"}
+    transient = {"AgentThrottled", "AgentUnavailable", "JournalUnavailable", "SessionInTransition"}
+    assert ours == transient | {"RunClosed", "RunTimedOut"}
     for error in ours:
         assert any(hasattr(module, error) for module in modules), error
 
@@ -115,6 +151,8 @@ def test_every_variable_is_assigned_before_any_path_reads_it(changes: dict[str, 
         "error",
     }
     local |= {"millis", "hash", "floor", "substring", "number", "match", "replace", "merge", "min", "power"}
+    local |= {"event", "cut", "m", "code", "known", "lookup", "length", "list", "text", "substringAfter"}
+    local |= {"decodeUrlComponent"}
     definition = build_definition(replace(SETTINGS, **changes))
     seen: dict[str, set[str]] = {}
     waiting: list[tuple[str, set[str]]] = [(definition["StartAt"], set())]
@@ -141,8 +179,100 @@ def test_a_callback_times_out_into_the_poll_that_a_plain_wait_of_the_same_length
     wait = build_definition(with_settings(**lengths))["States"]["WaitForCompletion"]
     callback = build_definition(with_settings(**lengths, completion="callback"))["States"]["WaitForCompletion"]
     assert callback["TimeoutSeconds"] == wait["Seconds"]
-    (timed_out,) = callback["Catch"]
+    timed_out = callback["Catch"][0]
+    assert timed_out["ErrorEquals"] == ["States.Timeout"]
     assert (timed_out["Next"], timed_out["Assign"]) == (wait["Next"], wait["Assign"])
+
+
+@pytest.mark.parametrize("polls", [0, 1, 25, 1023, 1024, 25_000])
+@pytest.mark.parametrize("completion", ["poll", "callback"])
+def test_a_growing_interval_can_be_computed_after_any_number_of_polls(completion: str, polls: int) -> None:
+    growing = with_settings(completion=completion, poll_growth_percent=100, poll_max_interval_seconds=3000)
+    state = build_definition(growing)["States"]["WaitForCompletion"]
+    intervals = poll_intervals(growing)
+    expected = next(itertools.islice(intervals, min(polls, 20), None))
+    assert evaluate(state.get("Seconds") or state["TimeoutSeconds"], {"polls": polls}) == expected
+
+
+HOSTILE = 'a "quoted" word,\n\ttwo lines, a \\ and \x01, \u00e9, \u2028, \U0001f600'
+
+
+@pytest.mark.parametrize(
+    ("cause", "message"),
+    [
+        (lambda_cause(HOSTILE), HOSTILE),
+        (lambda_cause("x" * 100_000), "x" * 2000),
+        (lambda_cause('"' * 80_000), '"' * 400),
+        ("", "Step Functions gave no cause"),
+        ("not JSON", "not JSON"),
+        ('{"errorMessage": "cut sh', "cut sh"),
+        ('{"errorType": "Killed"}', '{"errorType": "Killed"}'),
+    ],
+    ids=["hostile", "long", "quotes", "none", "text", "cut", "no message"],
+)
+def test_a_run_is_closed_with_what_a_failed_call_said(cause: str, message: str) -> None:
+    catch = STATES["InvokeAgent"]["Catch"][-1]["Assign"]["closing"]
+    error = {"Error": "Boom", "Cause": cause}
+    assert evaluate(catch["errorMessage"], {}, error_output=error) == message
+
+
+@pytest.mark.parametrize(("error", "shown"), [("States.Timeout", "Timeout"), ("AgentRefused", "AgentRefused")])
+def test_no_run_ends_with_a_name_that_step_functions_keeps_for_itself(error: str, shown: str) -> None:
+    catch = STATES["InvokeAgent"]["Catch"][-1]["Assign"]["closing"]
+    assert evaluate(catch["errorType"], {}, error_output={"Error": error, "Cause": ""}) == shown
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        "D3137: the input needs an id",
+        "The JSONata expression '($f(1) ? $error('the input'))' failed. D3137: the input needs an id",
+    ],
+    ids=["emulator", "AWS"],
+)
+def test_a_refused_claim_says_the_sentence_alone(cause: str) -> None:
+    refusal = STATES["ClaimSession"]["Catch"][0]["Assign"]["refusal"]
+    assert evaluate(refusal, {}, error_output={"Error": "States.QueryEvaluationError", "Cause": cause}) == (
+        "the input needs an id"
+    )
+
+
+@pytest.mark.parametrize(
+    ("request_", "stored"),
+    [
+        ({"prompt": "Why?", "n": 1}, '{"prompt":"Why?","n":1}'),
+        ("bare text", '"bare text"'),
+        (7, "7"),
+        (None, "null"),
+        ([], "[]"),
+        ({"prompt": '"' * 60_000}, "null"),
+        ({"prompt": "x" * 200_000}, json.dumps({"prompt": "x" * 200_000}, separators=(",", ":"))),
+    ],
+    ids=["object", "text", "number", "null", "list", "too large when escaped", "large"],
+)
+def test_a_request_is_kept_as_json_text_unless_it_is_too_large_to_be_sent(request_: object, stored: str) -> None:
+    item = STATES["ClaimSession"]["Arguments"]["TransactItems"][0]["Put"]["Item"]
+    assert evaluate(item["request"]["S"], {}, given={"request": request_}) == stored
+
+
+def test_an_input_without_a_request_is_claimed_as_null() -> None:
+    item = STATES["ClaimSession"]["Arguments"]["TransactItems"][0]["Put"]["Item"]
+    assert evaluate(item["request"]["S"], {}, given={}) == "null"
+
+
+def test_a_claim_that_is_too_large_for_step_functions_says_so() -> None:
+    # The emulator has no such limit.
+    [too_large] = [catch for catch in STATES["ClaimSession"]["Catch"] if "DataLimitExceeded" in catch["ErrorEquals"][0]]
+    assert too_large["Next"] == "InvalidRequest"
+    assert "256 KiB" in too_large["Assign"]["refusal"]
+    [never] = [rule for rule in STATES["ClaimSession"]["Retry"] if rule["MaxAttempts"] == 0]
+    assert never["ErrorEquals"] == too_large["ErrorEquals"]
+
+
+@EVERY_WAY_TO_WAIT
+def test_every_expression_is_on_one_line(changes: dict[str, Any]) -> None:
+    for text in expressions(build_definition(replace(SETTINGS, **changes))):
+        assert "\n" not in text
 
 
 def test_a_callback_that_does_not_grow_has_a_plain_time_limit() -> None:
@@ -150,19 +280,19 @@ def test_a_callback_that_does_not_grow_has_a_plain_time_limit() -> None:
     assert callback["TimeoutSeconds"] == 120
 
 
-def test_a_poll_is_one_bounded_strongly_consistent_query_newest_first() -> None:
+def test_a_look_is_one_bounded_strongly_consistent_query_newest_first() -> None:
     arguments = STATES["CheckStatus"]["Arguments"]
-    assert arguments["KeyConditionExpression"] == "PK = :pk AND begins_with(SK, :event)"
+    assert arguments["KeyConditionExpression"] == "PK = :pk AND begins_with(SK, :look)"
+    assert arguments["ExpressionAttributeValues"][":look"] == {"S": "EVENT"}
     assert arguments["ExpressionAttributeValues"][":pk"] == {"S": "{% 'SESSION#' & $sessionId %}"}
     assert arguments["ScanIndexForward"] is False
     assert arguments["Limit"] == 20
     assert arguments["ConsistentRead"] is True
-    assert arguments["ExpressionAttributeNames"] == {"#status": "status"}
 
 
-def test_a_poll_asks_for_every_terminal_status() -> None:
-    values = STATES["CheckStatus"]["Arguments"]["ExpressionAttributeValues"].values()
-    assert {status.value for status in TERMINAL} <= {value.get("S") for value in values}
+def test_the_outcome_sorts_after_every_event() -> None:
+    assert OUTCOME.startswith("EVENT")
+    assert event_sort_key("9999-12-31T23:59:59.999Z", "~" * 32) < OUTCOME
 
 
 def test_every_write_is_a_put_on_condition_that_nothing_is_there() -> None:
@@ -175,7 +305,7 @@ def test_every_write_is_a_put_on_condition_that_nothing_is_there() -> None:
 
 def test_every_end_but_the_duplicates_releases_the_session_and_announces_the_outcome() -> None:
     ends = {name for name, state in STATES.items() if state["Type"] in ("Succeed", "Fail")}
-    assert ends == {"InvalidSessionId", "ClaimFailed", "DuplicateDelivery", "RunCompleted", "RunFailed"}
+    assert ends == {"InvalidRequest", "DuplicateDelivery", "RunCompleted", "RunFailed"}
     into_the_last_two = {
         name for name, state in STATES.items() if {"RunCompleted", "RunFailed"} & {*next_states(state)}
     }

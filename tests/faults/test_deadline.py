@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from runtime.journal.timestamps import from_timestamp, to_timestamp, utc_now
+from runtime.journal.timestamps import from_timestamp
 from runtime.journal.vocabulary import Status
 from tests.support.faulty_cloud import LEASE_SECONDS, FaultyCloud, function_variables
 from tests.support.http_server import Reply
@@ -68,8 +68,7 @@ def _told(agent: OwnAgent, session_id: str, seconds: float) -> Callable[[dict[st
     """What lets an agent work, with a deadline that only it is told."""
 
     def invoke(job: dict[str, Any], _payload: bytes) -> Reply:
-        deadline = to_timestamp(utc_now() + timedelta(seconds=seconds))
-        return agent.invoke(session_id, json.dumps(job | {"deadline": deadline}).encode())
+        return agent.invoke(session_id, json.dumps(job | {"secondsLeft": seconds}).encode())
 
     return invoke
 

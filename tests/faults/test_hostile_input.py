@@ -31,8 +31,8 @@ RECORDS = {
     "METADATA": {"day", "executionArn", "request", "limits"},
     rf"EVENT#{TIMESTAMP}#[0-9a-f-]{{29,32}}": EVENT,
     r"ATTEMPT#\d": EVENT,
-    rf"WAITER#{TIMESTAMP}": {"taskToken"},
-    "OUTCOME": EVENT | {"day"},
+    rf"TOKEN#{TIMESTAMP}#\d+": {"taskToken"},
+    "EVENT~OUTCOME": EVENT | {"day"},
 }
 STATUSES = {*Status, *(step_status(step.name, phase) for step in WORKFLOW for phase in StepPhase)}
 AT_THE_SAME_TIME = 8
@@ -120,7 +120,8 @@ jobs = st.fixed_dictionaries(
     optional={
         "attempt": values | st.integers(-1, 11),
         "maxAttempts": values | st.just(3),
-        "deadline": values | st.just("2999-01-01T00:00:00.000Z"),
+        "now": values | st.just("2999-01-01T00:00:00.000Z"),
+        "secondsLeft": values | st.just(60),
         "request": values | requests,
     },
 )

@@ -2,7 +2,6 @@
 
 import json
 import signal
-from datetime import timedelta
 
 from runtime.journal.timestamps import to_timestamp, utc_now
 from runtime.journal.vocabulary import Status
@@ -55,7 +54,8 @@ def superseded_without_knowing(faulty: FaultyCloud) -> RunStory:
         job = {
             "attempt": 2,
             "maxAttempts": 6,
-            "deadline": to_timestamp(utc_now() + timedelta(seconds=60)),
+            "now": to_timestamp(utc_now()),
+            "secondsLeft": 60,
             "request": {"prompt": session_id},
         }
         assert successor.invoke(session_id, json.dumps(job).encode()).status == 200

@@ -16,6 +16,7 @@ from runtime.agent.workflow import Step
 from runtime.journal.reader import JournalReader
 from runtime.journal.records import Event
 from runtime.journal.request import RunRequest
+from runtime.journal.run_clock import RunClock
 from runtime.journal.writer import JournalWriter
 from tests.support import virtual_time
 from tests.support.faulty_dynamodb import FaultyDynamoDB
@@ -128,22 +129,23 @@ class Simulation:
             request=RunRequest("Why is it slow?", self.retry_of),
             attempt=number,
             max_attempts=3,
-            deadline=START + timedelta(seconds=self.deadline_seconds),
+            now=self.now(),
+            seconds_left=self.deadline_seconds - (self.now() - START).total_seconds(),
         )
         return Attempt(
             job,
             self.journal,
+            clock=RunClock(self.now(), asyncio.get_running_loop().time),
             environment_id=f"environment-{number}",
             lease_seconds=LEASE_SECONDS,
             executor=self.executor,
-            clock=asyncio.get_running_loop().time,
         )
 
     def task(self, number: int = 1) -> BackgroundTask:
         """Return an attempt's background task."""
         attempt = self.attempt(number)
         workflow = WorkflowRun(attempt, self.artifacts, STEPS, self.run_step, self.executor)
-        return BackgroundTask(attempt, workflow, self.wake, now=self.now)
+        return BackgroundTask(attempt, workflow, self.wake)
 
     async def run_step(self, step: Step, message: str) -> Artifact:
         """Do what the step's model is scripted to do."""

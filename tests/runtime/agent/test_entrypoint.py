@@ -17,7 +17,8 @@ from runtime.agent.entrypoint import app, running
 from runtime.agent.job import Job
 from runtime.agent.workflow import Step
 from runtime.journal.reader import JournalReader
-from runtime.journal.timestamps import to_timestamp, utc_now
+from runtime.journal.run_clock import RunClock
+from runtime.journal.timestamps import from_timestamp, to_timestamp, utc_now
 from runtime.journal.vocabulary import Status
 from runtime.journal.writer import JournalWriter
 from tests.support.faulty_dynamodb import Fault, FaultyDynamoDB
@@ -55,8 +56,13 @@ def client(dynamodb: "DynamoDBClient", s3: "S3Client", monkeypatch: pytest.Monke
 @pytest.fixture
 def job() -> dict[str, Any]:
     """A payload as the invoker sends it."""
-    deadline = to_timestamp(utc_now() + timedelta(minutes=10))
-    return {"attempt": 1, "maxAttempts": 3, "deadline": deadline, "request": {"prompt": "Why?"}}
+    return {
+        "attempt": 1,
+        "maxAttempts": 3,
+        "now": to_timestamp(utc_now()),
+        "secondsLeft": 600,
+        "request": {"prompt": "Why?"},
+    }
 
 
 @pytest.fixture
@@ -183,7 +189,9 @@ def test_a_job_is_acknowledged_and_worked_on_to_its_end(
     let_steps(monkeypatch, answer)
     answered = post(job)
     assert answered.status_code == 200
-    assert answered.json() == {"accepted": {"sessionId": session_id, "attempt": 1}}
+    accepted = answered.json()["accepted"]
+    assert utc_now() - from_timestamp(accepted.pop("now")) < timedelta(seconds=5)
+    assert accepted == {"sessionId": session_id, "attempt": 1}
     wait_until(lambda: reader.outcome(session_id), "the run has its outcome")
     assert statuses(reader, session_id) == [
         "AGENT_BACKGROUND_TASK_STARTED",
@@ -197,13 +205,23 @@ def test_a_job_is_acknowledged_and_worked_on_to_its_end(
     assert environment.artifacts().get(session_id, "reporter").text == "what the reporter says"
 
 
+def test_an_attempt_that_is_acknowledged_again_has_one_clock(post: Post, job: dict[str, Any]) -> None:
+    # The second invoker's clock is ten minutes ahead; the task that is at work keeps its own.
+    first = from_timestamp(post(job).json()["accepted"]["now"])
+    ahead = to_timestamp(utc_now() + timedelta(minutes=10))
+    again = from_timestamp(post(job | {"now": ahead}).json()["accepted"]["now"])
+    assert first <= again < first + timedelta(minutes=1)
+    other = from_timestamp(post(job | {"now": ahead, "attempt": 2}).json()["accepted"]["now"])
+    assert to_timestamp(other) >= ahead
+
+
 def test_a_job_is_acknowledged_before_anything_is_built_or_written(
     post: Post, job: dict[str, Any], client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     acknowledged = threading.Event()
     in_time: list[bool] = []
 
-    async def background_task(_job: Job) -> Any:
+    async def background_task(_job: Job, _clock: RunClock) -> Any:
         # Holds up the loop, as a slow import or a call of AWS would.
         in_time.append(acknowledged.wait(5))
         raise ConnectionAbortedError("enough seen")
@@ -248,7 +266,7 @@ def test_a_running_task_is_not_collected(
             finally:
                 done.append("ended")
 
-    async def background_task(_job: Job) -> Any:
+    async def background_task(_job: Job, _clock: RunClock) -> Any:
         return Parked()
 
     monkeypatch.setattr(environment, "background_task", background_task)
@@ -268,7 +286,7 @@ def test_a_task_that_cannot_even_be_built_leaves_a_healthy_environment(
     reader: JournalReader,
     session_id: str,
 ) -> None:
-    async def background_task(_job: Job) -> Any:
+    async def background_task(_job: Job, _clock: RunClock) -> Any:
         raise RuntimeError("no clients today")
 
     with monkeypatch.context() as broken:

@@ -13,7 +13,8 @@ SESSION = "6a7e8feb-b491-4cf7-a9f1-bf3703467718"
 PAYLOAD: dict[str, Any] = {
     "attempt": 2,
     "maxAttempts": 3,
-    "deadline": "2026-11-22T20:21:26.123Z",
+    "now": "2026-11-22T20:21:26.123Z",
+    "secondsLeft": 3600,
     "request": {"prompt": "Why?", "retryOf": SESSION},
 }
 JSON = st.recursive(
@@ -29,7 +30,8 @@ def test_a_job_is_read_from_what_the_invoker_sends() -> None:
         request=RunRequest("Why?", SESSION),
         attempt=2,
         max_attempts=3,
-        deadline=datetime(2026, 11, 22, 20, 21, 26, 123_000, UTC),
+        now=datetime(2026, 11, 22, 20, 21, 26, 123_000, UTC),
+        seconds_left=3600.0,
     )
 
 
@@ -54,11 +56,15 @@ def test_a_job_is_read_from_what_the_invoker_sends() -> None:
         (PAYLOAD | {"attempt": "1"}, "attempt is '1' (1 characters)"),
         (PAYLOAD | {"attempt": True}, "attempt is True"),
         (PAYLOAD | {"attempt": [1]}, "attempt is a list"),
-        (PAYLOAD | {"deadline": None}, "deadline is missing: it must be a timestamp"),
-        (PAYLOAD | {"deadline": 1_800_000_000}, "deadline is 1800000000"),
-        (PAYLOAD | {"deadline": "soon"}, "deadline is 'soon' (4 characters)"),
-        (PAYLOAD | {"deadline": "2026-11-22T20:21:26"}, "deadline is '2026-11-22T20:21:26'"),
-        (PAYLOAD | {"deadline": "9999-12-31T23:59:59-01:00"}, "deadline is '9999-12-31T23:59:59-01:00'"),
+        (PAYLOAD | {"now": None}, "now is missing: it must be a timestamp"),
+        (PAYLOAD | {"now": 1_800_000_000}, "now is 1800000000"),
+        (PAYLOAD | {"now": "soon"}, "now is 'soon' (4 characters)"),
+        (PAYLOAD | {"now": "2026-11-22T20:21:26"}, "now is '2026-11-22T20:21:26'"),
+        (PAYLOAD | {"now": "9999-12-31T23:59:59Z"}, "now is '9999-12-31T23:59:59Z'"),
+        (PAYLOAD | {"secondsLeft": None}, "secondsLeft is missing: it must be a number of seconds"),
+        (PAYLOAD | {"secondsLeft": True}, "secondsLeft is True"),
+        (PAYLOAD | {"secondsLeft": float("nan")}, "secondsLeft is nan"),
+        (PAYLOAD | {"secondsLeft": 1e9}, "secondsLeft is 1000000000.0"),
         (PAYLOAD | {"request": None}, "request is missing"),
         (PAYLOAD | {"request": "Why?"}, "request is 'Why?'"),
         (PAYLOAD | {"request": {}}, "request.prompt is missing"),

@@ -78,4 +78,4 @@ def invoker(handler_module: ModuleType, agentcore: HttpServer, table: FaultyDyna
 def payload(session_id: str) -> dict[str, Any]:
     """What the state machine sends for the first attempt of a run."""
     request = {"prompt": "Why is it slow?", "customer": "ä"}
-    return {"operation": "start", "session_id": session_id, "attempt": 1, "deadline": None, "request": request}
+    return {"operation": "start", "session_id": session_id, "attempt": 1, "secondsLeft": None, "request": request}

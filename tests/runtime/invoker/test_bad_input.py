@@ -66,11 +66,16 @@ def test_without_a_usable_session_id_nothing_is_done_at_all(
         ({"attempt": "1"}, "attempt is '1' (1 characters)"),
         ({"attempt": True}, "attempt is True"),
         ({"attempt": nested(20_000)}, "attempt is a list"),
-        ({"deadline": "soon"}, "deadline is 'soon' (4 characters): it must be null or a timestamp"),
-        ({"deadline": "2026-11-22T20:00:00"}, "deadline is '2026-11-22T20:00:00' (19 characters)"),
-        ({"deadline": "0001-01-01T00:00:00+23:59"}, "deadline is '0001"),
-        ({"deadline": 7}, "deadline is 7: it must be null or a timestamp"),
-        ({"deadline": {}}, "deadline is a dict"),
+        ({"after": "soon"}, "after is 'soon' (4 characters): it must be null or a timestamp"),
+        ({"after": "2026-11-22T20:00:00"}, "after is '2026-11-22T20:00:00' (19 characters)"),
+        ({"after": "0001-01-01T00:00:00+23:59"}, "after is '0001"),
+        ({"after": "9999-12-31T23:59:59.999999Z"}, "after is '9999"),
+        ({"after": 7}, "after is 7: it must be null or a timestamp"),
+        ({"after": {}}, "after is a dict"),
+        ({"secondsLeft": "60"}, "secondsLeft is '60' (2 characters): it must be null or a number of seconds"),
+        ({"secondsLeft": True}, "secondsLeft is True"),
+        ({"secondsLeft": float("nan")}, "secondsLeft is nan"),
+        ({"secondsLeft": 1e9}, "secondsLeft is 1000000000.0"),
     ],
     ids=lambda value: str(value)[:60] if isinstance(value, str) else "",
 )
@@ -100,7 +105,7 @@ def test_what_cannot_be_run_is_refused_and_journalled_and_no_agent_started(
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-@given(change=st.dictionaries(st.sampled_from(["attempt", "deadline", "request", "session_id"]), JSON))
+@given(change=st.dictionaries(st.sampled_from(["attempt", "secondsLeft", "after", "request", "session_id"]), JSON))
 def test_any_json_is_run_or_refused(change: dict[str, Any], invoker: Invoker, payload: dict[str, Any]) -> None:
     # Any other error would end the run under a name that nobody can act on.
     with suppress(InvalidRequest):

@@ -28,7 +28,7 @@ def test_a_start_goes_from_the_event_to_the_agent_and_the_journal(
     monkeypatch.setenv("_X_AMZN_TRACE_ID", "Root=1;Parent=2;Sampled=1")
     with caplog.at_level(logging.INFO):
         result = handler_module.handler(payload, None)
-    assert set(result) == {"deadline", "leaseExpiresAt", "acknowledgeSeconds"}
+    assert set(result) == {"now", "secondsLeft", "acknowledgeSeconds"}
     assert agentcore.requests[0].headers["x-amzn-trace-id"] == "Root=1;Parent=2;Sampled=1"
     assert [event.status for event in reader.events(session_id)] == [
         Status.AGENT_INVOCATION_STARTED,

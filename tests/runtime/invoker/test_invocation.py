@@ -9,7 +9,7 @@ from runtime.invoker.errors import AgentUnavailable, RunTimedOut
 from runtime.invoker.invocation import SUCCESS_WRITE_SECONDS, Invoker
 from runtime.journal.errors import JournalDenied, JournalUnavailable, RunClosed
 from runtime.journal.reader import JournalReader
-from runtime.journal.timestamps import from_timestamp, to_timestamp
+from runtime.journal.timestamps import to_timestamp
 from runtime.journal.vocabulary import Status
 from tests.runtime.invoker.conftest import NOW, RUNTIME_ARN
 from tests.support.faulty_dynamodb import FaultyDynamoDB, LostAnswer, client_error, first, throttled, timed_out
@@ -44,8 +44,8 @@ def test_a_start_is_journalled_before_and_after_the_agent_acknowledged_it(
     assert (succeeded.status, succeeded.attempt) == (SUCCEEDED, 1)
     assert succeeded.lease_expires_at == NOW + timedelta(seconds=120)
     assert succeeded.detail is not None
-    assert succeeded.detail["deadline"] == result["deadline"] == to_timestamp(NOW + timedelta(seconds=3600))
-    assert result["leaseExpiresAt"] == to_timestamp(NOW + timedelta(seconds=120))
+    assert succeeded.detail["deadline"] == to_timestamp(NOW + timedelta(seconds=3600))
+    assert result["secondsLeft"] == 3600
     assert 0 < succeeded.detail["acknowledgeSeconds"] < 5
     assert result["acknowledgeSeconds"] == pytest.approx(succeeded.detail["acknowledgeSeconds"], abs=1e-4)
 
@@ -57,7 +57,8 @@ def test_the_agent_gets_the_attempt_its_limits_and_the_request(
     assert job_in(agentcore) == {
         "attempt": 2,
         "maxAttempts": 3,
-        "deadline": to_timestamp(NOW + timedelta(seconds=3600)),
+        "now": to_timestamp(NOW),
+        "secondsLeft": 3600,
         "request": payload["request"],
     }
     [request] = agentcore.requests
@@ -66,12 +67,40 @@ def test_the_agent_gets_the_attempt_its_limits_and_the_request(
     assert request.headers["content-type"] == "application/json"
 
 
-def test_a_later_attempt_keeps_the_deadline_of_the_first(
-    invoker: Invoker, payload: dict[str, Any], agentcore: HttpServer
+def test_a_later_attempt_has_the_time_that_is_left(
+    invoker: Invoker, payload: dict[str, Any], agentcore: HttpServer, reader: JournalReader, session_id: str
 ) -> None:
-    deadline = to_timestamp(NOW + timedelta(seconds=1))
-    assert invoker.start(payload | {"attempt": 2, "deadline": deadline})["deadline"] == deadline
-    assert job_in(agentcore)["deadline"] == deadline
+    assert invoker.start(payload | {"attempt": 2, "secondsLeft": 1.5})["secondsLeft"] == 1.5
+    assert job_in(agentcore)["secondsLeft"] == 1.5
+    *_, succeeded = reader.events(session_id)
+    assert succeeded.detail
+    assert succeeded.detail["deadline"] == to_timestamp(NOW + timedelta(seconds=1.5))
+
+
+def test_what_an_attempt_writes_is_later_than_what_the_journal_had_whoever_stamped_that(
+    invoker: Invoker, payload: dict[str, Any], agentcore: HttpServer, reader: JournalReader, session_id: str
+) -> None:
+    after = NOW + timedelta(minutes=5)
+    invoker.start(payload | {"attempt": 2, "secondsLeft": 60, "after": to_timestamp(after)})
+    assert job_in(agentcore)["now"] == to_timestamp(after + timedelta(milliseconds=1))
+    assert min(event.created_at for event in reader.events(session_id)) > after
+
+
+@pytest.mark.parametrize(
+    ("answer", "now"),
+    [
+        (b'{"accepted": {"now": "2026-11-22T21:00:00.500Z"}}', "2026-11-22T21:00:00.500Z"),
+        (b'{"accepted": {"now": "soon"}}', to_timestamp(NOW)),
+        (b'{"accepted": []}', to_timestamp(NOW)),
+        (b"\xff", to_timestamp(NOW)),
+    ],
+    ids=["its clock", "no time", "nothing", "no JSON"],
+)
+def test_the_machine_is_told_the_agents_clock_or_else_the_invokers(
+    answer: bytes, now: str, invoker: Invoker, payload: dict[str, Any], agentcore: HttpServer
+) -> None:
+    agentcore.queue(Reply(200, answer, {"Content-Type": "application/json"}))
+    assert invoker.start(payload)["now"] == now
 
 
 def test_the_whole_trace_header_goes_along(invoker: Invoker, payload: dict[str, Any], agentcore: HttpServer) -> None:
@@ -240,9 +269,8 @@ def test_nothing_is_started_after_the_deadline(
     reader: JournalReader,
     session_id: str,
 ) -> None:
-    deadline = to_timestamp(NOW - timedelta(seconds=seconds_late))
-    with pytest.raises(RunTimedOut, match=f"the run's deadline, {deadline}, passed"):
-        invoker.start(payload | {"deadline": deadline, "attempt": 2})
+    with pytest.raises(RunTimedOut, match=f"the run's deadline passed {seconds_late} s before this attempt"):
+        invoker.start(payload | {"secondsLeft": -seconds_late, "attempt": 2})
     assert agentcore.requests == []
     *_, failed = reader.events(session_id)
     assert (failed.status, failed.error_type) == (FAILED, "RunTimedOut")
@@ -279,7 +307,7 @@ def test_a_started_agent_is_never_journalled_as_failed(
     monkeypatch.setattr("runtime.invoker.invocation.time.monotonic", lambda: float(next(clock)))
     table.decide = first(1000, timed_out, of=SUCCEEDED)
     result = invoker.start(payload)
-    assert from_timestamp(result["leaseExpiresAt"]) == NOW + timedelta(seconds=120)
+    assert result["secondsLeft"] == 3600
     assert statuses(reader, session_id) == [STARTED]
     assert FAILED not in table.tried
     assert 2 <= len(table.tried) <= SUCCESS_WRITE_SECONDS

@@ -82,7 +82,7 @@ def test_what_does_not_apply_to_an_event_is_not_in_its_record() -> None:
 
 def test_an_outcome_repeats_its_event_under_another_key_and_with_its_day() -> None:
     outcome = FULL.to_outcome_item()
-    assert outcome["SK"] == {"S": "OUTCOME"}
+    assert outcome["SK"] == {"S": "EVENT~OUTCOME"}
     assert outcome["day"] == {"S": "2026-11-22"}
     assert Event.from_item(outcome) == FULL
 

@@ -29,8 +29,8 @@ def waker(dynamodb: "DynamoDBClient", stepfunctions: "SFNClient") -> Waker:
     return Waker(dynamodb, stepfunctions, "journal")
 
 
-def put_waiter(dynamodb: "DynamoDBClient", session_id: str, created_at: str, token: str) -> None:
-    item = {"PK": {"S": f"SESSION#{session_id}"}, "SK": {"S": f"WAITER#{created_at}"}, "taskToken": {"S": token}}
+def put_token(dynamodb: "DynamoDBClient", session_id: str, created_at: str, token: str) -> None:
+    item = {"PK": {"S": f"SESSION#{session_id}"}, "SK": {"S": f"TOKEN#{created_at}"}, "taskToken": {"S": token}}
     dynamodb.put_item(TableName="journal", Item=item)
 
 
@@ -38,28 +38,28 @@ def test_nobody_is_woken_where_nobody_waits(waker: Waker, stubber: Stubber, sess
     assert waker.wake(session_id) is False
 
 
-def test_the_newest_waiter_of_the_run_is_woken(
+def test_the_newest_token_of_the_run_is_used(
     waker: Waker, stubber: Stubber, dynamodb: "DynamoDBClient", session_id: str
 ) -> None:
-    put_waiter(dynamodb, session_id, "2026-11-22T20:00:00.000Z", "old")
-    put_waiter(dynamodb, session_id, "2026-11-22T20:00:10.000Z", "new")
-    put_waiter(dynamodb, f"{session_id}0", "2026-11-22T20:00:20.000Z", "another's")
+    put_token(dynamodb, session_id, "2026-11-22T20:00:00.000Z", "old")
+    put_token(dynamodb, session_id, "2026-11-22T20:00:10.000Z", "new")
+    put_token(dynamodb, f"{session_id}0", "2026-11-22T20:00:20.000Z", "another's")
     stubber.add_response("send_task_success", {}, {"taskToken": "new", "output": "{}"})
     assert waker.wake(session_id) is True
     stubber.assert_no_pending_responses()
 
 
 @pytest.mark.parametrize("code", ["TaskTimedOut", "TaskDoesNotExist", "InvalidToken"])
-def test_a_waiter_that_has_gone_is_no_error(
+def test_an_execution_that_has_gone_is_no_error(
     code: str, waker: Waker, stubber: Stubber, dynamodb: "DynamoDBClient", session_id: str
 ) -> None:
-    put_waiter(dynamodb, session_id, "2026-11-22T20:00:00.000Z", "gone")
+    put_token(dynamodb, session_id, "2026-11-22T20:00:00.000Z", "gone")
     stubber.add_client_error("send_task_success", code)
     assert waker.wake(session_id) is False
 
 
 def test_a_refusal_is_raised(waker: Waker, stubber: Stubber, dynamodb: "DynamoDBClient", session_id: str) -> None:
-    put_waiter(dynamodb, session_id, "2026-11-22T20:00:00.000Z", "token")
+    put_token(dynamodb, session_id, "2026-11-22T20:00:00.000Z", "token")
     stubber.add_client_error("send_task_success", "AccessDeniedException")
     with pytest.raises(ClientError, match="AccessDenied"):
         waker.wake(session_id)
