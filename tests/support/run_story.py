@@ -11,11 +11,15 @@ from runtime.agent.workflow import WORKFLOW
 from runtime.journal.records import Event
 from runtime.journal.vocabulary import TERMINAL, Status, StepPhase, step_status
 
-INVOKER = {
+STAMPED_LATER = {
     Status.AGENT_INVOCATION_STARTED,
     Status.AGENT_INVOCATION_SUCCEEDED,
     Status.AGENT_INVOCATION_FAILED,
+    Status.AGENT_BACKGROUND_TASK_LOST,
 }
+"""What may stand after the end of a run. The invoker's call may have been under way. A loss is written before the
+outcome, which its transaction makes sure of; but an end has the time of its first try, and where that had to be tried
+for long, the state machine gave its agent up meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +82,7 @@ class RunStory:
         ends = [number for number, event in enumerate(self.events) if event.status in TERMINAL]
         assert len(ends) == 1, self
         assert self.events[ends[0]] == self.outcome, self
-        # Only the invoker, whose call was under way, may add to a run that has ended.
-        assert {event.status for event in self.events[ends[0] + 1 :]} <= INVOKER, self
+        assert {event.status for event in self.events[ends[0] + 1 :]} <= STAMPED_LATER, self
 
     def _finished_no_step_twice(self) -> None:
         for step in WORKFLOW:
@@ -95,7 +98,7 @@ class RunStory:
         latest = 0
         environments: dict[int, str] = {}
         for event in self.events:
-            if event.environment_id is None or event.attempt is None:
+            if event.environment_id is None or event.attempt is None or _is_given_back(event):
                 continue
             assert environments.setdefault(event.attempt, event.environment_id) == event.environment_id, self
             # Once an attempt has begun, those before it are silent.
@@ -103,7 +106,9 @@ class RunStory:
             latest = event.attempt
 
     def _attempts_add_up(self) -> None:
-        lost = [event.attempt for event in self.of(Status.AGENT_BACKGROUND_TASK_LOST)]
+        all_lost = [event.attempt or 0 for event in self.of(Status.AGENT_BACKGROUND_TASK_LOST)]
+        lost = sorted(set(all_lost))
+        assert len(all_lost) - len(lost) <= sum(map(_is_given_back, self.events)), self
         begun = [event.attempt for event in self.of(Status.AGENT_BACKGROUND_TASK_STARTED)]
         assert lost == list(range(1, len(lost) + 1)), self
         assert len(begun) == len(set(begun)), self
@@ -115,3 +120,8 @@ class RunStory:
             told = f"{event.created_at:%M:%S.%f} {event.status} attempt={event.attempt} {event.environment_id or ''}"
             lines.append(f"  {told} {event.error_type or ''} {event.error_message or ''}")
         return "\n".join(lines)
+
+
+def _is_given_back(event: Event) -> bool:
+    """Whether an environment had to go before it claimed the attempt, which another may have then."""
+    return bool((event.detail or {}).get("unclaimed"))
