@@ -168,7 +168,7 @@ def _claim_session(settings: WorkflowSettings) -> State:
             "since": "",
             "offset": 0,
             "unclaimed": False,
-            "newest": None,
+            "newest": "",
             "outcome": None,
             "closing": None,
         },
@@ -191,7 +191,8 @@ def _invoke_agent(settings: WorkflowSettings) -> State:
         "session_id": "{% $sessionId %}",
         "attempt": "{% $attempt %}",
         "secondsLeft": "{% $deadline = null ? null : ($deadline - $millis()) / 1000 %}",
-        "after": "{% $newest %}",
+        # Whatever the clocks say, what this attempt writes is later than what is there.
+        "after": "{% ($now := $fromMillis($millis()); $newest > $now ? $newest : $now) %}",
         "request": "{% $request %}",
     }
     answer = "$states.result.Payload"

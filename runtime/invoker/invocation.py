@@ -67,7 +67,7 @@ class Invoker:
         """Start one attempt of a run and return as soon as the agent has acknowledged it.
 
         :param payload: `session_id`, `request`, `attempt` (1, 2, …), `secondsLeft` (until the run has to have ended,
-            None for the first attempt), `after` (the time of the newest event that was seen, None if none was)
+            None for the first attempt), `after` (a time that all that is written has to be later than, or None)
         :param trace_id: the whole X-Ray header of this invocation
         :return: `now` (the agent's clock when it acknowledged, a timestamp), `secondsLeft`, `acknowledgeSeconds`
         :raises InvalidRequest: if the payload can't be run

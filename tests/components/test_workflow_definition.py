@@ -152,7 +152,7 @@ def test_every_variable_is_assigned_before_any_path_reads_it(changes: dict[str, 
     }
     local |= {"millis", "hash", "floor", "substring", "number", "match", "replace", "merge", "min", "power"}
     local |= {"event", "cut", "m", "code", "known", "lookup", "length", "list", "text", "substringAfter"}
-    local |= {"decodeUrlComponent"}
+    local |= {"decodeUrlComponent", "now"}
     definition = build_definition(replace(SETTINGS, **changes))
     seen: dict[str, set[str]] = {}
     waiting: list[tuple[str, set[str]]] = [(definition["StartAt"], set())]
