@@ -179,7 +179,9 @@ def _claim_session(settings: WorkflowSettings) -> State:
         "Catch": [
             catch([QUERY_ERROR], "InvalidRequest", refusal=expression(SAID)),
             catch([TOO_LARGE], "InvalidRequest", refusal=REQUEST_RULE),
-            catch([TRANSACTION_CANCELLED], "WhyNotClaimed", refusal=expression(CAUSE)),
+            # With its input, as it may come round again.
+            catch([TRANSACTION_CANCELLED], "WhyNotClaimed", refusal=expression(CAUSE))
+            | {"Output": "{% $states.input %}"},
         ],
         "Next": "InvokeAgent",
     }

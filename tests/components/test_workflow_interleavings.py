@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from io import BytesIO
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import Mock, patch
 
 import boto3
 import pytest
@@ -320,6 +320,23 @@ def check(story: Story, client: Any) -> None:
     assert lost <= player.died
     # No loop without a wait in it: a look takes nine or thirteen events and seconds go by.
     assert len(entered(execution)) < 60 + 3 * player.world.seconds
+
+
+def test_a_claim_that_came_upon_another_writer_is_made_again(client: Any) -> None:
+    story = Story("poll", [Agent("completes", 0.1, 0, True)], [0], None, [], 0)
+    player = Played(story, client)
+    refusals = iter(["TransactionConflict"] * 2)
+    create_journal_table(client, TABLE)
+    with patch.object(player, "_conflict", lambda: raise_next(refusals)):
+        execution = player.play()
+    client.delete_table(TableName=TABLE)
+    assert execution["status"] == "SUCCEEDED"
+    assert entered(execution)[:4] == ["ClaimSession", "WhyNotClaimed", "WaitToClaim", "ClaimSession"]
+
+
+def raise_next(codes: Iterator[str]) -> None:
+    if code := next(codes, None):
+        raise client_error(code, 400)
 
 
 @pytest.mark.parametrize(
