@@ -32,6 +32,7 @@ agent = AgentRuntime(
         "journal_table_arn": journal.arn,
         "artifact_bucket_name": artifacts.name,
         "artifact_bucket_arn": artifacts.arn,
+        "artifact_store": artifacts,
         "kms_key_arn": kms_key_arn,
     },
 )

@@ -21,11 +21,14 @@ _PROFILE_PREFIXES = ("us", "us-gov", "eu", "apac", "jp", "au", "ca", "global")
 
 
 class AgentExecutionRoleArgs(TypedDict):
-    """Arguments of the agent's execution role."""
+    """Arguments of the agent's execution role.
+
+    :ivar runtime_names: pattern of the names that the stack's runtime may have
+    """
 
     settings: Settings
     location: Location
-    runtime_name: str
+    runtime_names: str
     journal_table_arn: pulumi.Input[str]
     artifact_bucket_arn: pulumi.Input[str]
 
@@ -79,8 +82,9 @@ def _model(args: AgentExecutionRoleArgs) -> list[Statement]:
 
 def _telemetry(args: AgentExecutionRoleArgs) -> list[Statement]:
     location = args["location"]
-    # The id that AgentCore will append to the name isn't known before the role is needed.
-    group = f"log-group:/aws/bedrock-agentcore/runtimes/{args['runtime_name']}-*"
+    # The end of the name and the id that AgentCore appends to it aren't known before the role is needed. A hyphen can
+    # only stand between the two, so that the pattern fits no other stack's runtimes.
+    group = f"log-group:/aws/bedrock-agentcore/runtimes/{args['runtime_names']}-*"
     return [
         # The service finds or makes the log group of an endpoint in the agent's name.
         allow(["logs:CreateLogGroup", "logs:DescribeLogStreams"], [location.arn("logs", group)]),

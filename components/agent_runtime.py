@@ -7,7 +7,7 @@ is made by the service and left to it: declared here, whichever came second woul
 
 from __future__ import annotations
 
-import re
+import secrets
 from typing import TypedDict
 
 import pulumi
@@ -19,8 +19,7 @@ from components.location import Location
 from components.settings import Settings
 
 ENDPOINT = "live"
-# https://docs.aws.amazon.com/bedrock-agentcore-control/latest/APIReference/API_CreateAgentRuntime.html
-MAX_NAME_LENGTH = 48
+SUFFIX_LENGTH = 6
 # Both would export prompts and replies by default: AWS's OpenTelemetry distribution, and Strands, which is told here
 # that the list of attributes it may show is empty.
 _NO_MODEL_TEXT = {
@@ -30,7 +29,10 @@ _NO_MODEL_TEXT = {
 
 
 class AgentRuntimeArgs(TypedDict):
-    """Arguments of AgentRuntime; `kms_key_arn` None leaves the logs to CloudWatch's own key."""
+    """Arguments of AgentRuntime; `kms_key_arn` None leaves the logs to CloudWatch's own key.
+
+    :ivar artifact_store: what the bucket is made of, settings and policy included; the zip waits for it
+    """
 
     settings: Settings
     location: Location
@@ -38,6 +40,7 @@ class AgentRuntimeArgs(TypedDict):
     journal_table_arn: pulumi.Input[str]
     artifact_bucket_name: pulumi.Input[str]
     artifact_bucket_arn: pulumi.Input[str]
+    artifact_store: pulumi.Resource
     kms_key_arn: pulumi.Input[str] | None
 
 
@@ -50,18 +53,18 @@ class AgentRuntime(pulumi.ComponentResource):
     endpoint_arn: pulumi.Output[str]
     qualifier: pulumi.Output[str]
     log_group_name: pulumi.Output[str]
-    metrics_name: str
+    metrics_name: pulumi.Output[str]
 
     def __init__(self, name: str, args: AgentRuntimeArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("fire-and-forget:index:AgentRuntime", name, None, opts)
         settings = args["settings"]
-        runtime_name = agent_runtime_name(args["location"].prefix)
+        name_prefix = runtime_name_prefix(args["location"].prefix)
         role = agent_execution_role(
             name,
             {
                 "settings": settings,
                 "location": args["location"],
-                "runtime_name": runtime_name,
+                "runtime_names": f"{name_prefix}{'?' * SUFFIX_LENGTH}",
                 "journal_table_arn": args["journal_table_arn"],
                 "artifact_bucket_arn": args["artifact_bucket_arn"],
             },
@@ -69,7 +72,7 @@ class AgentRuntime(pulumi.ComponentResource):
         )
         runtime = aws.bedrock.AgentcoreAgentRuntime(
             f"{name}-runtime",
-            agent_runtime_name=runtime_name,
+            agent_runtime_name=f"{name_prefix}{_suffix()}",
             role_arn=role.arn,
             agent_runtime_artifact=self._artifact(name, args),
             network_configuration={"network_mode": "PUBLIC"},
@@ -81,9 +84,15 @@ class AgentRuntime(pulumi.ComponentResource):
                     "max_lifetime": settings.max_session_lifetime_seconds,
                 }
             ],
-            # The role's policy first: AgentCore validates the role. A change between zip and image replaces the
-            # runtime under the same name, which must be free then.
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[role.policy], delete_before_replace=True),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                # AgentCore validates the role.
+                depends_on=[role.policy],
+                # The name is drawn anew in every deployment, and counts when a runtime is made. One that AgentCore
+                # failed to make keeps its name and isn't in the state; the next deployment must not trip over it.
+                # A replacement has a name of its own as well, so that it is there before the old one is gone.
+                ignore_changes=["agent_runtime_name"],
+            ),
         )
         self.id = runtime.agent_runtime_id
         self.arn = runtime.agent_runtime_arn
@@ -107,7 +116,7 @@ class AgentRuntime(pulumi.ComponentResource):
         self.endpoint_arn = endpoint.agent_runtime_endpoint_arn
         self.qualifier = endpoint.name
         self.log_group_name = logs.name
-        self.metrics_name = f"{runtime_name}::{ENDPOINT}"
+        self.metrics_name = pulumi.Output.format("{}::{}", runtime.agent_runtime_name, ENDPOINT)
         self.register_outputs({"arn": self.arn, "version": self.version, "endpointArn": self.endpoint_arn})
 
     def _artifact(
@@ -123,8 +132,9 @@ class AgentRuntime(pulumi.ComponentResource):
             key=code.key,
             source=pulumi.FileAsset(str(code.path)),
             source_hash=code.digest,
-            # Earlier versions of the runtime may still read their own zip: an endpoint can be pinned to them.
-            opts=pulumi.ResourceOptions(parent=self, retain_on_delete=True),
+            # Earlier versions of the runtime may still read their own zip: an endpoint can be pinned to them. Put before
+            # the bucket's settings are, the first zip would be neither versioned nor encrypted as they say.
+            opts=pulumi.ResourceOptions(parent=self, retain_on_delete=True, depends_on=[args["artifact_store"]]),
         )
         return {
             "code_configuration": {
@@ -135,18 +145,13 @@ class AgentRuntime(pulumi.ComponentResource):
         }
 
 
-def agent_runtime_name(prefix: str) -> str:
-    """The runtime's name: AgentCore knows letters, digits and underscores only.
+def runtime_name_prefix(prefix: str) -> str:
+    """What the name of each runtime of a stack begins with: AgentCore knows letters, digits and underscores only."""
+    return f"{prefix.replace('-', '_')}_"
 
-    :raises ValueError: if it is longer than AgentCore allows
-    """
-    name = re.sub(r"[^a-zA-Z0-9_]", "_", prefix)
-    if len(name) > MAX_NAME_LENGTH:
-        raise ValueError(
-            f"The agent runtime's name {name} has {len(name)} characters; AgentCore allows {MAX_NAME_LENGTH}. "
-            "Choose a shorter name for the stack."
-        )
-    return name
+
+def _suffix() -> str:
+    return secrets.token_hex(SUFFIX_LENGTH // 2)
 
 
 def _environment(args: AgentRuntimeArgs) -> dict[str, pulumi.Input[str]]:

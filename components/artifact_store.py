@@ -11,6 +11,7 @@ from typing import TypedDict
 import pulumi
 import pulumi_aws as aws
 
+from components.data_protection import kept
 from components.policies import document
 from components.settings import Settings
 
@@ -31,13 +32,11 @@ class ArtifactStore(pulumi.ComponentResource):
     def __init__(self, name: str, args: ArtifactStoreArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("fire-and-forget:index:ArtifactStore", name, None, opts)
         settings = args["settings"]
-        child = pulumi.ResourceOptions(parent=self)
+        child = kept(self, settings)
         bucket = aws.s3.Bucket(
             f"{name}-bucket",
             force_destroy=not settings.protect_data,
-            opts=pulumi.ResourceOptions(
-                parent=self, protect=settings.protect_data, retain_on_delete=settings.protect_data
-            ),
+            opts=child,
         )
         self.name = bucket.bucket
         self.arn = bucket.arn
@@ -64,7 +63,7 @@ class ArtifactStore(pulumi.ComponentResource):
             bucket=self.name,
             rules=_lifecycle_rules(settings.journal_ttl_days),
             # S3 accepts rules on noncurrent versions only where versioning is on already.
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[versioning]),
+            opts=kept(self, settings, [versioning]),
         )
         if settings.require_tls:
             aws.s3.BucketPolicy(
@@ -72,7 +71,7 @@ class ArtifactStore(pulumi.ComponentResource):
                 bucket=self.name,
                 policy=_tls_only(self.arn),
                 # Two changes of one bucket's access at a time: S3 answers OperationAborted.
-                opts=pulumi.ResourceOptions(parent=self, depends_on=[public_access]),
+                opts=kept(self, settings, [public_access]),
             )
         self.register_outputs({"name": self.name, "arn": self.arn})
 

@@ -11,6 +11,7 @@ from typing import TypedDict
 import pulumi
 import pulumi_aws as aws
 
+from components.data_protection import kept
 from components.location import Location
 from components.policies import Statement, document
 from components.settings import Settings
@@ -33,7 +34,7 @@ class EncryptionKey(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: EncryptionKeyArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("fire-and-forget:index:EncryptionKey", name, None, opts)
-        location, protect = args["location"], args["settings"].protect_data
+        location, child = args["location"], kept(self, args["settings"])
         key = aws.kms.Key(
             f"{name}-key",
             description=f"Journal, artifacts, dead letters and logs of {location.prefix}",
@@ -41,13 +42,13 @@ class EncryptionKey(pulumi.ComponentResource):
             # The longest grace there is: what it encrypted is lost with it.
             deletion_window_in_days=30,
             policy=document([_administer(location), _data(location), _logs(location), _events(location)]),
-            opts=pulumi.ResourceOptions(parent=self, protect=protect, retain_on_delete=protect),
+            opts=child,
         )
         aws.kms.Alias(
             f"{name}-alias",
             name=f"alias/{location.prefix}",
             target_key_id=key.key_id,
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=child,
         )
         self.arn = key.arn
         self.register_outputs({"arn": self.arn})

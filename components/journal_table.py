@@ -11,6 +11,7 @@ from typing import TypedDict
 import pulumi
 import pulumi_aws as aws
 
+from components.data_protection import kept
 from components.settings import Settings
 
 
@@ -29,7 +30,6 @@ class JournalTable(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: JournalTableArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("fire-and-forget:index:JournalTable", name, None, opts)
-        protect = args["settings"].protect_data
         table = aws.dynamodb.Table(
             f"{name}-table",
             billing_mode="PAY_PER_REQUEST",
@@ -50,8 +50,8 @@ class JournalTable(pulumi.ComponentResource):
             ttl={"attribute_name": "expiresAt", "enabled": True},
             point_in_time_recovery={"enabled": True},
             server_side_encryption=_encryption(args["kms_key_arn"]),
-            deletion_protection_enabled=protect,
-            opts=pulumi.ResourceOptions(parent=self, protect=protect, retain_on_delete=protect),
+            deletion_protection_enabled=args["settings"].protect_data,
+            opts=kept(self, args["settings"]),
         )
         self.name = table.name
         self.arn = table.arn

@@ -18,6 +18,10 @@ from components.trigger import EVENT_BUS
 from components.workflow_definition import WorkflowSettings, build_definition
 
 
+# Beyond the longest wait of an execution: an invocation that takes its four minutes, and the machine's own end.
+_DELETE_MARGIN_SECONDS = 600
+
+
 class PollingStateMachineArgs(TypedDict):
     """Arguments of PollingStateMachine; `kms_key_arn` None leaves the logs to CloudWatch's own key."""
 
@@ -32,7 +36,7 @@ class PollingStateMachineArgs(TypedDict):
 class PollingStateMachine(pulumi.ComponentResource):
     """A Standard state machine that claims a run, starts its agent and polls the journal until it is over.
 
-    :raises ValueError: if the polls don't fit into an execution's history
+    :raises pulumi.RunError: if the polls don't fit into an execution's history
     """
 
     arn: pulumi.Output[str]
@@ -51,11 +55,12 @@ class PollingStateMachine(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
         role = self._role(name, args)
+        workflow = _workflow_settings(args)
         machine = aws.sfn.StateMachine(
             f"{name}-machine",
             type="STANDARD",
             role_arn=role.arn,
-            definition=pulumi.Output.json_dumps(_definition(args)),
+            definition=pulumi.Output.json_dumps(_definition(workflow)),
             logging_configuration={
                 "level": "ERROR",
                 # Requests are the users' business; the journal has them for those who may read it.
@@ -63,8 +68,16 @@ class PollingStateMachine(pulumi.ComponentResource):
                 "log_destination": pulumi.Output.format("{}:*", logs.arn),
             },
             tracing_configuration={"enabled": True},
-            # Step Functions checks at once that the role may write logs.
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[role.policy]),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                # Step Functions checks at once that the role may write logs.
+                depends_on=[role.policy],
+                # A deleted machine lasts until each execution has come to its next state; the provider waits 5 minutes.
+                # https://docs.aws.amazon.com/step-functions/latest/apireference/API_DeleteStateMachine.html
+                custom_timeouts=pulumi.CustomTimeouts(
+                    delete=f"{workflow.longest_interval_seconds + _DELETE_MARGIN_SECONDS}s"
+                ),
+            ),
         )
         self.arn = machine.arn
         self.name = machine.name
@@ -112,23 +125,29 @@ class PollingStateMachine(pulumi.ComponentResource):
         return actor_role(name, trust("states.amazonaws.com", on_behalf_of(location, machines)), statements, self)
 
 
-def _definition(args: PollingStateMachineArgs) -> dict[str, Any]:
+def _definition(settings: WorkflowSettings) -> dict[str, Any]:
+    try:
+        return build_definition(settings)
+    except ValueError as error:
+        # What the user configured: a sentence, no traceback.
+        raise pulumi.RunError(str(error)) from None
+
+
+def _workflow_settings(args: PollingStateMachineArgs) -> WorkflowSettings:
     settings = args["settings"]
-    return build_definition(
-        WorkflowSettings(
-            function_arn=args["function_arn"],
-            table_name=args["journal_table_name"],
-            event_bus_name=EVENT_BUS,
-            event_source=settings.event_source,
-            poll_interval_seconds=settings.poll_interval_seconds,
-            poll_max_interval_seconds=settings.poll_max_interval_seconds,
-            poll_growth_percent=settings.poll_growth_percent,
-            max_run_seconds=settings.max_run_seconds,
-            lease_seconds=settings.lease_seconds,
-            max_attempts=settings.max_attempts,
-            invoke_retry_seconds=settings.invoke_retry_seconds,
-            journal_ttl_days=settings.journal_ttl_days,
-            completion=settings.completion,
-            callback_poll_seconds=settings.callback_poll_seconds,
-        )
+    return WorkflowSettings(
+        function_arn=args["function_arn"],
+        table_name=args["journal_table_name"],
+        event_bus_name=EVENT_BUS,
+        event_source=settings.event_source,
+        poll_interval_seconds=settings.poll_interval_seconds,
+        poll_max_interval_seconds=settings.poll_max_interval_seconds,
+        poll_growth_percent=settings.poll_growth_percent,
+        max_run_seconds=settings.max_run_seconds,
+        lease_seconds=settings.lease_seconds,
+        max_attempts=settings.max_attempts,
+        invoke_retry_seconds=settings.invoke_retry_seconds,
+        journal_ttl_days=settings.journal_ttl_days,
+        completion=settings.completion,
+        callback_poll_seconds=settings.callback_poll_seconds,
     )

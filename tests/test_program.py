@@ -133,8 +133,17 @@ def test_resources_that_hold_data_survive_in_prod_only() -> None:
         assert table.inputs["deletionProtectionEnabled"] is protected
         assert bucket.inputs["forceDestroy"] is not protected
         for found in (table, bucket):
-            assert found.options.get("protect", False) is protected
-            assert found.options.get("retainOnDelete", False) is protected
+            assert found.options["protect"] is found.options["retainOnDelete"] is protected
+
+
+def test_what_guards_the_data_and_makes_it_readable_survives_with_it() -> None:
+    prod = deployed("prod")
+    kept = {found.type.rpartition(":")[2] for found in prod.resources if found.options.get("retainOnDelete")}
+    assert kept == {
+        *("Table", "Bucket", "BucketPublicAccessBlock", "BucketPolicy", "BucketVersioning"),
+        *("BucketServerSideEncryptionConfiguration", "BucketLifecycleConfiguration", "Key", "Alias", "BucketObjectv2"),
+    }
+    assert kept - {"BucketObjectv2"} == {f.type.rpartition(":")[2] for f in prod.resources if f.options.get("protect")}
 
 
 def test_every_log_group_has_a_retention(stack: Deployment) -> None:

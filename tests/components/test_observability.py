@@ -71,9 +71,9 @@ def test_alarms_watch_this_stacks_resources() -> None:
     assert found["invoker-errors"]["dimensions"] == {"FunctionName": "invoker-function"}
     assert found["dead-letters"]["dimensions"] == {"QueueName": "trigger-dead-letters"}
     assert found["agent-errors"]["dimensions"] == {
-        "Resource": "arn:aws:bedrock-agentcore:us-east-1:123456789012:runtime/fire_and_forget_dev-AbCdEfGhIj",
+        "Resource": DEV.outputs["agentRuntimeArn"],
         "Operation": "InvokeAgentRuntime",
-        "Name": "fire_and_forget_dev::live",
+        "Name": f"{DEV.one('AgentcoreAgentRuntime').inputs['agentRuntimeName']}::live",
     }
 
 

@@ -28,6 +28,21 @@ def test_settings_reach_the_definition() -> None:
     assert states["WaitForCompletion"]["Seconds"] == 25
 
 
+@pytest.mark.parametrize(
+    ("settings", "longest"),
+    [
+        ({}, 10),
+        ({"pollIntervalSeconds": 300}, 300),
+        ({"completion": "callback", "callbackPollSeconds": 120, "pollMaxIntervalSeconds": 3600}, 3600),
+    ],
+)
+def test_a_deleted_machine_is_waited_for_as_long_as_an_execution_may_wait(
+    settings: dict[str, Any], longest: int
+) -> None:
+    timeout = deploy("dev", settings).one("StateMachine").options["deleteTimeout"]
+    assert longest + 300 < int(timeout.removesuffix("s")) <= longest + 600
+
+
 # Not callbacks whose polls grow: its schema has no computed TimeoutSeconds, which AWS does:
 # https://docs.aws.amazon.com/step-functions/latest/dg/transforming-data.html
 @pytest.mark.parametrize(("completion", "longest"), [("poll", 1), ("poll", 300), ("callback", 1)])

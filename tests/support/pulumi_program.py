@@ -55,6 +55,8 @@ class Recorder(mocks.MockMonitor):
         names = ("protect", "retainOnDelete")
         options = {name: getattr(request, name) for name in names if request.HasField(name)}
         options["deleteBeforeReplace"] = request.deleteBeforeReplace
+        options["ignoreChanges"] = list(request.ignoreChanges)
+        options["deleteTimeout"] = request.customTimeouts.delete
         inputs = rpc.deserialize_properties(request.object, keep_unknowns=True)
         registration = Registration(
             urn,
