@@ -132,8 +132,8 @@ class AgentRuntime(pulumi.ComponentResource):
             key=code.key,
             source=pulumi.FileAsset(str(code.path)),
             source_hash=code.digest,
-            # Earlier versions of the runtime may still read their own zip: an endpoint can be pinned to them. Put before
-            # the bucket's settings are, the first zip would be neither versioned nor encrypted as they say.
+            # Earlier versions of the runtime may still read their own zip: an endpoint can be pinned to them.
+            # Put before the bucket has its settings, the first zip would be neither versioned nor encrypted by them.
             opts=pulumi.ResourceOptions(parent=self, retain_on_delete=True, depends_on=[args["artifact_store"]]),
         )
         return {

@@ -6,10 +6,16 @@ before the resource exists are built from `prefix`.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import pulumi
 import pulumi_aws as aws
+
+# A role's name is the shortest of all that AWS allows, and this is the longest role; autonaming appends six digits.
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+MAX_NAME_LENGTH = 64
+LONGEST_NAME = "trigger-schedule-role"
 
 
 @dataclass(frozen=True)
@@ -27,13 +33,30 @@ class Location:
 
     @classmethod
     def current(cls) -> Location:
-        """Ask the provider for the account and the region it deploys to."""
+        """Ask the provider for the account and the region it deploys to.
+
+        :raises pulumi.RunError: if the stack's name can't be part of every name
+        """
         return cls(
             account_id=aws.get_caller_identity_output().account_id,
             region=aws.get_region_output().region,
-            prefix=f"{pulumi.get_project()}-{pulumi.get_stack()}",
+            prefix=stack_prefix(pulumi.get_project(), pulumi.get_stack()),
         )
 
     def arn(self, service: str, resource: pulumi.Input[str]) -> pulumi.Output[str]:
         """The ARN of a resource of this account and region, for policies that name it before it exists."""
         return pulumi.Output.format("arn:aws:{}:{}:{}:{}", service, self.region, self.account_id, resource)
+
+
+def stack_prefix(project: str, stack: str) -> str:
+    """What the names of a stack's resources begin with.
+
+    :raises pulumi.RunError: if a bucket couldn't be called so, or a role's name would be too long
+    """
+    room = MAX_NAME_LENGTH - len(f"{project}--{LONGEST_NAME}-123456")
+    if not re.fullmatch(r"[a-z][a-z0-9-]*", stack) or len(stack) > room:
+        raise pulumi.RunError(
+            f"The stack's name is {stack!r}, and part of every name in AWS; allowed are at most {room} lowercase "
+            "letters, digits and hyphens, a letter first."
+        )
+    return f"{project}-{stack}"

@@ -6,11 +6,13 @@ descriptions are Pulumi.yaml's; the poll budget is `workflow_definition`'s, whic
 
 from __future__ import annotations
 
+import difflib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, cast
 
 import pulumi
+from pulumi.runtime.config import CONFIG
 
 INTEGERS: dict[str, range] = {
     "callbackPollSeconds": range(10, 3600 + 1),
@@ -92,9 +94,9 @@ class Settings:
     def from_config(cls) -> Settings:
         """Read the stack's configuration.
 
-        :raises ValueError: if a value is not allowed, or contradicts another
-        :raises pulumi.RunError: if a key has neither a value nor a default, or a value of another type
+        :raises pulumi.RunError: if a value is missing, not allowed, or contradicts another, or a key is unknown
         """
+        _check_known()
         config = pulumi.Config()
         settings = cls(
             agent_code=_text(config, "agentCode"),
@@ -128,6 +130,26 @@ class Settings:
         )
         _check_together(settings)
         return settings
+
+
+def _check_known() -> None:
+    # Pulumi checks the values of declared keys, and takes any other key without a word.
+    # Its Config can only be asked for keys that one knows; the language host leaves all of them here.
+    for full in sorted(CONFIG.get()):
+        namespace, _, key = full.partition(":")
+        if namespace == pulumi.get_project() and key not in known_keys():
+            nearest = difflib.get_close_matches(key, known_keys(), n=1, cutoff=0)[0]
+            raise pulumi.RunError(f"{full} is no key of this project; the nearest is {namespace}:{nearest}.")
+
+
+def known_keys() -> set[str]:
+    """The keys of this project, without its name."""
+    return {_camel_case(field.name) for field in fields(Settings)}
+
+
+def _camel_case(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
 
 
 def _integer(config: pulumi.Config, key: str) -> int:
@@ -175,5 +197,6 @@ def _check_together(settings: Settings) -> None:
         )
 
 
-def _not_allowed(key: str, value: object, allowed: str) -> ValueError:
-    return ValueError(f"{pulumi.get_project()}:{key} is {value!r}; allowed is {allowed}.")
+def _not_allowed(key: str, value: object, allowed: str) -> pulumi.RunError:
+    # The language host shows this kind of error without a traceback.
+    return pulumi.RunError(f"{pulumi.get_project()}:{key} is {value!r}; allowed is {allowed}.")

@@ -17,7 +17,6 @@ from components.settings import Settings
 from components.trigger import EVENT_BUS
 from components.workflow_definition import WorkflowSettings, build_definition
 
-
 # Beyond the longest wait of an execution: an invocation that takes its four minutes, and the machine's own end.
 _DELETE_MARGIN_SECONDS = 600
 

@@ -40,7 +40,7 @@ def stack_config(stack: str, overrides: Mapping[str, Any] | None = None, project
 
     :param overrides: values of this project's keys, without namespace, that win over the stack's file
     :raises FileNotFoundError: if the stack has no file
-    :raises ValueError: if a key is unknown, lacks a value, or has a value of the wrong type
+    :raises ValueError: if a key lacks a value, or has a value of the wrong type
     """
     schema = _read_yaml(project / "Pulumi.yaml")
     namespace = cast("str", schema["name"])
@@ -53,7 +53,6 @@ def stack_config(stack: str, overrides: Mapping[str, Any] | None = None, project
         full = f"{namespace}:{key}"
         given.setdefault(full, declared.get("default"))
         _check_type(full, given[full], declared["type"])
-    _check_known(given, namespace, schema["config"])
     return {key: value if isinstance(value, str) else json.dumps(value) for key, value in given.items()}
 
 
@@ -150,10 +149,3 @@ def _check_type(key: str, value: object, wanted: str) -> None:
     )
     if not fits:
         raise ValueError(f"{key} is {value!r}; allowed is a value of type {wanted}.")
-
-
-def _check_known(given: Mapping[str, Any], namespace: str, declared: Mapping[str, Any]) -> None:
-    for key in given:
-        owner, _, name = key.partition(":")
-        if owner == namespace and name not in declared:
-            raise ValueError(f"{key} is no key of this project; Pulumi.yaml declares {', '.join(declared)}.")

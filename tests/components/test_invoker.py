@@ -13,7 +13,6 @@ from local.program import PROJECT
 from tests.support.pulumi_program import deploy, deployed
 
 FUNCTION = deployed("dev").one("Function").inputs
-RUNTIME_ARN = "arn:aws:bedrock-agentcore:us-east-1:123456789012:runtime/fire_and_forget_dev-AbCdEfGhIj"
 ZIP: list[str] = sorted(code().assets)
 
 
@@ -83,7 +82,7 @@ def test_the_function_is_told_its_table_agent_and_limits() -> None:
     stack = deploy("dev", {"leaseSeconds": 44, "maxRunSeconds": 555, "maxAttempts": 6, "journalTtlDays": 77})
     assert stack.one("Function").inputs["environment"]["variables"] == {
         "JOURNAL_TABLE": "journal-table",
-        "AGENT_RUNTIME_ARN": RUNTIME_ARN,
+        "AGENT_RUNTIME_ARN": stack.outputs["agentRuntimeArn"],
         "AGENT_QUALIFIER": "live",
         "LEASE_SECONDS": "44",
         "MAX_RUN_SECONDS": "555",
@@ -95,7 +94,8 @@ def test_the_function_is_told_its_table_agent_and_limits() -> None:
 def test_the_function_may_call_the_one_agent_through_runtime_and_endpoint() -> None:
     [statement] = [s for s in deployed("dev").statements("invoker") if s["Action"][0].startswith("bedrock-agentcore:")]
     assert statement["Action"] == ["bedrock-agentcore:InvokeAgentRuntime", "bedrock-agentcore:StopRuntimeSession"]
-    assert statement["Resource"] == [RUNTIME_ARN, f"{RUNTIME_ARN}/runtime-endpoint/live"]
+    arn = deployed("dev").outputs["agentRuntimeArn"]
+    assert statement["Resource"] == [arn, f"{arn}/runtime-endpoint/live"]
 
 
 def test_the_function_writes_to_its_own_log_group_only() -> None:

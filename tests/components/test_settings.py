@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 import yaml
+from pulumi import RunError
 from pulumi.runtime import mocks
 
-from components.settings import INTEGERS, LOG_RETENTION_DAYS, TEXTS
+from components.settings import INTEGERS, LOG_RETENTION_DAYS, TEXTS, known_keys
 from local.program import PROJECT, run_program, stack_config
 from tests.support.pulumi_program import deploy
 
@@ -65,14 +66,14 @@ def test_a_number_outside_its_range_is_refused_with_the_range(
     key: str, value: int, read_settings: ReadSettings
 ) -> None:
     allowed = INTEGERS[key]
-    with pytest.raises(ValueError, match=f"fire-and-forget:{key} is {value}; allowed is") as refusal:
+    with pytest.raises(RunError, match=f"fire-and-forget:{key} is {value}; allowed is") as refusal:
         read_settings({key: value})
     assert f"{allowed.start} to {allowed.stop - 1}" in str(refusal.value)
 
 
 @pytest.mark.parametrize(("key", "value"), BAD_TEXTS)
 def test_a_text_that_is_not_allowed_is_refused_with_what_is(key: str, value: str, read_settings: ReadSettings) -> None:
-    with pytest.raises(ValueError, match=f"fire-and-forget:{key} is ") as refusal:
+    with pytest.raises(RunError, match=f"fire-and-forget:{key} is ") as refusal:
         read_settings({key: value})
     assert TEXTS[key][1] in str(refusal.value)
 
@@ -82,13 +83,13 @@ def test_each_text_has_a_value_that_is_refused(read_settings: ReadSettings) -> N
 
 
 def test_a_log_retention_that_cloudwatch_does_not_know_is_refused(read_settings: ReadSettings) -> None:
-    with pytest.raises(ValueError, match=r"fire-and-forget:logRetentionDays is 10; allowed is one of 1, 3, 5, 7, 14"):
+    with pytest.raises(RunError, match=r"fire-and-forget:logRetentionDays is 10; allowed is one of 1, 3, 5, 7, 14"):
         read_settings({"logRetentionDays": 10})
 
 
 @pytest.mark.parametrize("key", ["idleSessionTimeoutSeconds", "maxRunSeconds"])
 def test_nothing_may_take_longer_than_an_environment_lives(key: str, read_settings: ReadSettings) -> None:
-    with pytest.raises(ValueError, match=f"fire-and-forget:{key} is 700; .*maxSessionLifetimeSeconds, which is 600"):
+    with pytest.raises(RunError, match=f"fire-and-forget:{key} is 700; .*maxSessionLifetimeSeconds, which is 600"):
         deploy(
             "dev", {"idleSessionTimeoutSeconds": 60, "maxRunSeconds": 60} | {"maxSessionLifetimeSeconds": 600, key: 700}
         )
@@ -96,12 +97,24 @@ def test_nothing_may_take_longer_than_an_environment_lives(key: str, read_settin
 
 @pytest.mark.parametrize("request_", [{}, {"prompt": " "}, {"prompt": 5}])
 def test_a_schedule_needs_a_request_with_a_prompt(request_: dict[str, Any], read_settings: ReadSettings) -> None:
-    with pytest.raises(ValueError, match=r"fire-and-forget:scheduledRequest is .* prompt"):
+    with pytest.raises(RunError, match=r"fire-and-forget:scheduledRequest is .* prompt"):
         read_settings({"schedule": "rate(1 day)", "scheduledRequest": request_})
 
 
+def test_a_key_that_nobody_knows_is_refused_with_the_nearest_one(read_settings: ReadSettings) -> None:
+    with pytest.raises(RunError) as refusal:
+        read_settings({"leaseSecond": 60})
+    assert str(refusal.value) == (
+        "fire-and-forget:leaseSecond is no key of this project; the nearest is fire-and-forget:leaseSeconds."
+    )
+
+
+def test_the_keys_that_are_known_are_those_that_are_declared() -> None:
+    assert known_keys() == set(DECLARED)
+
+
 def test_polls_that_do_not_fit_into_an_execution_are_refused_in_a_preview() -> None:
-    with pytest.raises(ValueError, match=r"pollIntervalSeconds.* 25000"):
+    with pytest.raises(RunError, match=r"pollIntervalSeconds.* 25000"):
         deploy("dev", {"pollIntervalSeconds": 1, "maxRunSeconds": 28800}, preview=True)
 
 
