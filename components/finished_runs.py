@@ -63,7 +63,8 @@ class FinishedRuns(pulumi.ComponentResource):
         )
         policy = aws.cloudwatch.LogResourcePolicy(
             f"{name}-log-policy",
-            policy_name=f"{location.prefix}-{name}",
+            # By log group: of policies by name an account has ten per Region, and other tools take some of them.
+            resource_arn=logs.arn,
             policy_document=document(_writers(logs.arn, rule.arn)),
             opts=child,
         )

@@ -21,12 +21,12 @@ def log_group(new: Resource) -> Created:
 
 
 def resource_policy(new: Resource) -> Created:
-    """Which services may write to log groups."""
-    name = new.inputs.require("policyName")
+    """Which services may write to a log group."""
+    log_group = new.inputs.require("resourceArn")
     new.emulator.client("logs").put_resource_policy(
-        policyName=name, policyDocument=new.inputs.require("policyDocument")
+        resourceArn=log_group, policyDocument=new.inputs.require("policyDocument")
     )
-    return Created(name, {})
+    return Created(log_group, {})
 
 
 def metric_filter(new: Resource) -> Created:

@@ -46,6 +46,12 @@ def test_eventbridge_may_write_this_rules_events_to_this_log_group_only() -> Non
     assert events["Condition"] == {"ArnEquals": {"aws:SourceArn": RULE}}
 
 
+def test_the_policy_takes_none_of_the_ten_that_an_account_may_have() -> None:
+    inputs = DEV.one("LogResourcePolicy").inputs
+    assert inputs["resourceArn"] == LOG_GROUP
+    assert "policyName" not in inputs
+
+
 def test_the_log_is_written_after_it_may_be() -> None:
     target = DEV.one("EventTarget", "finished-runs-target")
     assert target.inputs["arn"] == LOG_GROUP

@@ -150,8 +150,10 @@ def test_a_log_group_has_its_retention(emulator: Emulator, outputs: dict[str, An
 
 def test_a_log_group_has_its_writers_and_its_metric(emulator: Emulator, outputs: dict[str, Any]) -> None:
     logs = emulator.client("logs")
-    policies = [policy.get("policyName") for policy in logs.describe_resource_policies()["resourcePolicies"]]
-    assert "every-log-policy" in policies
+    [policy] = logs.describe_resource_policies(resourceArn=outputs["logGroupArn"], policyScope="RESOURCE")[
+        "resourcePolicies"
+    ]
+    assert "logs:PutLogEvents" in policy.get("policyDocument", "")
     [found] = logs.describe_metric_filters(logGroupName="/every/logs")["metricFilters"]
     assert found.get("filterPattern") == "{ $.detail.seconds = * }"
     [metric] = found.get("metricTransformations", [])

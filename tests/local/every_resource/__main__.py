@@ -117,7 +117,7 @@ aws.iam.RolePolicy(
 logs = aws.cloudwatch.LogGroup("logs", name="/every/logs", retention_in_days=7, tags={"owner": "tests"})
 aws.cloudwatch.LogResourcePolicy(
     "log-policy",
-    policy_name="every-log-policy",
+    resource_arn=logs.arn,
     policy_document=policy("logs:PutLogEvents", Principal={"Service": "events.amazonaws.com"}, Resource="*"),
 )
 aws.cloudwatch.LogMetricFilter(
