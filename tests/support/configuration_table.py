@@ -18,7 +18,7 @@ _HEADER = """# Configuration
 
 Every key of `Pulumi.yaml`, made from it by `python -m tests.support.configuration_table`. `pulumi config set KEY VALUE`
 changes one for the selected stack; what the stacks' own files say differently stands in the last columns. Wrong values
-are refused by `pulumi preview` with the key's name and what is allowed (`components/settings.py`).
+and unknown keys are refused by `pulumi preview`, with what is allowed (`components/settings.py`).
 
 """
 _AWS = """
