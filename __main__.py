@@ -16,7 +16,7 @@ from components.trigger import DETAIL_TYPE, RunTrigger
 from components.workflow import PollingStateMachine
 
 settings = Settings.from_config()
-location = Location.current()
+location = Location.of(pulumi.runtime.get_root_resource())
 kms_key_arn = (
     EncryptionKey("encryption", {"settings": settings, "location": location}).arn if settings.customer_key else None
 )

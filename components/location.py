@@ -32,15 +32,17 @@ class Location:
     prefix: str
 
     @classmethod
-    def current(cls) -> Location:
-        """Ask the provider for the account and the region it deploys to.
+    def of(cls, parent: pulumi.Resource | None) -> Location:
+        """Ask the provider that a resource's children get for the account and the region it deploys to.
 
         :raises pulumi.RunError: if the stack's name can't be part of every name
         """
+        prefix = stack_prefix(pulumi.get_project(), pulumi.get_stack())
+        asked = pulumi.InvokeOptions(parent=parent)
         return cls(
-            account_id=aws.get_caller_identity_output().account_id,
-            region=aws.get_region_output().region,
-            prefix=stack_prefix(pulumi.get_project(), pulumi.get_stack()),
+            account_id=aws.get_caller_identity_output(opts=asked).account_id,
+            region=aws.get_region_output(opts=asked).region,
+            prefix=prefix,
         )
 
     def arn(self, service: str, resource: pulumi.Input[str]) -> pulumi.Output[str]:
