@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pulumi
+
 from local.auto_names import AutoNames
 from local.emulator import Emulator
 from local.program import PROJECT, project_name, run_program, stack_config
@@ -38,11 +40,17 @@ def deploy(
         config = stack_config(stack, config_overrides, project)
         names = AutoNames.of_stack(project_name(project), stack, config)
     except (OSError, ValueError) as error:
-        raise DeployError(f"The stack {stack} is not configured rightly: {error}") from error
+        raise _misconfigured(stack, error) from error
     provider = EmulatorProvider(emulator, names)
     try:
         return run_program(provider, config, stack, project=project)
+    except pulumi.RunError as error:
+        raise provider.failure or _misconfigured(stack, error) from error
     except Exception as error:
         emulator.check()
         # The first cause: what comes out of the program may be a consequence of it.
         raise provider.failure or DeployError(f"The Pulumi program failed: {type(error).__name__}: {error}") from error
+
+
+def _misconfigured(stack: str, error: Exception) -> DeployError:
+    return DeployError(f"The stack {stack} is not configured rightly: {error}")

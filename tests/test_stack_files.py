@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pulumi_aws as aws
@@ -54,6 +55,14 @@ def test_the_provider_knows_what_a_stack_configures_it_with(stack: str) -> None:
     configured = {key: json.loads(value) if value in ("true", "false") else value for key, value in given.items()}
     assert "region" in configured
     assert problems_of(aws.ProviderArgs, configured) == []
+
+
+def test_prod_shows_how_to_bind_it_to_one_account() -> None:
+    text = (PROJECT / "Pulumi.prod.yaml").read_text(encoding="utf-8")
+    shown = re.search(r"(?m)^  # aws:allowedAccountIds:\n  #   - .*$", text)
+    assert shown
+    configured = yaml.safe_load(shown[0].replace("  # ", ""))
+    assert problems_of(aws.ProviderArgs, {"allowedAccountIds": configured["aws:allowedAccountIds"]}) == []
 
 
 def test_the_provider_of_local_reaches_every_service_of_the_program_on_this_machine_only() -> None:
