@@ -12,9 +12,9 @@ import pulumi
 import pulumi_aws as aws
 
 EVENT_BUS = "default"  # where AWS services announce things
-# https://docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html
-INPUT_PATHS = {"execution": "$.detail.executionArn", "status": "$.detail.status", "input": "$.detail.input"}
-INPUT_TEMPLATE = '{"operation": "close", "execution_arn": <execution>, "status": <status>, "input": <input>}'
+# The detail as it is, and no template: the execution's input in it is a text full of quotes, and nowhere is it written
+# that EventBridge escapes a text which it puts into a template.
+INPUT_PATH = "$.detail"
 
 
 class AbandonedRunsArgs(TypedDict):
@@ -59,7 +59,7 @@ class AbandonedRuns(pulumi.ComponentResource):
             rule=rule.name,
             event_bus_name=EVENT_BUS,
             arn=args["function_arn"],
-            input_transformer={"input_paths": INPUT_PATHS, "input_template": INPUT_TEMPLATE},
+            input_path=INPUT_PATH,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[permission]),
         )
         self.register_outputs({})

@@ -86,6 +86,12 @@ class InvokerFunction(pulumi.ComponentResource):
                 ["bedrock-agentcore:InvokeAgentRuntime", "bedrock-agentcore:StopRuntimeSession"],
                 [args["agent_runtime_arn"], args["agent_endpoint_arn"]],
             ),
+            # Ask for the input of an execution that ended badly, where its event was too large to bring it along. The
+            # machine's name is known by its pattern only (Pulumi.yaml): it is made after the function that it calls.
+            allow(
+                ["states:DescribeExecution"],
+                [args["location"].arn("states", f"execution:{args['location'].prefix}-workflow-machine-*:*")],
+            ),
             # Write to its own log group, which exists already.
             allow(
                 ["logs:CreateLogStream", "logs:PutLogEvents"],

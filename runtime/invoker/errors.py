@@ -21,12 +21,20 @@ class AgentUnavailable(InvokerError):
     """AgentCore or the agent failed in passing, or didn't answer in time: worth trying a few times."""
 
 
+class SessionInTransition(InvokerError):
+    """The session's environment is being made or taken down, for up to a minute: worth trying for longer than that."""
+
+
 class AgentRefused(InvokerError):
     """The agent itself answered that it won't do this."""
 
 
 class AgentCallDenied(InvokerError):
     """AgentCore won't take the call: a missing permission, no such runtime, an invalid argument."""
+
+
+class StopUnknown(InvokerError):
+    """This function's boto3 is too old to stop a session: `stop_runtime_session` came between 1.40.4 and 1.40.48."""
 
 
 class RunTimedOut(InvokerError):
@@ -49,8 +57,10 @@ def from_boto(error: Exception) -> InvokerError:
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if status in THROTTLED:
         return AgentThrottled(str(error))
+    if status == 409:
+        return SessionInTransition(str(error))
     if status == 424 and _REFUSED.search(str(error)):
         return AgentRefused(str(error))
-    if status in (409, 424) or status >= 500:
+    if status == 424 or status >= 500:
         return AgentUnavailable(str(error))
     return AgentCallDenied(str(error))

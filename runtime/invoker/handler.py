@@ -11,18 +11,23 @@ gc.disable()
 
 import logging
 import os
+import platform
 import time
 from collections.abc import Mapping
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
 
 from runtime.invoker.invocation import Invoker, Limits
-from runtime.journal.client import connect
+from runtime.journal.client import CLIENT_CONFIG, connect
 from runtime.journal.errors import InvalidRequest
 from runtime.journal.request import described
 from runtime.journal.writer import JournalWriter
+
+if TYPE_CHECKING:
+    from mypy_boto3_stepfunctions import SFNClient
 
 logger = logging.getLogger(__name__)
 logger.setLevel(logging.INFO)
@@ -36,6 +41,12 @@ AGENTCORE_CONFIG = Config(
 )
 
 
+@cache
+def stepfunctions() -> "SFNClient":
+    """Return a client that is built when it is first asked for: hardly any event needs it."""
+    return boto3.client("stepfunctions", config=CLIENT_CONFIG)
+
+
 def build_invoker(environ: Mapping[str, str]) -> Invoker:
     """Return the invoker that the function's environment variables describe.
 
@@ -44,6 +55,7 @@ def build_invoker(environ: Mapping[str, str]) -> Invoker:
     return Invoker(
         agentcore=boto3.client("bedrock-agentcore", config=AGENTCORE_CONFIG),
         journal=JournalWriter(connect(), environ["JOURNAL_TABLE"], ttl_days=int(environ["JOURNAL_TTL_DAYS"])),
+        stepfunctions=stepfunctions,
         agent_runtime_arn=environ["AGENT_RUNTIME_ARN"],
         qualifier=environ["AGENT_QUALIFIER"],
         limits=Limits(
@@ -60,7 +72,9 @@ gc.enable()
 
 
 def handler(event: Any, _context: object) -> dict[str, Any]:
-    """Start or stop the session of a run, or close one whose execution did not: `operation` says which.
+    """Do what the event asks for: the state machine's events say it in `operation`.
+
+    An event with `executionArn` and without `operation` is the detail of an execution's status change.
 
     :raises InvalidRequest: if the event is no object, or names another operation
     :raises Exception: see :class:`runtime.invoker.invocation.Invoker`; the state machine matches on the class
@@ -74,10 +88,21 @@ def handler(event: Any, _context: object) -> dict[str, Any]:
             result = _invoker.start(payload, os.environ.get("_X_AMZN_TRACE_ID"))
         case "stop":
             result = _invoker.stop(payload)
-        case "close":
+        case None if "executionArn" in payload:
             result = _invoker.close(payload)
+        case "describe":
+            result = describe()
         case other:
-            raise InvalidRequest("operation", described(other), "start, stop or close")
-    fields = {name: payload.get(name) for name in ("operation", "session_id", "attempt")}
+            raise InvalidRequest("operation", described(other), "start, stop or describe")
+    fields = {name: payload.get(name) for name in ("operation", "session_id", "attempt", "executionArn")}
     logger.info("done", extra=fields | {"seconds": round(time.perf_counter() - began, 4)})
     return result
+
+
+def describe() -> dict[str, Any]:
+    """Return the versions that Lambda's runtime brings along, and whether they can stop a session."""
+    return {
+        "boto3": boto3.__version__,
+        "python": platform.python_version(),
+        "stopRuntimeSession": _invoker.can_stop,
+    }

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from runtime.invoker.errors import InvokerError, RunTimedOut, from_boto
+from runtime.invoker.errors import InvokerError, RunTimedOut, StopUnknown, from_boto
 from runtime.journal.errors import InvalidRequest, JournalError, NotTheOwner, RunClosed
 from runtime.journal.records import Event, error_text
 from runtime.journal.request import check_session_id, described, parse_request
@@ -25,11 +26,13 @@ from runtime.journal.writer import JournalWriter
 
 if TYPE_CHECKING:
     from mypy_boto3_bedrock_agentcore import BedrockAgentCoreClient
+    from mypy_boto3_stepfunctions import SFNClient
 
 SUCCESS_WRITE_SECONDS = 20.0
 MAX_SECONDS = 365 * 86_400
 MOMENT = timedelta(milliseconds=1)
 MAX_TRACE_HEADER = 128
+"""Characters that AgentCore takes: botocore's model of bedrock-agentcore, InvokeAgentRuntime's `traceId`."""
 logger = logging.getLogger(__name__)
 
 
@@ -51,12 +54,14 @@ class Limits:
 class Invoker:
     """Starts and stops sessions of one agent runtime.
 
+    :ivar stepfunctions: gives a client of Step Functions
     :ivar qualifier: the runtime's endpoint
     :ivar pause: waits that many seconds between tries of a write
     """
 
     agentcore: "BedrockAgentCoreClient"
     journal: JournalWriter
+    stepfunctions: "Callable[[], SFNClient]"
     agent_runtime_arn: str
     qualifier: str
     limits: Limits
@@ -110,6 +115,10 @@ class Invoker:
         :raises InvokerError: as AgentCore answers
         """
         session_id = check_session_id(payload.get("session_id"))
+        if not self.can_stop:
+            raise StopUnknown(
+                f"boto3 {boto3.__version__} has no stop_runtime_session: the session ends when it has idled long enough"
+            )
         try:
             self.agentcore.stop_runtime_session(
                 agentRuntimeArn=self.agent_runtime_arn, qualifier=self.qualifier, runtimeSessionId=session_id
@@ -120,19 +129,27 @@ class Invoker:
             raise from_boto(error) from error
         return {"stopped": True}
 
-    def close(self, payload: dict[str, Any]) -> dict[str, Any]:
+    @property
+    def can_stop(self) -> bool:
+        """Whether this function's boto3, which is Lambda's, knows how to stop a session."""
+        return hasattr(self.agentcore, "stop_runtime_session")
+
+    def close(self, detail: dict[str, Any]) -> dict[str, Any]:
         """Close the run of an execution that ended without doing so: stopped by hand, timed out, failed itself.
 
-        :param payload: `execution_arn`, `status` of the execution, and its `input` as JSON text
+        :param detail: of its status change: `executionArn`, `status`, `input` as JSON text, `inputDetails`
         :return: `closed`: whether there was a run, still open, and this execution's
         :raises JournalUnavailable: if the journal can't be written now
         :raises JournalDenied: if the table refuses for good
+        :raises botocore.exceptions.ClientError: if the event has no input and Step Functions refuses to say it
+        :raises botocore.exceptions.BotoCoreError: likewise, if Step Functions doesn't answer
         """
-        session_id = _session_id_in(payload.get("input"))
+        execution_arn = str(detail.get("executionArn"))
+        session_id = _session_id_in(self._input(detail, execution_arn))
         if session_id is None:
             # The machine has refused that input. An error here would only be tried again, and set off an alarm.
             return {"closed": False}
-        status = str(payload.get("status"))
+        status = str(detail.get("status"))
         event = self.journal.stamp(
             session_id,
             Status.SESSION_TIMED_OUT if status == "TIMED_OUT" else Status.SESSION_FAILED,
@@ -140,7 +157,7 @@ class Invoker:
             error_message=f"the state machine's execution ended as {status} before the run had an outcome",
         )
         try:
-            self.journal.close_for_execution(event, str(payload.get("execution_arn")))
+            self.journal.close_for_execution(event, execution_arn)
         except (RunClosed, NotTheOwner):
             return {"closed": False}
         try:
@@ -149,6 +166,15 @@ class Invoker:
             # The run is closed: its agent stops at its next write, and tried again this would find nothing to do.
             logger.warning("the session could not be stopped: %s", error, extra={"session_id": session_id})
         return {"closed": True}
+
+    def _input(self, detail: dict[str, Any], execution_arn: str) -> object:
+        """Return the input of an execution; above 248 KiB of escaped text its event comes without.
+
+        https://docs.aws.amazon.com/step-functions/latest/dg/cw-events.html
+        """
+        if isinstance(detail.get("input"), str) and detail.get("inputDetails") != {"included": False}:
+            return detail["input"]
+        return self.stepfunctions().describe_execution(executionArn=execution_arn).get("input")
 
     def _check(self, payload: dict[str, Any]) -> tuple[float | None, datetime | None]:
         """Return `secondsLeft` and the first moment after `after`, where they are given, once all of it can be run."""
@@ -191,8 +217,7 @@ class Invoker:
             "secondsLeft": seconds_left,
             "request": payload["request"],
         }
-        # AgentCore takes at most 128 characters of it; a trace is worth less than a run.
-        trace = {"traceId": trace_id} if trace_id and len(trace_id) <= MAX_TRACE_HEADER else {}
+        trace = {"traceId": _short_trace(trace_id)} if trace_id else {}
         began = time.perf_counter()
         try:
             answer = self.agentcore.invoke_agent_runtime(
@@ -258,6 +283,18 @@ def _agents_clock(answer: bytes) -> str | None:
         return to_timestamp(from_timestamp(json.loads(answer)["accepted"]["now"]))
     except (TypeError, ValueError, LookupError):
         return None
+
+
+def _short_trace(header: str) -> str:
+    """Return a trace header that AgentCore takes: without its lineage where that makes it too long.
+
+    It has to be given in any case: in a Lambda botocore sends the whole header where a call has none of its own.
+    """
+    if len(header) <= MAX_TRACE_HEADER:
+        return header
+    wanted = [part for part in header.split(";") if part.startswith(("Root=", "Parent=", "Sampled="))]
+    # A header that makes no sense is cut: a trace is worth less than a run.
+    return (";".join(wanted) or header)[:MAX_TRACE_HEADER]
 
 
 def _session_id_in(execution_input: Any) -> str | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.support.event_target import transformed
 from tests.support.pulumi_program import deployed
 
 DEV = deployed("dev")
@@ -22,15 +21,9 @@ def test_the_rule_matches_bad_ends_of_this_stacks_machine_only() -> None:
     }
 
 
-def test_the_invoker_is_told_to_close_the_executions_run() -> None:
-    # The input of an execution is a text that holds JSON, and stays one.
-    detail = {"executionArn": "arn", "status": "ABORTED", "input": '{"session_id": "with \\"quotes\\""}'}
-    assert transformed(TARGET["inputTransformer"], {"detail": detail}) == {
-        "operation": "close",
-        "execution_arn": "arn",
-        "status": "ABORTED",
-        "input": detail["input"],
-    }
+def test_the_invoker_gets_the_change_as_it_is_with_nothing_put_into_a_text() -> None:
+    assert TARGET["inputPath"] == "$.detail"
+    assert "inputTransformer" not in TARGET
 
 
 def test_the_rule_alone_may_call_the_invoker() -> None:

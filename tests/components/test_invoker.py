@@ -98,6 +98,12 @@ def test_the_function_may_call_the_one_agent_through_runtime_and_endpoint() -> N
     assert statement["Resource"] == [arn, f"{arn}/runtime-endpoint/live"]
 
 
+def test_the_function_may_ask_for_executions_of_this_stacks_machine_only() -> None:
+    [statement] = [s for s in deployed("dev").statements("invoker") if s["Action"][0].startswith("states:")]
+    executions = "arn:aws:states:us-east-1:123456789012:execution:fire-and-forget-dev-workflow-machine-*:*"
+    assert (statement["Action"], statement["Resource"]) == (["states:DescribeExecution"], [executions])
+
+
 def test_the_function_writes_to_its_own_log_group_only() -> None:
     [statement] = [s for s in deployed("dev").statements("invoker") if s["Action"][0].startswith("logs:")]
     group = "arn:aws:logs:us-east-1:123456789012:log-group:/aws/lambda/fire-and-forget-dev-invoker"

@@ -1,6 +1,7 @@
 """Runs that can't succeed: each ends once, with a type and a sentence that says what was wrong."""
 
 import json
+import uuid
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
@@ -86,6 +87,25 @@ def test_an_execution_that_is_stopped_by_hand_closes_its_run(cloud: RunningCloud
     outcome = cloud.wait_for_end(session)
     assert (outcome.status, outcome.error_type) == (Status.SESSION_FAILED, "ExecutionEnded")
     assert "ABORTED" in str(outcome.error_message)
+
+
+def test_an_execution_whose_event_leaves_its_input_out_closes_its_run_all_the_same(
+    cloud: RunningCloud, model: FakeModel
+) -> None:
+    session = str(uuid.uuid4())
+    more_than_an_event_holds = "x" * 250 * 1024
+    execution_input = {
+        "session_id": session,
+        "request": {"prompt": 'Say "\\n" slowly.'},
+        "more": more_than_an_event_holds,
+    }
+    model.queue_text("Too late.", delay_seconds=5)
+    calls = len(model.conversations)
+    execution = cloud.start_execution(json.dumps(execution_input))
+    wait_until(lambda: len(model.conversations) > calls, "the model is asked", 30)
+    cloud.client("stepfunctions").stop_execution(executionArn=execution)
+    outcome = cloud.wait_for_end(session)
+    assert (outcome.status, outcome.error_type) == (Status.SESSION_FAILED, "ExecutionEnded")
 
 
 @contextmanager

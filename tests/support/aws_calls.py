@@ -27,6 +27,7 @@ ACTIONS: dict[str, set[str]] = {
     "put_object": {"s3:PutObject"},
     "invoke_agent_runtime": {"bedrock-agentcore:InvokeAgentRuntime"},
     "stop_runtime_session": {"bedrock-agentcore:StopRuntimeSession"},
+    "describe_execution": {"states:DescribeExecution"},
     "send_task_success": {"states:SendTaskSuccess"},
     # Strands calls ConverseStream.
     "BedrockModel": {"bedrock:InvokeModelWithResponseStream"},

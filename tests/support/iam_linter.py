@@ -18,6 +18,8 @@ UNFOUNDED = {
     ("UNKNOWN_PREFIX", "bedrock-agentcore"),
     # The colon in a model's id is taken for the beginning of another part of the ARN.
     ("RESOURCE_MISMATCH", "bedrock:InvokeModel"),
+    # It takes an express execution's ARN for the only one that can be described.
+    ("RESOURCE_MISMATCH", "states:DescribeExecution"),
 }
 
 

@@ -16,6 +16,7 @@ from runtime.invoker.errors import (
     AgentThrottled,
     AgentUnavailable,
     InvokerError,
+    SessionInTransition,
     from_boto,
 )
 
@@ -35,7 +36,7 @@ def answer(status: int, message: str = "it says") -> ClientError:
     [
         (answer(402), AgentThrottled),
         (answer(429), AgentThrottled),
-        (answer(409), AgentUnavailable),
+        (answer(409), SessionInTransition),
         (answer(424, FROM_RUNTIME.format(400)), AgentRefused),
         (answer(424, FROM_RUNTIME.format(422)), AgentRefused),
         (answer(424, FROM_RUNTIME.format(500)), AgentUnavailable),

@@ -1,7 +1,10 @@
+import json
 import logging
+import platform
 from types import ModuleType
 from typing import Any
 
+import boto3
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -11,6 +14,7 @@ from runtime.journal.errors import InvalidRequest
 from runtime.journal.reader import JournalReader
 from runtime.journal.vocabulary import Status
 from tests.runtime.invoker.conftest import ENVIRON
+from tests.support.faulty_dynamodb import FaultyDynamoDB
 from tests.support.http_server import HttpServer, Reply
 
 JSON = st.none() | st.booleans() | st.integers() | st.text(max_size=20) | st.lists(st.integers(), max_size=3)
@@ -43,17 +47,34 @@ def test_a_stop_goes_to_the_agent(handler_module: ModuleType, agentcore: HttpSer
     assert handler_module.handler({"operation": "stop", "session_id": session_id}, None) == {"stopped": True}
 
 
+def test_the_detail_of_an_executions_end_closes_its_run(
+    handler_module: ModuleType, agentcore: HttpServer, table: FaultyDynamoDB, session_id: str
+) -> None:
+    # Nobody claimed that run: what counts is that the event gets as far as the journal.
+    detail = {"executionArn": "arn", "status": "FAILED", "input": json.dumps({"session_id": session_id})}
+    assert handler_module.handler(detail, None) == {"closed": False}
+    assert agentcore.requests == []
+
+
+def test_the_function_says_what_it_runs_on(handler_module: ModuleType) -> None:
+    assert handler_module.handler({"operation": "describe"}, None) == {
+        "boto3": boto3.__version__,
+        "python": platform.python_version(),
+        "stopRuntimeSession": True,
+    }
+
+
 @pytest.mark.parametrize("event", [None, 7, "start", ["start"], True])
 def test_an_event_that_is_no_object_is_refused(event: object, handler_module: ModuleType) -> None:
     with pytest.raises(InvalidRequest, match=r"event is .*: it must be an object with operation and session_id"):
         handler_module.handler(event, None)
 
 
-@pytest.mark.parametrize("operation", [None, "", "START", "restart", 7, ["start"], {"start": 1}])
+@pytest.mark.parametrize("operation", [None, "", "START", "close", 7, ["start"], {"start": 1}])
 def test_an_operation_that_is_not_known_is_refused(
     operation: object, handler_module: ModuleType, agentcore: HttpServer, session_id: str
 ) -> None:
-    with pytest.raises(InvalidRequest, match=r"operation is .*: it must be start, stop or close"):
+    with pytest.raises(InvalidRequest, match=r"operation is .*: it must be start, stop or describe"):
         handler_module.handler({"operation": operation, "session_id": session_id}, None)
     assert agentcore.requests == []
 

@@ -108,19 +108,41 @@ def test_the_whole_trace_header_goes_along(invoker: Invoker, payload: dict[str, 
     assert agentcore.requests[0].headers["x-amzn-trace-id"] == TRACE
 
 
-@pytest.mark.parametrize("trace", [None, "", "x" * 129])
-def test_a_run_without_a_usable_trace_starts_all_the_same(
+@pytest.mark.parametrize("trace", [None, ""])
+def test_a_run_without_a_trace_starts_all_the_same(
     trace: str | None, invoker: Invoker, payload: dict[str, Any], agentcore: HttpServer
 ) -> None:
     invoker.start(payload, trace)
     assert "x-amzn-trace-id" not in agentcore.requests[0].headers
 
 
-def test_a_trace_header_of_128_characters_goes_along(
-    invoker: Invoker, payload: dict[str, Any], agentcore: HttpServer
+LINEAGE = ";Lineage=" + ":".join(f"{hop:08x}/1" for hop in range(5))
+
+
+@pytest.mark.parametrize(
+    ("header", "sent"),
+    [
+        (f"{TRACE};Lineage={'x' * (128 - len(TRACE) - 9)}", f"{TRACE};Lineage={'x' * (128 - len(TRACE) - 9)}"),
+        (f"{TRACE}{LINEAGE}:00", TRACE),
+        (f"Lineage={'x' * 100};{TRACE}", TRACE),
+        ("x" * 129, "x" * 128),
+    ],
+    ids=["128 characters", "lineage at its end", "lineage at its beginning", "no trace at all"],
+)
+def test_a_trace_header_is_sent_without_its_lineage_where_that_makes_it_too_long(
+    header: str,
+    sent: str,
+    invoker: Invoker,
+    payload: dict[str, Any],
+    agentcore: HttpServer,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    invoker.start(payload, "x" * 128)
-    assert agentcore.requests[0].headers["x-amzn-trace-id"] == "x" * 128
+    # As in Lambda, where botocore sends the whole header with each call that has none of its own.
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "invoker")
+    monkeypatch.setenv("_X_AMZN_TRACE_ID", header)
+    assert len(TRACE) == 74
+    invoker.start(payload, header)
+    assert agentcore.requests[0].headers["x-amzn-trace-id"] == sent
 
 
 def test_the_answer_is_read_to_its_end_and_closed(
@@ -150,7 +172,7 @@ def test_an_answer_that_breaks_off_is_worth_another_try_and_journalled(
 
 ERROR_ANSWERS = [
     (402, "ServiceQuotaExceededException", "maxVms limit exceeded", "AgentThrottled"),
-    (409, "RetryableConflictException", "being provisioned", "AgentUnavailable"),
+    (409, "RetryableConflictException", "being provisioned", "SessionInTransition"),
     (424, "RuntimeClientError", "Received error (400) from runtime.", "AgentRefused"),
     (424, "RuntimeClientError", "Received error (500) from runtime.", "AgentUnavailable"),
     (429, "ThrottlingException", "Rate exceeded", "AgentThrottled"),

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from runtime.invoker.errors import AgentCallDenied, AgentThrottled, AgentUnavailable
+from runtime.invoker.errors import AgentCallDenied, AgentThrottled, AgentUnavailable, SessionInTransition
 from runtime.invoker.invocation import Invoker
 from tests.support.faulty_dynamodb import FaultyDynamoDB
 from tests.support.http_server import HttpServer, Reply
@@ -27,7 +27,8 @@ def test_a_session_that_is_not_there_is_as_good_as_stopped(
 
 
 @pytest.mark.parametrize(
-    ("status", "becomes"), [(429, AgentThrottled), (500, AgentUnavailable), (403, AgentCallDenied)]
+    ("status", "becomes"),
+    [(429, AgentThrottled), (500, AgentUnavailable), (403, AgentCallDenied), (409, SessionInTransition)],
 )
 def test_a_stop_that_fails_is_tried_once_and_says_why(
     status: int, becomes: Any, invoker: Invoker, agentcore: HttpServer, session_id: str
