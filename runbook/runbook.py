@@ -105,7 +105,7 @@ class Runbook:
     def trigger(self, prompt: str, *, retry_of: str | None = None) -> str:
         """Start a run and return its session id, which is the id of the event that starts it.
 
-        :param prompt: what the agents are to work on, 200 KB at most
+        :param prompt: what the agents are to work on, 240 KB at most, quotes counted four times
         :param retry_of: a run whose finished steps this one starts from
         :raises InvalidRequest: if the prompt is empty or too long
         :raises TriggerFailed: if EventBridge doesn't take the event

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 MOST_ENTRIES = 10
 MOST_BYTES = 256 * 1024
-"""Of all entries of one call together, as EventBridge counts them. A single request fits: it has 200 KB at most.
+"""Of all entries of one call together, as EventBridge counts them. A single request fits: it has 240 KB at most.
 
 Source: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevents.html
 """

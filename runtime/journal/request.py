@@ -5,8 +5,9 @@ workflow's business (`runtime/agent/workflow.py`).
 """
 
 import json
+import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -19,13 +20,15 @@ Source: botocore's model of bedrock-agentcore, shapes SessionType and the respon
 https://docs.aws.amazon.com/bedrock-agentcore/latest/APIReference/API_InvokeAgentRuntime.html
 """
 
-MAX_REQUEST_BYTES = 200 * 1024
-"""Leaves room for the journal's other attributes (DynamoDB: 400 KB an item) and for Step Functions' 256 KiB."""
+MAX_REQUEST_BYTES = 240 * 1024
+"""Of a request as the claim sends it: JSON text within JSON, see :func:`size_in_claim`. Step Functions takes 256 KiB
+for all of a task's arguments (https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html)."""
 
 MAX_REQUEST_LEVELS = 100
 """Objects and lists within one another. Python's own JSON gives up at about a thousand, at a place that depends on
 the caller; what is refused here is refused everywhere alike."""
 
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _SESSION_ID_RULE = "33 to 100 characters of A-Z, a-z, 0-9, _ and -, beginning with a letter or digit"
 
 
@@ -54,7 +57,8 @@ def check_session_id(value: object, field: str = "session_id") -> str:
 def parse_request(value: object) -> RunRequest:
     """Return the request that `value`, the detail of a run's event, holds.
 
-    :raises InvalidRequest: if it is no object, has no prompt, is nested too deeply, or is larger than 200 KB as JSON
+    :raises InvalidRequest: if it is no object, has no prompt, is nested too deeply, holds what JSON in UTF-8 can't, or
+        is too large for the state machine's claim
     """
     if not isinstance(value, dict):
         raise InvalidRequest("request", described(value), 'an object such as {"prompt": "…"}')
@@ -62,9 +66,13 @@ def parse_request(value: object) -> RunRequest:
     if not _nests_within(request, MAX_REQUEST_LEVELS):
         limit = f"{MAX_REQUEST_LEVELS} levels"
         raise InvalidRequest("request", f"nested more than {limit} deep", f"nested {limit} deep or less")
-    size = len(json.dumps(request, ensure_ascii=False).encode("utf-8", "replace"))
+    try:
+        size = size_in_claim(request)
+    except ValueError as error:
+        raise _not_encodable(request, error) from None
     if size > MAX_REQUEST_BYTES:
-        raise InvalidRequest("request", f"{size} bytes as JSON", f"{MAX_REQUEST_BYTES} bytes or less")
+        allowed = f"{MAX_REQUEST_BYTES} bytes or less: put what is larger into S3, and where it is into the request"
+        raise InvalidRequest("request", f"{size} bytes as JSON within JSON, where each quote takes four", allowed)
     prompt = request.get("prompt")
     if not isinstance(prompt, str) or not prompt.strip():
         raise InvalidRequest("request.prompt", described(prompt), "a text that is not empty")
@@ -72,6 +80,39 @@ def parse_request(value: object) -> RunRequest:
     if retry_of is not None:
         check_session_id(retry_of, "request.retryOf")
     return RunRequest(prompt, retry_of)
+
+
+def size_in_claim(request: object) -> int:
+    """Return how many bytes of UTF-8 a request takes up in the state machine's claim: as JSON text within JSON.
+
+    :raises ValueError: if it holds what JSON in UTF-8 can't
+    """
+    text = json.dumps(request, ensure_ascii=False, allow_nan=False)
+    return len(json.dumps(text, ensure_ascii=False).encode())
+
+
+def _not_encodable(request: object, error: ValueError) -> InvalidRequest:
+    """Return the refusal that names what JSON in UTF-8 can't hold."""
+    for field, value in _leaves(request, "request"):
+        if isinstance(value, str) and (half := _SURROGATE.search(value)):
+            was = f"a text with half a character, {half[0]!r}, at position {half.start()}"
+            return InvalidRequest(field, was, "text that UTF-8 can hold")
+        if isinstance(value, float) and not math.isfinite(value):
+            return InvalidRequest(field, described(value), "a number that JSON can hold")
+    return InvalidRequest("request", f"nothing that can be sent ({error})", "JSON in UTF-8")
+
+
+def _leaves(value: object, field: str) -> Iterator[tuple[str, object]]:
+    """Give what a request holds, keys included, each under the name of its field."""
+    if isinstance(value, dict):
+        for key, inner in cast("dict[str, object]", value).items():
+            yield f"a name in {field}", key
+            yield from _leaves(inner, f"{field}.{key[:40]}")
+    elif isinstance(value, list):
+        for number, inner in enumerate(cast("list[object]", value)):
+            yield from _leaves(inner, f"{field}[{number}]")
+    else:
+        yield field[:200], value
 
 
 def _nests_within(value: object, levels: int) -> bool:

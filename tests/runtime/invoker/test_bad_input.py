@@ -54,7 +54,14 @@ def test_without_a_usable_session_id_nothing_is_done_at_all(
         ({"request": {}}, "request.prompt is missing: it must be a text that is not empty"),
         ({"request": {"prompt": " "}}, "request.prompt is ' ' (1 characters)"),
         ({"request": {"prompt": 7}}, "request.prompt is 7: it must be a text"),
-        ({"request": {"prompt": "x" * MAX_REQUEST_BYTES}}, "bytes as JSON: it must be 204800 bytes or less"),
+        (
+            {"request": {"prompt": "x" * MAX_REQUEST_BYTES}},
+            "it must be 245760 bytes or less: put what is larger into S3",
+        ),
+        (
+            {"request": {"prompt": "x\ud800"}},
+            "request.prompt is a text with half a character, '\\ud800', at position 1",
+        ),
         ({"request": {"prompt": "x", "retryOf": "y"}}, "request.retryOf is 'y' (1 characters): it must be 33"),
         ({"request": {"prompt": "x", "deep": nested(20_000)}}, "request is nested more than 100 levels deep"),
         ({"attempt": None}, "attempt is missing: it must be a number from 1 to 3"),

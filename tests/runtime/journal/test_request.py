@@ -1,4 +1,5 @@
 import json
+import math
 from typing import Any
 
 import pytest
@@ -6,10 +7,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.journal.errors import InvalidRequest
-from runtime.journal.request import MAX_REQUEST_BYTES, SESSION_ID, RunRequest, check_session_id, parse_request
+from runtime.journal.request import (
+    MAX_REQUEST_BYTES,
+    SESSION_ID,
+    RunRequest,
+    check_session_id,
+    parse_request,
+    size_in_claim,
+)
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=12,
 )
@@ -96,8 +104,18 @@ def test_a_request_can_name_the_run_that_it_retries() -> None:
         ({"prompt": "Why?", "retryOf": "short"}, "request.retryOf is 'short' (5 characters)"),
         ({"prompt": "Why?", "retryOf": 7}, "request.retryOf is 7:"),
         ({"prompt": "Why?", "retryOf": "../" * 12}, "request.retryOf is "),
-        ({"prompt": "x" * MAX_REQUEST_BYTES}, f"request is {MAX_REQUEST_BYTES + 14} bytes as JSON"),
-        ({"prompt": "ä" * (MAX_REQUEST_BYTES // 2)}, f"request is {MAX_REQUEST_BYTES + 14} bytes as JSON"),
+        ({"prompt": "x" * MAX_REQUEST_BYTES}, f"request is {MAX_REQUEST_BYTES + 20} bytes as JSON within JSON"),
+        ({"prompt": "ä" * (MAX_REQUEST_BYTES // 2)}, f"request is {MAX_REQUEST_BYTES + 20} bytes as JSON within JSON"),
+        # 163 KB of quoted CSV, which became 329 KB on their way.
+        ({"prompt": '"a","b"\n' * 20_375}, "request is 448270 bytes"),
+        ({"prompt": "a\ud800b"}, r"request.prompt is a text with half a character, '\ud800', at position 1"),
+        ({"prompt": "x", "rows": [{"name": "\udfff"}]}, "request.rows[0].name is a text with half a character"),
+        ({"prompt": "x", "customer": {"\ud800": 1}}, "a name in request.customer is a text with half a character"),
+        ({"prompt": "x", "\udc00": 1}, "a name in request is a text with half a character"),
+        ({"prompt": "x", "k" * 100: {"k" * 100: {"k" * 100: {"k" * 100: ["\ud800"]}}}}, "request.kkk"),
+        ({"prompt": "x", "share": math.inf}, "request.share is inf: it must be a number that JSON can hold"),
+        ({"prompt": "x", "share": [0, math.nan]}, "request.share[1] is nan: it must be a number that JSON can hold"),
+        ({"prompt": "x", "share": 10**5000}, "request is nothing that can be sent (Exceeds the limit"),
     ],
 )
 def test_a_request_that_cannot_be_run_is_refused_in_one_sentence(request_: object, message: str) -> None:
@@ -108,9 +126,16 @@ def test_a_request_that_cannot_be_run_is_refused_in_one_sentence(request_: objec
     assert len(str(refused.value)) < 400
 
 
-def test_a_request_of_exactly_200_kb_is_taken() -> None:
-    request = {"prompt": "x" * (MAX_REQUEST_BYTES - len(json.dumps({"prompt": ""})))}
+@pytest.mark.parametrize("repeated", ["x", '"', "\n", "ä", "€", "\x01"], ids=repr)
+def test_a_request_that_just_fits_into_the_claim_is_taken_and_one_more_character_is_not(repeated: str) -> None:
+    each = size_in_claim({"prompt": repeated * 2}) - size_in_claim({"prompt": repeated})
+    fits = (MAX_REQUEST_BYTES - size_in_claim({"prompt": "."})) // each
+    request = {"prompt": "." + repeated * fits}
     assert parse_request(request).prompt == request["prompt"]
+    # As the state machine's arguments hold it: the request as text, in JSON.
+    assert len(json.dumps({"S": json.dumps(request, ensure_ascii=False)}, ensure_ascii=False).encode()) < 250_000
+    with pytest.raises(InvalidRequest, match="bytes as JSON within JSON"):
+        parse_request({"prompt": request["prompt"] + repeated})
 
 
 @pytest.mark.parametrize("levels", [101, 900, 5000, 100_000])
@@ -135,9 +160,9 @@ def test_any_json_is_a_request_or_a_refusal(value: object) -> None:
 
 @settings(max_examples=100, derandomize=True, database=None)
 @given(st.text(st.characters(), max_size=50), JSON)
-def test_any_text_can_be_a_prompt_lone_surrogates_included(prompt: str, more: object) -> None:
-    request = {"prompt": prompt, "more": more}
-    if prompt.strip():
+def test_any_text_that_utf_8_holds_can_be_a_prompt(prompt: str, more: object) -> None:
+    request = {"prompt": prompt, "more": json.dumps(more)}
+    if prompt.strip() and prompt.encode("utf-8", "ignore").decode() == prompt:
         assert parse_request(request).prompt == prompt
     else:
         with pytest.raises(InvalidRequest, match=r"request\.prompt"):
