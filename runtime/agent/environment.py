@@ -8,7 +8,6 @@ import logging
 import os
 import uuid
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import TYPE_CHECKING, TypeVar
 
@@ -22,6 +21,7 @@ from runtime.agent.background import BackgroundTask
 from runtime.agent.job import Job
 from runtime.agent.settings import AgentSettings
 from runtime.agent.steps import WorkflowRun
+from runtime.agent.threads import Threads
 from runtime.agent.workflow import WORKFLOW, Step
 from runtime.journal.client import CLIENT_CONFIG
 from runtime.journal.client import connect as connect_journal
@@ -36,7 +36,9 @@ T = TypeVar("T")
 logger = logging.getLogger("bedrock_agentcore.app.environment")
 ENVIRONMENT_ID = str(uuid.uuid4())
 # Not asyncio's own pool: Strands uses that for every model call, and a few hung ones would starve the heartbeat.
-EXECUTOR = ThreadPoolExecutor(max_workers=8, thread_name_prefix="journal")
+EXECUTOR = Threads(max_workers=8, thread_name_prefix="journal")
+# In place of asyncio's own pool, which is as large.
+MODEL_THREADS = Threads(thread_name_prefix="model")
 
 
 @cache
@@ -85,6 +87,7 @@ async def run_step(step: Step, message: str) -> Artifact:
 
 async def background_task(job: Job, clock: RunClock) -> BackgroundTask:
     """Return the background task of a job, built in a thread so that the event loop stays free."""
+    asyncio.get_running_loop().set_default_executor(MODEL_THREADS)
     attempt = Attempt(
         job,
         await _in_thread(journal),

@@ -22,6 +22,14 @@ class StepStopped(AgentError):
         self.stop_reason = stop_reason
 
 
+class Escaped(AgentError):
+    """Something raised an exception that Python keeps for leaving a loop, a generator or the process."""
+
+    def __init__(self, error: BaseException, where: str = "") -> None:
+        super().__init__(f"{where}raised {error!r}")
+        self.error = error
+
+
 class EmptyAnswer(AgentError):
     """A step's model came to its end and said nothing."""
 

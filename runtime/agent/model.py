@@ -3,6 +3,7 @@
 Importing this module takes more than a second, which is why only the background task does.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ from strands.middleware import ExecuteToolContext, ExecuteToolStage
 from strands.models.bedrock import BedrockModel
 
 from runtime.agent.artifacts import Artifact, Usage
-from runtime.agent.errors import EmptyAnswer, StepStopped
+from runtime.agent.errors import EmptyAnswer, Escaped, StepStopped
 from runtime.agent.workflow import Step
 
 NORMAL_ENDS = {"end_turn", "stop_sequence"}
@@ -31,19 +32,28 @@ def build_model(model_id: str, region: str) -> BedrockModel:
     )
 
 
-async def fail_on_exit(
+async def hold_what_escapes(
     context: ExecuteToolContext, next_fn: Callable[[ExecuteToolContext], AsyncGenerator[Any, None]]
 ) -> AsyncGenerator[Any, None]:
-    """Let a tool that calls sys.exit() fail as any other does, and the model be told.
+    """Let a tool fail as any other does, and the model be told, whatever it raises on the event loop.
 
-    Strands runs each tool in an asyncio task of its own, and an exit there ends the event loop: without a word, and
-    with /ping busy for ever.
+    Strands runs each tool in an asyncio task of its own: what is no `Exception` there leaves the model without an
+    answer, or ends the loop. What a tool raises in a thread, :mod:`runtime.agent.threads` holds.
     """
-    try:
-        async for event in next_fn(context):
-            yield event
-    except SystemExit as left:
-        raise RuntimeError(f"tool {context.tool_use['name']} called sys.exit({left.code!r})") from left
+    events = next_fn(context)
+    while True:
+        try:
+            event = await anext(events)
+        except StopAsyncIteration:
+            return
+        except Exception:
+            raise
+        except BaseException as error:
+            if (task := asyncio.current_task()) and task.cancelling():
+                raise
+            raise Escaped(error, f"tool {context.tool_use['name']} ") from error
+        # Not within the `try`: what is raised here is for this generator, its own end for instance.
+        yield event
 
 
 async def run_step(model: BedrockModel, step: Step, message: str) -> Artifact:
@@ -56,7 +66,7 @@ async def run_step(model: BedrockModel, step: Step, message: str) -> Artifact:
     agent = Agent(
         model=model, system_prompt=step.system_prompt, tools=list(step.tools), name=step.name, callback_handler=None
     )
-    agent.add_middleware(ExecuteToolStage, fail_on_exit)
+    agent.add_middleware(ExecuteToolStage, hold_what_escapes)
     result = await agent.invoke_async(message, limits={"turns": MAX_TURNS, "output_tokens": MAX_OUTPUT_TOKENS})
     # A capped run is no exception in Strands: only the stop reason tells.
     if result.stop_reason not in NORMAL_ENDS:

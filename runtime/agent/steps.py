@@ -51,10 +51,14 @@ class WorkflowRun:
         :raises AttemptOver: if the attempt may write nothing more
         :raises asyncio.CancelledError: if the task that runs this is cancelled
         """
+        owner = asyncio.current_task()
         try:
             return await self._run_all()
-        # A tool that calls sys.exit() or cancels itself fails its run; it does not take the event loop along.
-        except (Exception, SystemExit, asyncio.CancelledError) as error:
+        # Whatever a step raises fails its run; it does not take the event loop along.
+        except BaseException as error:
+            if not _runs_in(owner):
+                # This coroutine is thrown away, for instance with its loop: there is nothing to write with.
+                raise
             if _is_being_cancelled():
                 # Whoever did that journals why, whatever the step makes of it.
                 raise asyncio.CancelledError from error
@@ -130,6 +134,13 @@ class WorkflowRun:
 
     async def _blocking(self, function: Callable[..., T], *args: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, partial(function, *args))
+
+
+def _runs_in(owner: asyncio.Task[Any] | None) -> bool:
+    try:
+        return asyncio.current_task() is owner
+    except RuntimeError:
+        return False
 
 
 def _is_being_cancelled() -> bool:
