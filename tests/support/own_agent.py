@@ -32,16 +32,17 @@ REQUEST_SECONDS = 30
 class OwnAgent:
     """Runs, with the stack's variables and the rights of root, for a `with` block.
 
+    :param module: what its process runs
     :param variables: in place of the stack's, or besides them
     """
 
-    def __init__(self, faulty: FaultyCloud, **variables: str) -> None:
+    def __init__(self, faulty: FaultyCloud, module: str = "runtime.agent.main", **variables: str) -> None:
         control = faulty.cloud.client("bedrock-agentcore-control")
         runtime = control.get_agent_runtime(agentRuntimeId=faulty.cloud.output("agentRuntimeId"))
         self._port = free_port()
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `end`
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "runtime.agent.main"],
+            [sys.executable, "-m", module],
             cwd=PROJECT,
             env={
                 **runtime["environmentVariables"],

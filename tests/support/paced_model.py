@@ -48,10 +48,17 @@ class PacedModel(FakeModel):
         self._default = self._completion({"content": "A few words."}, "stop", seconds)
         self._holds: list[Hold] = []
         self._replies: dict[str, Reply] = {}
+        self._tool_calls: dict[str, Reply] = {}
 
     def reply_with(self, answer: str, *, to: str) -> None:
         """Answer every call with the text `to` like this."""
         self._replies[to] = self._completion({"content": answer}, "stop")
+
+    def call_tool(self, name: str, *, to: str) -> None:
+        """Ask for a tool, without arguments, the first time that it is told the text `to`."""
+        function = {"name": name, "arguments": "{}"}
+        call = {"id": f"call_{name}", "type": "function", "function": function}
+        self._tool_calls[to] = self._completion({"content": None, "tool_calls": [call]}, "tool_calls")
 
     @contextmanager
     def held(self, *texts: str) -> Generator[Hold]:
@@ -77,6 +84,8 @@ class PacedModel(FakeModel):
             for hold in [hold for hold in self._holds if all(text in said for text in hold.texts)]:
                 hold.calls += 1
                 hold.released.wait(MOST_HELD_SECONDS)
+            for text in [text for text in self._tool_calls if text in said]:
+                return self._tool_calls.pop(text)
             for text, reply in self._replies.items():
                 if text in said:
                     return reply

@@ -53,7 +53,16 @@ def test_each_step_is_told_the_request_and_what_the_steps_before_it_wrote(simula
 
 @pytest.mark.parametrize(
     "error",
-    [ValueError("bad tool"), KeyError(), TimeoutError("no answer"), SystemExit(3), asyncio.CancelledError("gone")],
+    [
+        ValueError("bad tool"),
+        KeyError(),
+        TimeoutError("no answer"),
+        SystemExit(3),
+        asyncio.CancelledError("gone"),
+        KeyboardInterrupt("enough"),
+        GeneratorExit("done"),
+        BaseExceptionGroup("several", [KeyboardInterrupt()]),
+    ],
     ids=lambda error: type(error).__name__,
 )
 def test_a_step_that_fails_fails_the_run_with_its_error_and_ends_it(
@@ -76,6 +85,19 @@ def test_a_step_that_leaves_the_process_only_leaves_its_run(simulation: Simulati
     simulation.work["reporter"] = leave
     simulation.run_task()
     assert the_end(simulation).error_message == "a tool wants out"
+
+
+def test_a_run_that_is_thrown_away_with_its_loop_waits_for_nothing(simulation: Simulation) -> None:
+    async def main() -> None:
+        workflow = simulation.task()._workflow.run()
+        asyncio.get_running_loop().call_soon(workflow.send, None)
+        await asyncio.sleep(0.1)
+        # Raises if it goes on.
+        workflow.close()
+
+    simulation.executor.seconds = 1
+    simulation.run(main)
+    assert simulation.table.tried == []
 
 
 def test_a_long_error_is_cut_to_2_kb(simulation: Simulation) -> None:

@@ -317,6 +317,30 @@ def test_two_jobs_of_one_attempt_in_one_environment_are_one_run(
 # The loop and the threads
 
 
+@pytest.mark.parametrize(
+    "error", [StopIteration("odd"), KeyboardInterrupt("odd")], ids=lambda each: type(each).__name__
+)
+def test_what_a_thread_of_a_step_raises_ends_the_run_with_its_name(
+    error: BaseException,
+    post: Post,
+    job: dict[str, Any],
+    client: TestClient,
+    reader: JournalReader,
+    session_id: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def odd() -> str:
+        raise error
+
+    let_steps(monkeypatch, lambda _: asyncio.to_thread(odd))
+    post(job)
+    wait_until(lambda: reader.outcome(session_id), "the run has its outcome")
+    wait_until_idle(client)
+    outcome = reader.outcome(session_id)
+    assert outcome
+    assert (outcome.error_type, outcome.error_message) == ("Escaped", f"raised {error!r}")
+
+
 def test_a_slow_journal_does_not_stop_the_event_loop(
     post: Post, job: dict[str, Any], client: TestClient, dynamodb: "DynamoDBClient", monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,7 +1,6 @@
 """One step by a real Strands agent; only the model behind it is scripted."""
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator, Iterable
 from typing import Any, cast
 
@@ -14,6 +13,7 @@ from strands.types.exceptions import MaxTokensReachedException, ModelThrottledEx
 from runtime.agent.artifacts import Artifact, Usage
 from runtime.agent.errors import EmptyAnswer, StepStopped
 from runtime.agent.model import build_model, run_step
+from runtime.agent.threads import Threads
 from runtime.agent.workflow import Step
 
 Turn = list[dict[str, Any]]
@@ -95,18 +95,6 @@ def look_up() -> str:
 
 
 @tool
-def leave() -> str:
-    """Leave the process."""
-    sys.exit("a tool wants out")
-
-
-@tool
-async def leave_at_once() -> str:
-    """Leave the process, on the event loop."""
-    sys.exit("a tool wants out")
-
-
-@tool
 def fail() -> str:
     """Fail."""
     raise ValueError("no such metric")
@@ -118,6 +106,7 @@ def step_with(*tools: Any) -> Step:
 
 def run(model: ScriptedModel, step: Step | None = None) -> Artifact:
     async def main() -> Artifact:
+        asyncio.get_running_loop().set_default_executor(Threads())
         async with asyncio.timeout(10):
             return await run_step(model.as_bedrock(), step or step_with(), "Why?")
 
@@ -149,12 +138,86 @@ def test_a_tool_that_fails_is_told_to_the_model() -> None:
     assert "no such metric" in str(model.told[1][-1])
 
 
-@pytest.mark.parametrize("wants_out", [leave, leave_at_once], ids=["in a thread", "on the loop"])
-def test_a_tool_that_leaves_the_process_fails_and_the_loop_goes_on(wants_out: Any) -> None:
-    model = ScriptedModel(calls(wants_out.tool_name, "look_up"), says("without it, then"))
-    assert run(model, step_with(wants_out, look_up)).text == "without it, then"
-    assert f"tool {wants_out.tool_name} called sys.exit('a tool wants out')" in str(model.told[1][-1])
-    assert "42 ms" in str(model.told[1][-1])
+class OddError(BaseException):
+    """What hardly anybody catches."""
+
+
+def in_a_thread(error: BaseException) -> Any:
+    @tool
+    def odd() -> str:
+        """Do odd things."""
+        raise error
+
+    return odd
+
+
+def on_the_loop(error: BaseException) -> Any:
+    @tool
+    async def odd() -> str:
+        """Do odd things."""
+        await asyncio.sleep(0)
+        raise error
+
+    return odd
+
+
+def half_way(error: BaseException) -> Any:
+    @tool
+    async def odd() -> AsyncIterator[str]:
+        """Do odd things."""
+        yield "so far so good"
+        raise error
+
+    return odd
+
+
+@pytest.mark.parametrize("raising", [in_a_thread, on_the_loop, half_way])
+@pytest.mark.parametrize(
+    "error",
+    [
+        StopIteration("odd"),
+        StopAsyncIteration("odd"),
+        KeyboardInterrupt("odd"),
+        SystemExit("odd"),
+        GeneratorExit("odd"),
+        asyncio.CancelledError("odd"),
+        OddError("odd"),
+        BaseExceptionGroup("odd", [KeyboardInterrupt()]),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_whatever_a_tool_raises_is_told_to_the_model_and_the_others_results_with_it(
+    error: BaseException, raising: Any
+) -> None:
+    model = ScriptedModel(calls("odd", "look_up"), says("without it, then"))
+    assert run(model, step_with(raising(error), look_up)).text == "without it, then"
+    odd, looked_up = [block["toolResult"] for block in model.told[1][-1]["content"]]
+    assert (odd["status"], looked_up["status"]) == ("error", "success")
+    assert type(error).__name__ in str(odd["content"])
+
+
+def test_a_tool_that_is_cancelled_with_its_step_is_no_error_for_the_model() -> None:
+    cancelled: list[str] = []
+
+    @tool
+    async def wait() -> str:
+        """Wait."""
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.append("wait")
+            raise
+        return ""
+
+    async def main() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await run_step(model.as_bedrock(), step_with(wait), "Why?")
+
+    model = ScriptedModel(calls("wait"))
+    asyncio.run(main())
+    assert cancelled == ["wait"]
+    assert len(model.told) == 1
 
 
 @pytest.mark.parametrize("stop_reason", ["guardrail_intervened", "content_filtered"])
