@@ -16,7 +16,7 @@ from bedrock_agentcore.runtime.context import RequestContext
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from runtime.agent import environment
+from runtime.agent import environment, telemetry
 from runtime.agent.background import BackgroundTask
 from runtime.agent.job import Job, parse_job
 from runtime.journal.errors import InvalidRequest, JournalError
@@ -26,7 +26,9 @@ from runtime.journal.run_clock import RunClock, beginning
 from runtime.journal.timestamps import to_timestamp, utc_now
 from runtime.journal.vocabulary import Status
 
+# Together with what `main.py` leaves to requests, well within the 15 seconds that AgentCore takes to end a session.
 SHUTDOWN_SECONDS = 1.5
+FLUSH_SECONDS = 5.0
 ACKNOWLEDGEMENT_SECONDS = 0.02
 logger = logging.getLogger("bedrock_agentcore.app.entrypoint")
 
@@ -86,6 +88,8 @@ async def lifespan(_app: BedrockAgentCoreApp) -> AsyncGenerator[None]:
     environment.settings()  # a missing variable ends the process here, with its name
     yield
     await running.shut_down()
+    # After the tasks, whose spans end with them.
+    await telemetry.flush(environment.EXECUTOR, FLUSH_SECONDS)
 
 
 app = BedrockAgentCoreApp(lifespan=lifespan)

@@ -7,8 +7,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from runtime.agent.entrypoint import FLUSH_SECONDS
 from runtime.journal.reader import JournalReader
 from runtime.journal.timestamps import to_timestamp, utc_now
 from runtime.journal.vocabulary import Status
@@ -60,10 +62,10 @@ def environ(port: int, aws_url: str, bedrock_url: str) -> dict[str, str]:
     }
 
 
-def start(variables: dict[str, str], log: Path) -> "subprocess.Popen[bytes]":
+def start(variables: dict[str, str], log: Path, module: str = "runtime.agent.main") -> "subprocess.Popen[bytes]":
     with log.open("wb") as output:
         return subprocess.Popen(
-            [sys.executable, "-m", "runtime.agent.main"], env=variables, cwd=log.parent, stdout=output, stderr=output
+            [sys.executable, "-m", module], env=variables, cwd=log.parent, stdout=output, stderr=output
         )
 
 
@@ -105,9 +107,18 @@ class AgentProcess:
 @pytest.fixture
 def agent(dynamodb: "DynamoDBClient", s3: "S3Client", tmp_path: Path) -> Iterator[AgentProcess]:
     """A process that has answered its first ping."""
+    with running_agent(tmp_path) as running:
+        yield running
+
+
+@contextmanager
+def running_agent(
+    tmp_path: Path, module: str = "runtime.agent.main", variables: Mapping[str, str] | None = None
+) -> Generator[AgentProcess]:
+    """Run a process until the block is left; at its beginning the process has answered its first ping."""
     port = free_port()
     with AwsOverHttp() as aws, HttpServer(DENIED) as bedrock:
-        process = start(environ(port, aws.url, bedrock.url), tmp_path / "log")
+        process = start(environ(port, aws.url, bedrock.url) | dict(variables or {}), tmp_path / "log", module)
         running = AgentProcess(process, f"http://127.0.0.1:{port}", aws, bedrock, tmp_path / "log")
         try:
             wait_until(lambda: running.ping() == "Healthy" or process.poll() is not None, "the agent answers", 20)
@@ -171,6 +182,52 @@ def test_a_process_fails_one_run_and_gives_the_lease_of_the_next_back_when_it_is
     began_lines = [line for line in lines if "began in environment" in line["message"]]
     assert [line["sessionId"] for line in began_lines] == [session_id, later]
     assert "was never retrieved" not in agent.log.read_text()
+
+
+@pytest.mark.usefixtures("dynamodb", "s3")
+def test_spans_logs_and_metrics_of_a_run_all_arrive_though_its_environment_is_stopped_right_after_it(
+    reader: JournalReader, session_id: str, tmp_path: Path
+) -> None:
+    spans = tmp_path / "spans"
+    with HttpServer() as collector:
+        variables = {"COLLECTOR_URL": collector.url, "SPANS_FILE": str(spans)}
+        with running_agent(tmp_path, "tests.support.traced_agent", variables) as agent:
+            agent.post(session_id)
+            wait_until(lambda: reader.outcome(session_id), "the run has its outcome", 20)
+            agent.process.send_signal(signal.SIGTERM)
+            assert agent.process.wait(10) in (-signal.SIGTERM, 0)
+        arrived = received(collector)
+    ended = Counter(spans.read_text().splitlines())
+    assert ended["invoke_agent analyst"] == 1
+    assert arrived["spans"] == ended
+    assert [line for line in arrived["logs"] if "began in environment" in line]
+    assert [line for line in arrived["logs"] if "ended as AGENT_BACKGROUND_TASK_FAILED" in line]
+    assert any(name.startswith("strands.") for name in arrived["metrics"])
+
+
+@pytest.mark.usefixtures("dynamodb", "s3")
+def test_a_collector_that_does_not_answer_keeps_an_environment_for_seconds_only(
+    reader: JournalReader, session_id: str, tmp_path: Path
+) -> None:
+    with HttpServer(Reply(hangs=True)) as collector:
+        variables = {"COLLECTOR_URL": collector.url, "SPANS_FILE": str(tmp_path / "spans")}
+        with running_agent(tmp_path, "tests.support.traced_agent", variables) as agent:
+            agent.post(session_id)
+            wait_until(lambda: reader.outcome(session_id), "the run has its outcome", 20)
+            agent.process.send_signal(signal.SIGTERM)
+            began = time.monotonic()
+            assert agent.process.wait(15) in (-signal.SIGTERM, 0)
+            assert FLUSH_SECONDS - 1 < time.monotonic() - began < FLUSH_SECONDS + 4
+        assert "did not get rid of everything in 5 s" in agent.log.read_text()
+
+
+def received(collector: HttpServer) -> dict[str, Counter[str]]:
+    """Return what a collector got, how often each."""
+    arrived = {"spans": Counter[str](), "logs": Counter[str](), "metrics": Counter[str]()}
+    for request in collector.requests:
+        batch = json.loads(request.body)
+        arrived[batch["kind"]].update(batch["names"])
+    return arrived
 
 
 def test_a_process_without_one_of_its_variables_ends_and_names_it(tmp_path: Path) -> None:
