@@ -134,6 +134,23 @@ class Attempt:
         async with asyncio.timeout(RELEASE_SECONDS):
             await self._in_thread(self._append, event)
 
+    async def release_unclaimed(self) -> None:
+        """Give the lease that came with the acknowledgement back, of an attempt that nobody has claimed.
+
+        The state machine starts that attempt once more: none is used up.
+
+        :raises AttemptSuperseded: if somebody has claimed it, or a later one
+        """
+        self._released = True
+        detail = {"released": "the environment is shutting down", "unclaimed": True}
+        event = self._stamp(Status.AGENT_BACKGROUND_TASK_HEARTBEAT, lease_seconds=0, detail=detail)
+        async with asyncio.timeout(RELEASE_SECONDS):
+            await self._in_thread(self._append_unclaimed, event)
+
+    def _append_unclaimed(self, event: Event) -> None:
+        # As if it were the attempt before: this one's claim is then one of those that must not be there.
+        self._journal.append_as_attempt(event, self.job.attempt - 1, self.job.max_attempts)
+
     def _append(self, event: Event) -> None:
         self._journal.append_as_attempt(event, self.job.attempt, self.job.max_attempts)
 

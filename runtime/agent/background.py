@@ -16,6 +16,8 @@ from runtime.journal.errors import JournalError
 from runtime.journal.timestamps import to_timestamp
 
 STOP_SECONDS = 1.0
+CLAIM_SECONDS = 0.3
+"""How long a claim that is under way when the environment is told to go may take."""
 # A child of the SDK's logger, whose handler writes JSON with the request's and the session's ids.
 logger = logging.getLogger("bedrock_agentcore.app.background")
 
@@ -44,7 +46,7 @@ class BackgroundTask:
         """
         job = self._attempt.job
         try:
-            await self._attempt.claim()
+            await self._claim()
             logger.info(
                 "Attempt %d of run %s began in environment %s",
                 job.attempt,
@@ -61,6 +63,23 @@ class BackgroundTask:
         except JournalError:
             # Nothing can be written, so nobody is told here: the state machine finds the lease run out.
             logger.exception("Attempt %d of run %s can't be journalled", job.attempt, job.session_id)
+
+    async def give_back(self) -> None:
+        """Give the lease of an attempt back that this task has not claimed."""
+        await self._give_lease_back(self._attempt.release_unclaimed())
+
+    async def _claim(self) -> None:
+        claiming = asyncio.create_task(self._attempt.claim(), name="claim")
+        try:
+            await asyncio.shield(claiming)
+        except asyncio.CancelledError:
+            await asyncio.wait({claiming}, timeout=CLAIM_SECONDS)
+            if claiming.done() and not claiming.cancelled() and claiming.exception() is None:
+                await self._release()
+            else:
+                claiming.cancel()
+                await self.give_back()
+            raise
 
     async def _work(self) -> Ending:
         workflow = asyncio.create_task(self._workflow.run(), name="workflow")
@@ -97,8 +116,11 @@ class BackgroundTask:
 
     async def _release(self) -> None:
         step = self._workflow.current_step
+        await self._give_lease_back(self._attempt.release(step.name if step else None))
+
+    async def _give_lease_back(self, release: Awaitable[None]) -> None:
         try:
-            await self._attempt.release(step.name if step else None)
+            await release
             await self._tell()
         except (TimeoutError, JournalError) as error:
             logger.warning("the lease could not be given back: %s", error)

@@ -30,6 +30,12 @@ from runtime.journal.vocabulary import Status
 SHUTDOWN_SECONDS = 1.5
 FLUSH_SECONDS = 5.0
 ACKNOWLEDGEMENT_SECONDS = 0.02
+HESITATION_SECONDS = 2.0
+"""How long a process that has worked on a session waits before it claims another attempt of it.
+
+The state machine stops a session before it starts the next attempt. That this reached the same process all the same
+means, on AWS, that the process is about to go: SIGTERM comes within half a second of StopRuntimeSession.
+"""
 logger = logging.getLogger("bedrock_agentcore.app.entrypoint")
 
 
@@ -41,6 +47,7 @@ class RunningTasks:
 
     def __init__(self) -> None:
         self._tasks: dict[asyncio.Task[None], BackgroundTask | None] = {}
+        self._attempts: dict[str, int] = {}
         self._clocks = WeakValueDictionary[tuple[str, int], RunClock]()
 
     def start(self, job: Job) -> RunClock:
@@ -51,7 +58,8 @@ class RunningTasks:
         attempt = job.session_id, job.attempt
         clock = self._clocks.get(attempt) or RunClock(beginning(utc_now(), job.now))
         self._clocks[attempt] = clock
-        task = asyncio.create_task(work(job, clock))
+        earlier = self._attempts.setdefault(job.session_id, job.attempt) < job.attempt
+        task = asyncio.create_task(work(job, clock, HESITATION_SECONDS if earlier else ACKNOWLEDGEMENT_SECONDS))
         self._tasks[task] = None
         task.add_done_callback(self._tasks.pop)
         return clock
@@ -105,12 +113,18 @@ for unreadable in (RecursionError, ValueError):
 
 
 @app.async_task
-async def work(job: Job, clock: RunClock) -> None:
-    """Work on a job in the background; /ping says HealthyBusy meanwhile."""
-    # What runs before a task's first await would delay the acknowledgement, and what runs right after it would
-    # compete with the acknowledgement for Python's lock.
-    await asyncio.sleep(ACKNOWLEDGEMENT_SECONDS)
-    background = await environment.background_task(job, clock)
+async def work(job: Job, clock: RunClock, wait_seconds: float) -> None:
+    """Work on a job in the background; /ping says HealthyBusy meanwhile.
+
+    :param wait_seconds: before the job is claimed. What runs before a task's first await would delay the
+        acknowledgement, and what runs right after it would compete with the acknowledgement for Python's lock.
+    """
+    try:
+        await asyncio.sleep(wait_seconds)
+        background = await environment.background_task(job, clock)
+    except asyncio.CancelledError:
+        await (await environment.background_task(job, clock)).give_back()
+        raise
     running.entered(background)
     await background.run()
 

@@ -40,6 +40,60 @@ def test_a_task_that_is_cancelled_releases_its_lease_and_says_what_it_was_doing(
     assert simulation.outcome is None
 
 
+UNCLAIMED = {"released": "the environment is shutting down", "unclaimed": True}
+
+
+def test_a_task_that_has_to_go_before_its_claim_gives_the_lease_back_and_leaves_the_attempt(
+    simulation: Simulation,
+) -> None:
+    async def main() -> None:
+        await simulation.task().give_back()
+
+    simulation.run(main)
+    [released] = simulation.events
+    assert (released.status, released.attempt, released.detail) == (HEARTBEAT, 1, UNCLAIMED)
+    assert released.lease_expires_at == released.created_at
+    simulation.run_task(1)
+    assert simulation.statuses[1:] == [
+        "STARTED",
+        "ANALYST_STARTED",
+        "ANALYST_COMPLETED",
+        "REPORTER_STARTED",
+        "REPORTER_COMPLETED",
+        "COMPLETED",
+    ]
+
+
+def test_a_claim_that_is_done_while_its_task_has_to_go_is_released_as_one(simulation: Simulation) -> None:
+    simulation.executor.seconds = 0.2
+    assert simulation.run(cancelled_after(simulation, 0.1)) < 0.5
+    assert simulation.statuses == ["STARTED", "HEARTBEAT"]
+    assert simulation.events[-1].detail == {"released": "the environment is shutting down"}
+
+
+@pytest.mark.parametrize("fault", [timed_out, NoAnswer], ids=["fails", "hangs"])
+def test_a_claim_that_could_not_be_made_in_time_is_given_back(
+    fault: Callable[[], BaseException], simulation: Simulation
+) -> None:
+    simulation.table.decide = lambda status: fault() if "STARTED" in status else None
+    assert simulation.run(cancelled_after(simulation, 20.0)) < 0.5
+    assert simulation.statuses == ["HEARTBEAT"]
+    assert simulation.events[-1].detail == UNCLAIMED
+
+
+@pytest.mark.parametrize("claimed", [1, 2])
+def test_the_lease_of_an_attempt_that_another_task_has_claimed_is_not_given_back(
+    claimed: int, simulation: Simulation
+) -> None:
+    async def main() -> None:
+        late = simulation.task(1)
+        await simulation.attempt(claimed).claim()
+        await late.give_back()
+
+    simulation.run(main)
+    assert simulation.statuses == ["STARTED"]
+
+
 def test_the_next_attempt_goes_on_where_the_released_one_was(simulation: Simulation) -> None:
     simulation.work["reporter"] = hangs
     simulation.run(cancelled_after(simulation, 20.0))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from starlette.testclient import TestClient
 
-from runtime.agent import environment
+from runtime.agent import entrypoint, environment
 from runtime.agent.artifacts import Artifact, Usage
 from runtime.agent.entrypoint import app, running
 from runtime.agent.job import Job
@@ -394,6 +394,63 @@ def test_an_environment_that_is_told_to_go_releases_its_lease(
     assert released.step == "analyst"
     assert reader.outcome(session_id) is None
     assert ping(client) == "Healthy"
+
+
+def test_an_environment_that_is_told_to_go_before_it_has_built_a_task_gives_the_attempt_back(
+    post: Post,
+    job: dict[str, Any],
+    client: TestClient,
+    reader: JournalReader,
+    session_id: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(entrypoint, "ACKNOWLEDGEMENT_SECONDS", 60)
+    post(job)
+    client.portal.call(running.shut_down)  # type: ignore[union-attr]
+    [released] = reader.events(session_id)
+    assert released.detail == {"released": "the environment is shutting down", "unclaimed": True}
+    assert ping(client) == "Healthy"
+
+
+def test_an_environment_hesitates_to_claim_another_attempt_of_a_session_that_it_has_worked_on(
+    post: Post,
+    job: dict[str, Any],
+    client: TestClient,
+    reader: JournalReader,
+    session_id: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    let_steps(monkeypatch, hang)
+    post(job)
+    wait_until(lambda: "TASK_ANALYST_STARTED" in statuses(reader, session_id), "the first step runs")
+    # Its environment is told to go, and gets the next attempt before it does.
+    assert post(job | {"attempt": 2}).status_code == 200
+    # Time enough for a claim.
+    loop = next(iter(running._tasks)).get_loop()
+    asyncio.run_coroutine_threadsafe(longest_gap(ticks=60), loop).result(5)
+    client.portal.call(running.shut_down)  # type: ignore[union-attr]
+    released = {event.attempt: event.detail for event in reader.events(session_id) if event.detail}
+    said = {"released": "the environment is shutting down"}
+    assert released == {1: said, 2: said | {"unclaimed": True}}
+    assert statuses(reader, session_id).count("AGENT_BACKGROUND_TASK_STARTED") == 1
+
+
+def test_an_environment_that_is_not_told_to_go_works_on_another_attempt_after_a_while(
+    post: Post,
+    job: dict[str, Any],
+    reader: JournalReader,
+    session_id: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(entrypoint, "HESITATION_SECONDS", 0.1)
+    let_steps(monkeypatch, hang)
+    post(job)
+    wait_until(lambda: "TASK_ANALYST_STARTED" in statuses(reader, session_id), "the first step runs")
+    let_steps(monkeypatch, answer)
+    post(job | {"attempt": 2})
+    wait_until(lambda: reader.outcome(session_id), "the run has its outcome")
+    started = [event for event in reader.events(session_id) if event.status == "AGENT_BACKGROUND_TASK_STARTED"]
+    assert [event.attempt for event in started] == [1, 2]
 
 
 def test_an_environment_that_is_told_to_go_finishes_closing_a_run(
