@@ -4,15 +4,14 @@ Keys are made from validated parts only. An artifact carries the tokens that it 
 that finds it there can still add up the whole run.
 """
 
-import time
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from runtime.agent.errors import ArtifactMissing
 from runtime.journal.request import check_session_id
@@ -23,8 +22,8 @@ if TYPE_CHECKING:
 
 INPUT_TOKENS = "input-tokens"
 OUTPUT_TOKENS = "output-tokens"
-CONFLICT_PAUSES = (0.1, 0.2, 0.4, 0.8)
-"""Seconds between tries of a put that S3 answers with ConditionalRequestConflict.
+PASSING = {409, 429}
+"""409, ConditionalRequestConflict: another writer of the same key is not done yet, and S3 asks to try again.
 
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
 """
@@ -65,23 +64,38 @@ def artifact_key(session_id: str, step: str) -> str:
 
 
 def connect(region: str) -> "S3Client":
-    """Return a client of which no call takes longer than about a minute, tries and all."""
+    """Return a client of which no call takes longer than about a minute and a half, tries and all.
+
+    An answer may take forty seconds: of a bucket that is slow, a client with less patience would fail at each try.
+    """
     return boto3.client(
         "s3",
         region_name=region,
         config=Config(
             connect_timeout=2,
-            read_timeout=10,
-            retries={"mode": "standard", "total_max_attempts": 5},
+            read_timeout=40,
+            retries={"mode": "standard", "total_max_attempts": 2},
             tcp_keepalive=True,
         ),
     )
 
 
+def is_passing(error: BotoCoreError | ClientError) -> bool:
+    """Return whether a call that failed like this is worth another try."""
+    if isinstance(error, BotoCoreError):
+        # No answer, one that broke off, or one that is not what was stored.
+        return True
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return status >= 500 or status in PASSING or error.response.get("Error", {}).get("Code") == "RequestTimeout"
+
+
 class ArtifactStore:
     """The artifacts of all runs of a stack. Methods block: call them from a thread.
 
+    None tries again by itself what :func:`is_passing` holds for worth it; each may be called again.
+
     :raises botocore.exceptions.ClientError: from every method, if the bucket refuses
+    :raises botocore.exceptions.BotoCoreError: from every method, if it doesn't answer, or its answer breaks off
     """
 
     def __init__(self, client: "S3Client", bucket: str) -> None:
@@ -114,22 +128,17 @@ class ArtifactStore:
     def put(self, session_id: str, artifact: Artifact) -> Artifact:
         """Store a step's artifact unless there is one, and return the one that is there then.
 
-        The first one stays: whoever comes second, a zombie perhaps, goes on with what everybody else sees.
+        The first one stays: whoever comes second, a zombie perhaps, goes on with what everybody else sees. Half
+        characters, which a model's JSON can hold and UTF-8 can't, are replaced.
         """
-        for pause in CONFLICT_PAUSES:
-            try:
-                self._put_new(session_id, artifact)
-            except ClientError as error:
-                status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-                if status == 412:
-                    break
-                if status != 409:
-                    raise
-                # Another writer of the same key is not done yet; S3 asks to try again.
-                time.sleep(pause)
-            else:
-                return artifact
-        return self.get(session_id, artifact.step)
+        storable = replace(artifact, text=artifact.text.encode("utf-8", "replace").decode())
+        try:
+            self._put_new(session_id, storable)
+        except ClientError as error:
+            if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") != 412:
+                raise
+            return self.get(session_id, artifact.step)
+        return storable
 
     def _put_new(self, session_id: str, artifact: Artifact) -> None:
         self._client.put_object(

@@ -6,7 +6,6 @@ that. All writes run in threads, because a table that doesn't answer must not st
 """
 
 import asyncio
-import random
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from typing import Any, NoReturn
 
 from runtime.agent.errors import AttemptOver
 from runtime.agent.job import Job
+from runtime.agent.patience import pauses
 from runtime.journal.errors import AttemptClaimed, AttemptSuperseded, JournalUnavailable, RunClosed
 from runtime.journal.records import Event, error_text
 from runtime.journal.run_clock import RunClock
@@ -62,7 +62,7 @@ class Attempt:
         self.clock = clock
         self._journal = journal
         self.environment_id = environment_id
-        self._lease_seconds = lease_seconds
+        self.lease_seconds = lease_seconds
         self._executor = executor
         # The first lease begins when the state machine learns of the acknowledgement, which is no earlier than this.
         self._last_sign = clock.elapsed()
@@ -110,7 +110,7 @@ class Attempt:
 
         :raises AttemptOver: as soon as the attempt may write nothing more
         """
-        interval = self._lease_seconds * HEARTBEAT_SHARE
+        interval = self.lease_seconds * HEARTBEAT_SHARE
         while True:
             due_in = self._last_sign + interval - self.clock.elapsed()
             if due_in > 0:
@@ -155,7 +155,7 @@ class Attempt:
         self._journal.append_as_attempt(event, self.job.attempt, self.job.max_attempts)
 
     async def _write(self, write: Callable[[Event], None], status: str, **fields: Any) -> None:
-        pause = self._lease_seconds / 100
+        waits = pauses(self.lease_seconds)
         # The same event in every try: one that was taken although its answer got lost is recognised by its id.
         stamped_at, event = self.clock.elapsed(), self._stamp(status, **fields)
         while True:
@@ -168,8 +168,7 @@ class Attempt:
             except (RunClosed, AttemptClaimed, AttemptSuperseded) as refusal:
                 raise AttemptOver(str(refusal)) from refusal
             except (JournalUnavailable, TimeoutError):
-                await asyncio.sleep(random.uniform(pause / 2, pause))
-                pause = min(pause * 2, self._lease_seconds / 10)
+                await asyncio.sleep(next(waits))
             else:
                 self._last_sign = max(self._last_sign, stamped_at)
                 return
@@ -181,7 +180,7 @@ class Attempt:
             at=self.clock.now(),
             attempt=self.job.attempt,
             environment_id=self.environment_id,
-            **{"lease_seconds": self._lease_seconds} | fields,
+            **{"lease_seconds": self.lease_seconds} | fields,
         )
 
     async def _in_thread(self, write: Callable[[Event], None], event: Event) -> None:
@@ -189,4 +188,4 @@ class Attempt:
 
     def _remaining(self) -> float:
         """Seconds until this attempt has to stop: a little before the state machine counts it as lost."""
-        return self._last_sign + self._lease_seconds * (1 - MARGIN_SHARE) - self.clock.elapsed()
+        return self._last_sign + self.lease_seconds * (1 - MARGIN_SHARE) - self.clock.elapsed()

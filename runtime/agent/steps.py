@@ -5,20 +5,25 @@ Which steps there are is in `workflow.py`, how one of them works in `model.py`; 
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from typing import Any, TypeVar
 
-from runtime.agent.artifacts import Artifact, ArtifactStore, Usage, artifact_key
+from botocore.exceptions import BotoCoreError, ClientError
+
+from runtime.agent.artifacts import Artifact, ArtifactStore, Usage, artifact_key, is_passing
 from runtime.agent.attempt import Attempt, Ending
 from runtime.agent.errors import ArtifactMissing, AttemptOver
+from runtime.agent.patience import pauses
 from runtime.agent.workflow import Step, message_for
 from runtime.journal.records import error_text
 from runtime.journal.vocabulary import Status, StepPhase, step_status
 
 T = TypeVar("T")
+logger = logging.getLogger("bedrock_agentcore.app.steps")
 StepRunner = Callable[[Step, str], Awaitable[Artifact]]
 """Lets an agent work on a message."""
 
@@ -133,7 +138,18 @@ class WorkflowRun:
         return {"artifact": artifact_key(self._session_id, artifact.step), "tokens": artifact.usage.as_detail()}
 
     async def _blocking(self, function: Callable[..., T], *args: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, partial(function, *args))
+        """Call the bucket in a thread, trying again for a lease's time: a step's text may have cost an hour."""
+        loop = asyncio.get_running_loop()
+        give_up, waits = loop.time() + self._attempt.lease_seconds, pauses(self._attempt.lease_seconds)
+        while True:
+            try:
+                return await loop.run_in_executor(self._executor, partial(function, *args))
+            except (BotoCoreError, ClientError) as error:
+                pause = next(waits)
+                if not is_passing(error) or loop.time() + pause > give_up:
+                    raise
+                logger.warning("trying the bucket again in %.1f s: %s", pause, error)
+            await asyncio.sleep(pause)
 
 
 def _runs_in(owner: asyncio.Task[Any] | None) -> bool:

@@ -3,12 +3,12 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 from botocore.stub import Stubber
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runtime.agent.artifacts import Artifact, ArtifactStore, Usage, artifact_key, artifact_prefix, connect
+from runtime.agent.artifacts import Artifact, ArtifactStore, Usage, artifact_key, artifact_prefix, connect, is_passing
 from runtime.agent.errors import ArtifactMissing
 from runtime.journal.errors import InvalidRequest, InvalidStepName
 from runtime.journal.request import SESSION_ID
@@ -47,14 +47,32 @@ def test_the_first_artifact_of_a_step_stays_and_is_what_the_second_writer_gets(
     assert store.get(session_id, "analyst") == first
 
 
-def test_a_put_that_meets_another_one_under_way_is_tried_again(s3: "S3Client", session_id: str) -> None:
-    artifact = Artifact("analyst", "text", Usage(1, 1))
+@pytest.mark.parametrize(
+    ("code", "status", "passing"),
+    [
+        ("ConditionalRequestConflict", 409, True),
+        ("SlowDown", 503, True),
+        ("InternalError", 500, True),
+        ("RequestTimeout", 400, True),
+        ("TooManyRequests", 429, True),
+        ("AccessDenied", 403, False),
+        ("NoSuchBucket", 404, False),
+        ("InvalidRequest", 400, False),
+    ],
+)
+def test_only_what_passes_is_worth_another_try(
+    code: str, status: int, passing: bool, s3: "S3Client", session_id: str
+) -> None:
     with Stubber(s3) as stub:
-        for _ in range(2):
-            stub.add_client_error("put_object", "ConditionalRequestConflict", http_status_code=409)
-        stub.add_response("put_object", {})
-        assert ArtifactStore(s3, "artifacts").put(session_id, artifact) == artifact
-        stub.assert_no_pending_responses()
+        stub.add_client_error("put_object", code, http_status_code=status)
+        with pytest.raises(ClientError) as refused:
+            ArtifactStore(s3, "artifacts").put(session_id, Artifact("analyst", "text", Usage(1, 1)))
+    assert is_passing(refused.value) is passing
+
+
+def test_half_a_character_of_a_model_does_not_cost_its_text(store: ArtifactStore, session_id: str) -> None:
+    stored = store.put(session_id, Artifact("analyst", "so \ud83d far", Usage()))
+    assert stored == store.get(session_id, "analyst") == Artifact("analyst", "so ? far", Usage())
 
 
 def test_the_artifacts_of_one_run_are_not_those_of_another_with_a_longer_name(
@@ -96,14 +114,15 @@ def test_a_refused_put_is_raised(session_id: str) -> None:
             store.put(session_id, Artifact("analyst", "text", Usage()))
 
 
-def test_an_artifact_that_breaks_off_is_an_error_and_no_shorter_artifact(
+def test_an_artifact_that_breaks_off_is_worth_another_try_and_no_shorter_artifact(
     session_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with HttpServer(Reply(200, b"half of ", cut_short=True)) as bucket:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", bucket.url)
         store = ArtifactStore(connect("us-east-1"), "artifacts")
-        with pytest.raises(Exception, match=r"IncompleteRead|Connection broken"):
+        with pytest.raises(BotoCoreError, match=r"IncompleteRead|Connection broken") as broken:
             store.get(session_id, "analyst")
+    assert is_passing(broken.value)
 
 
 def test_an_artifact_that_was_changed_on_its_way_is_refused(session_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,8 +130,9 @@ def test_an_artifact_that_was_changed_on_its_way_is_refused(session_id: str, mon
     with HttpServer(Reply(200, b"not what was stored", headers)) as bucket:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", bucket.url)
         store = ArtifactStore(connect("us-east-1"), "artifacts")
-        with pytest.raises(Exception, match="checksum"):
+        with pytest.raises(BotoCoreError, match="checksum") as broken:
             store.get(session_id, "analyst")
+    assert is_passing(broken.value)
 
 
 @pytest.mark.parametrize("step", ["", "../analyst", "a/b", "Analyst", "a.md"])
@@ -142,14 +162,14 @@ def test_a_key_has_exactly_its_three_parts(session: str, step: str) -> None:
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-@given(text=st.text())
+@given(text=st.text(st.characters(exclude_categories=["Cs"])))
 def test_any_text_comes_back_as_it_was(text: str, store: ArtifactStore) -> None:
     session_id = str(uuid.uuid4())
     store.put(session_id, Artifact("analyst", text, Usage()))
     assert store.get(session_id, "analyst").text == text
 
 
-def test_no_call_can_take_longer_than_about_a_minute() -> None:
+def test_no_call_can_take_longer_than_a_minute_and_a_half_and_each_answer_may_take_half_a_minute() -> None:
     config: Any = connect("eu-west-1").meta.config
-    assert config.retries == {"mode": "standard", "total_max_attempts": 5}
-    assert 5 * config.read_timeout <= 60
+    assert config.retries == {"mode": "standard", "total_max_attempts": 2}
+    assert 30 < config.read_timeout <= 90 / 2

@@ -1,12 +1,14 @@
 """What a later attempt, or a run that retries another, takes over instead of doing it again."""
 
 import asyncio
+from typing import Any
 
 import pytest
+from botocore.exceptions import ResponseStreamingError
 
 from runtime.agent.artifacts import Artifact, Usage, artifact_key
-from tests.runtime.agent.simulation import Simulation, hangs, raises, says
-from tests.support.faulty_dynamodb import timed_out
+from tests.runtime.agent.simulation import LEASE_SECONDS, Simulation, hangs, raises, says
+from tests.support.faulty_dynamodb import client_error, timed_out
 
 OTHER = "11111111-0000-4000-8000-000000000000"
 ANALYSIS = Artifact("analyst", "an earlier analysis", Usage(100, 50))
@@ -135,3 +137,63 @@ def test_an_attempt_after_a_lost_one_repeats_only_what_was_not_finished(simulati
         "REPORTER_COMPLETED",
         "COMPLETED",
     ]
+
+
+# A bucket that fails in passing
+
+
+def out_of_order(simulation: Simulation, method: str, *, until: float, error: Exception) -> None:
+    """Let a method of the artifact store fail until that second of the run."""
+    works = getattr(simulation.artifacts, method)
+
+    def call(*args: Any) -> Any:
+        if asyncio.get_running_loop().time() < until:
+            raise error
+        return works(*args)
+
+    setattr(simulation.artifacts, method, call)
+
+
+SLOW_DOWN = client_error("SlowDown", 503, "PutObject")
+BROKEN_OFF = ResponseStreamingError(error="IncompleteRead(3 bytes read, 5 more expected)")
+
+
+@pytest.mark.parametrize("error", [SLOW_DOWN, BROKEN_OFF, timed_out()], ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("method", ["put", "finished"])
+def test_a_bucket_that_is_out_of_order_for_less_than_a_lease_costs_nothing_but_time(
+    method: str, error: Exception, simulation: Simulation
+) -> None:
+    out_of_order(simulation, method, until=LEASE_SECONDS * 0.9, error=error)
+    simulation.run_task()
+    assert [status for status in simulation.statuses if status != "HEARTBEAT"] == [
+        "STARTED",
+        "ANALYST_STARTED",
+        "ANALYST_COMPLETED",
+        "REPORTER_STARTED",
+        "REPORTER_COMPLETED",
+        "COMPLETED",
+    ]
+    assert list(simulation.messages) == ["analyst", "reporter"]
+
+
+def test_an_artifact_that_breaks_off_is_read_again(simulation: Simulation) -> None:
+    simulation.artifacts.put(simulation.session_id, ANALYSIS)
+    out_of_order(simulation, "get", until=20, error=BROKEN_OFF)
+    simulation.run_task(2)
+    assert simulation.statuses[-1] == "COMPLETED"
+    assert simulation.messages["reporter"].endswith("an earlier analysis")
+
+
+def test_a_bucket_that_is_out_of_order_for_longer_than_a_lease_fails_the_run(simulation: Simulation) -> None:
+    out_of_order(simulation, "put", until=LEASE_SECONDS * 3, error=SLOW_DOWN)
+    simulation.run_task()
+    assert (outcome := simulation.outcome) is not None
+    assert (outcome.error_type, "SlowDown" in str(outcome.error_message)) == ("ClientError", True)
+    assert LEASE_SECONDS * 0.9 <= simulation.seconds < LEASE_SECONDS * 1.2
+
+
+def test_a_bucket_that_refuses_fails_the_run_at_once(simulation: Simulation) -> None:
+    out_of_order(simulation, "put", until=1000, error=client_error("AccessDenied", 403, "PutObject"))
+    simulation.run_task()
+    assert simulation.statuses[-2:] == ["ANALYST_FAILED", "FAILED"]
+    assert simulation.seconds < 5
