@@ -55,7 +55,6 @@ def build_invoker(environ: Mapping[str, str]) -> Invoker:
     return Invoker(
         agentcore=boto3.client("bedrock-agentcore", config=AGENTCORE_CONFIG),
         journal=JournalWriter(connect(), environ["JOURNAL_TABLE"], ttl_days=int(environ["JOURNAL_TTL_DAYS"])),
-        stepfunctions=stepfunctions,
         agent_runtime_arn=environ["AGENT_RUNTIME_ARN"],
         qualifier=environ["AGENT_QUALIFIER"],
         limits=Limits(
@@ -63,6 +62,7 @@ def build_invoker(environ: Mapping[str, str]) -> Invoker:
             max_run_seconds=int(environ["MAX_RUN_SECONDS"]),
             max_attempts=int(environ["MAX_ATTEMPTS"]),
         ),
+        stepfunctions=stepfunctions,
     )
 
 

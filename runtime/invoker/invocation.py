@@ -54,17 +54,17 @@ class Limits:
 class Invoker:
     """Starts and stops sessions of one agent runtime.
 
-    :ivar stepfunctions: gives a client of Step Functions
     :ivar qualifier: the runtime's endpoint
+    :ivar stepfunctions: gives a client of Step Functions
     :ivar pause: waits that many seconds between tries of a write
     """
 
     agentcore: "BedrockAgentCoreClient"
     journal: JournalWriter
-    stepfunctions: "Callable[[], SFNClient]"
     agent_runtime_arn: str
     qualifier: str
     limits: Limits
+    stepfunctions: "Callable[[], SFNClient]"
     now: Callable[[], datetime] = utc_now
     pause: Callable[[float], None] = time.sleep
 

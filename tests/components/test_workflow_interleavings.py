@@ -138,7 +138,7 @@ class Played:
         core.invoke_agent_runtime = partial(self._invoke, agent)
         limits = Limits(lease_seconds=LEASE_SECONDS, max_run_seconds=MAX_RUN_SECONDS, max_attempts=MAX_ATTEMPTS)
         now = self.clock(skew)
-        invoker = Invoker(core, self.writer(skew), "runtime", "live", limits, now=now, pause=self.world.sleep)
+        invoker = Invoker(core, self.writer(skew), "runtime", "live", limits, Mock(), now=now, pause=self.world.sleep)
         try:
             return {"Payload": invoker.start(json.loads(json.dumps(payload)))}
         except Exception as error:
