@@ -5,8 +5,7 @@ import time
 
 from strands import tool
 
-from runtime.agent import environment
-from runtime.agent.workflow import Step
+from runtime.agent.workflow import WORKFLOWS, Step, Workflow
 
 BLOCKED_SECONDS = 0.3
 BURST_SECONDS = 1.5
@@ -23,7 +22,7 @@ def investigate() -> str:
     return f"done in {steps} steps"
 
 
-environment.WORKFLOW = (Step("analyst", "analyst.md", tools=(investigate,)),)
+WORKFLOWS["default"] = Workflow("default", (Step("analyst", "analyst.md", tools=(investigate,)),))
 
 if __name__ == "__main__":
     runpy.run_module("runtime.agent.main", run_name="__main__")

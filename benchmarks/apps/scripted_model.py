@@ -9,7 +9,7 @@ import os
 import signal
 
 from runtime.agent.artifacts import Artifact, Usage
-from runtime.agent.workflow import WORKFLOW, Step
+from runtime.agent.workflow import WORKFLOWS, Step
 
 
 def build_model(model_id: str, region: str) -> None:
@@ -22,5 +22,5 @@ async def run_step(_model: None, step: Step, message: str) -> Artifact:
     if verb == "die":
         await asyncio.sleep(float(seconds))
         os.kill(os.getpid(), signal.SIGKILL)
-    await asyncio.sleep(float(seconds) / len(WORKFLOW))
+    await asyncio.sleep(float(seconds) / len(WORKFLOWS["default"].steps))
     return Artifact(step.name, f"{step.name} is done", Usage())

@@ -22,7 +22,7 @@ from runtime.agent.job import Job
 from runtime.agent.settings import AgentSettings
 from runtime.agent.steps import WorkflowRun
 from runtime.agent.threads import Threads
-from runtime.agent.workflow import WORKFLOW, Step
+from runtime.agent.workflow import Step, workflow_for
 from runtime.journal.client import CLIENT_CONFIG
 from runtime.journal.client import connect as connect_journal
 from runtime.journal.run_clock import RunClock
@@ -96,7 +96,8 @@ async def background_task(job: Job, clock: RunClock) -> BackgroundTask:
         lease_seconds=settings().lease_seconds,
         executor=EXECUTOR,
     )
-    workflow = WorkflowRun(attempt, await _in_thread(artifacts), WORKFLOW, run_step, EXECUTOR)
+    steps = workflow_for(job.request).steps
+    workflow = WorkflowRun(attempt, await _in_thread(artifacts), steps, run_step, EXECUTOR)
     return BackgroundTask(attempt, workflow, wake if settings().wakes else None)
 
 

@@ -9,6 +9,10 @@ class AttemptOver(AgentError):
     """This attempt may write nothing more: the run is closed, a later attempt has begun, or the lease ran out."""
 
 
+class InvalidWorkflow(AgentError, ValueError):
+    """A workflow or one of its steps is not what it has to be. Raised at import, before anything is paid for."""
+
+
 class RunTimedOut(AgentError):
     """The run's deadline came before its end."""
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
 
+from runtime.agent.workflow import workflow_for
 from runtime.journal.errors import InvalidRequest
 from runtime.journal.request import RunRequest, check_session_id, described, parse_request
 from runtime.journal.timestamps import from_timestamp
@@ -43,12 +44,18 @@ def parse_job(payload: object, session_id: str | None) -> Job:
     max_attempts = _whole_number(fields, "maxAttempts", MOST_ATTEMPTS)
     return Job(
         session_id=checked_session_id,
-        request=parse_request(fields.get("request")),
+        request=_request(fields.get("request")),
         attempt=_whole_number(fields, "attempt", max_attempts),
         max_attempts=max_attempts,
         now=_moment(fields, "now"),
         seconds_left=_seconds(fields, "secondsLeft"),
     )
+
+
+def _request(value: object) -> RunRequest:
+    request = parse_request(value)
+    workflow_for(request)  # refuses what this version of the agent doesn't have
+    return request
 
 
 def _whole_number(fields: dict[str, Any], name: str, most: int) -> int:

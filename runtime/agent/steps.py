@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from runtime.agent.apart import run_apart
 from runtime.agent.artifacts import Artifact, ArtifactStore, Usage, artifact_key, is_passing
 from runtime.agent.attempt import Attempt, Ending
 from runtime.agent.errors import ArtifactMissing, AttemptOver
@@ -116,12 +117,18 @@ class WorkflowRun:
         self.current_step = step
         began = time.monotonic()
         await self._journal_step(step, StepPhase.STARTED)
-        produced = await self._run_step(step, message_for(self._attempt.job.request.prompt, earlier))
+        produced = await self._produce(step, earlier)
         artifact = await self._blocking(self._artifacts.put, self._session_id, produced)
         seconds = round(time.monotonic() - began, 3)
         await self._journal_step(step, StepPhase.COMPLETED, detail=self._step_detail(artifact) | {"seconds": seconds})
         self.current_step = None
         return artifact
+
+    async def _produce(self, step: Step, earlier: Sequence[Artifact]) -> Artifact:
+        request = self._attempt.job.request
+        if step.work is None:
+            return await self._run_step(step, message_for(request.prompt, earlier))
+        return Artifact(step.name, await run_apart(partial(step.work, request, tuple(earlier))), Usage())
 
     async def _completed(self, artifacts: Sequence[Artifact], seconds: float) -> Ending:
         key = artifact_key(self._session_id, artifacts[-1].step)

@@ -28,6 +28,8 @@ MAX_REQUEST_LEVELS = 100
 """Objects and lists within one another. Python's own JSON gives up at about a thousand, at a place that depends on
 the caller; what is refused here is refused everywhere alike."""
 
+MAX_WORKFLOW_CHARACTERS = 40
+
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _SESSION_ID_RULE = "33 to 100 characters of A-Z, a-z, 0-9, _ and -, beginning with a letter or digit"
 
@@ -38,10 +40,12 @@ class RunRequest:
 
     :ivar prompt: what the agents are to work on
     :ivar retry_of: the session whose finished steps this run starts from, if any
+    :ivar workflow: the name of the workflow, None for the agent's first; only the agent knows which there are
     """
 
     prompt: str
     retry_of: str | None = None
+    workflow: str | None = None
 
 
 def check_session_id(value: object, field: str = "session_id") -> str:
@@ -79,7 +83,11 @@ def parse_request(value: object) -> RunRequest:
     retry_of = request.get("retryOf")
     if retry_of is not None:
         check_session_id(retry_of, "request.retryOf")
-    return RunRequest(prompt, retry_of)
+    workflow = request.get("workflow")
+    if workflow is not None and not (isinstance(workflow, str) and 0 < len(workflow) <= MAX_WORKFLOW_CHARACTERS):
+        allowed = f"a workflow's name, a text of 1 to {MAX_WORKFLOW_CHARACTERS} characters"
+        raise InvalidRequest("request.workflow", described(workflow), allowed)
+    return RunRequest(prompt, retry_of, workflow)
 
 
 def size_in_claim(request: object) -> int:

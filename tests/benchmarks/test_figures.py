@@ -11,7 +11,7 @@ from benchmarks.agent_memory import slope
 from benchmarks.apps import scripted_model
 from benchmarks.rows import Verdict
 from benchmarks.transitions import CALLBACK, FIXED, GROWING, GROWING_CALLBACK, history_row
-from runtime.agent.workflow import WORKFLOW, message_for
+from runtime.agent.workflow import WORKFLOWS, message_for
 
 
 def test_a_slope_is_not_tilted_by_one_late_jump() -> None:
@@ -48,7 +48,7 @@ def test_only_the_model_is_replaced_in_a_scripted_agent() -> None:
 
 
 async def worked(message: str) -> str:
-    return (await scripted_model.run_step(None, WORKFLOW[0], message)).text
+    return (await scripted_model.run_step(None, WORKFLOWS["default"].steps[0], message)).text
 
 
 def test_a_scripted_agent_does_what_the_first_line_of_its_request_says() -> None:

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from runtime.agent.workflow import WORKFLOW
+from runtime.agent.workflow import WORKFLOWS
 from runtime.journal.records import from_item
 from runtime.journal.request import MAX_REQUEST_BYTES, SESSION_ID
 from runtime.journal.vocabulary import Status, StepPhase, step_status
@@ -34,7 +34,7 @@ RECORDS = {
     rf"TOKEN#{TIMESTAMP}#\d+": {"taskToken"},
     "EVENT~OUTCOME": EVENT | {"day"},
 }
-STATUSES = {*Status, *(step_status(step.name, phase) for step in WORKFLOW for phase in StepPhase)}
+STATUSES = {*Status, *(step_status(step.name, phase) for step in WORKFLOWS["default"].steps for phase in StepPhase)}
 AT_THE_SAME_TIME = 8
 FEW = settings(
     max_examples=2,

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from runtime.agent.workflow import WORKFLOW
+from runtime.agent.workflow import WORKFLOWS
 from tests.support.fake_model import COMPLETIONS_PATH, Conversation, FakeModel
 from tests.support.http_server import Received, Reply
 from tests.support.waiting import wait_until
@@ -73,7 +73,7 @@ class PacedModel(FakeModel):
 
     def steps_of(self, prompt: str) -> list[str]:
         """Return the steps for which the model was called about a prompt, in order."""
-        names = {step.system_prompt: step.name for step in WORKFLOW}
+        names = {step.system_prompt: step.name for step in WORKFLOWS["default"].steps}
         talks = [talk for talk in self.conversations if prompt in talk.last_message]
         return [names[talk.system_prompt] for talk in talks]
 

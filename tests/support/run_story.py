@@ -7,7 +7,7 @@ test's.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from runtime.agent.workflow import WORKFLOW
+from runtime.agent.workflow import WORKFLOWS
 from runtime.journal.records import Event
 from runtime.journal.vocabulary import TERMINAL, Status, StepPhase, step_status
 
@@ -73,7 +73,7 @@ class RunStory:
         self.check()
         assert self.ending.status == Status.AGENT_BACKGROUND_TASK_COMPLETED, self
         assert self.execution == "SUCCEEDED", self
-        for step in WORKFLOW:
+        for step in WORKFLOWS["default"].steps:
             done = {step_status(step.name, StepPhase.COMPLETED), step_status(step.name, StepPhase.SKIPPED)}
             assert done & set(self.statuses), self
         return self
@@ -85,7 +85,7 @@ class RunStory:
         assert {event.status for event in self.events[ends[0] + 1 :]} <= STAMPED_LATER, self
 
     def _finished_no_step_twice(self) -> None:
-        for step in WORKFLOW:
+        for step in WORKFLOWS["default"].steps:
             started, completed, skipped = (
                 [number for number, status in enumerate(self.statuses) if status == step_status(step.name, phase)]
                 for phase in (StepPhase.STARTED, StepPhase.COMPLETED, StepPhase.SKIPPED)

@@ -4,7 +4,7 @@ import asyncio
 import gc
 import json
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +15,9 @@ from runtime.agent import entrypoint, environment
 from runtime.agent.artifacts import Artifact, Usage
 from runtime.agent.entrypoint import app, running
 from runtime.agent.job import Job
-from runtime.agent.workflow import Step
+from runtime.agent.workflow import WORKFLOWS, Step, Workflow
 from runtime.journal.reader import JournalReader
+from runtime.journal.request import RunRequest
 from runtime.journal.run_clock import RunClock
 from runtime.journal.timestamps import from_timestamp, to_timestamp, utc_now
 from runtime.journal.vocabulary import Status
@@ -213,6 +214,45 @@ def test_an_attempt_that_is_acknowledged_again_has_one_clock(post: Post, job: di
     assert first <= again < first + timedelta(minutes=1)
     other = from_timestamp(post(job | {"now": ahead, "attempt": 2}).json()["accepted"]["now"])
     assert to_timestamp(other) >= ahead
+
+
+def test_a_job_of_plain_code_needs_no_model(
+    post: Post, job: dict[str, Any], reader: JournalReader, session_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_steps(monkeypatch, hang)
+    prompt = 'complete "quotes", \\backslashes and\nline breaks'
+    post(job | {"request": {"prompt": prompt, "workflow": "verify"}})
+    wait_until(lambda: reader.outcome(session_id), "the run has its outcome")
+    assert statuses(reader, session_id) == [
+        "AGENT_BACKGROUND_TASK_STARTED",
+        "TASK_PREPARE_STARTED",
+        "TASK_PREPARE_COMPLETED",
+        "TASK_WORK_STARTED",
+        "TASK_WORK_COMPLETED",
+        "AGENT_BACKGROUND_TASK_COMPLETED",
+    ]
+    assert environment.artifacts().get(session_id, "work").text == prompt
+    assert "boto3 1." in environment.artifacts().get(session_id, "prepare").text
+
+
+def test_plain_code_that_blocks_does_not_stop_the_heartbeats(
+    post: Post, job: dict[str, Any], reader: JournalReader, session_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released = threading.Event()
+
+    async def block(_request: RunRequest, _earlier: Sequence[Artifact]) -> str:
+        released.wait(20)
+        return "done"
+
+    monkeypatch.setenv("LEASE_SECONDS", "4")
+    environment.settings.cache_clear()
+    monkeypatch.setitem(WORKFLOWS, "blocking", Workflow("blocking", (Step("block", work=block),)))
+    post(job | {"request": {"prompt": "Why?", "workflow": "blocking"}})
+    heartbeat = Status.AGENT_BACKGROUND_TASK_HEARTBEAT
+    wait_until(lambda: statuses(reader, session_id).count(heartbeat) > 1, "two heartbeats")
+    released.set()
+    wait_until(lambda: reader.outcome(session_id), "the run has its outcome")
+    assert statuses(reader, session_id)[-1] == Status.AGENT_BACKGROUND_TASK_COMPLETED
 
 
 def test_a_job_is_acknowledged_before_anything_is_built_or_written(

@@ -68,6 +68,10 @@ def test_a_job_is_read_from_what_the_invoker_sends() -> None:
         (PAYLOAD | {"request": None}, "request is missing"),
         (PAYLOAD | {"request": "Why?"}, "request is 'Why?'"),
         (PAYLOAD | {"request": {}}, "request.prompt is missing"),
+        (
+            PAYLOAD | {"request": {"prompt": "Why?", "workflow": "verfiy"}},
+            "request.workflow is 'verfiy' (6 characters): it must be one of default, verify",
+        ),
     ],
     ids=lambda value: value[:40] if isinstance(value, str) else "",
 )

@@ -84,6 +84,7 @@ def test_a_request_is_its_prompt() -> None:
 
 def test_a_request_can_name_the_run_that_it_retries() -> None:
     assert parse_request({"prompt": "Why?", "retryOf": EVENTBRIDGE_ID}).retry_of == EVENTBRIDGE_ID
+    assert parse_request({"prompt": "Why?", "workflow": "only the agent knows"}).workflow == "only the agent knows"
 
 
 @pytest.mark.parametrize(
@@ -101,6 +102,9 @@ def test_a_request_can_name_the_run_that_it_retries() -> None:
         ({"prompt": 7}, "request.prompt is 7:"),
         ({"prompt": ["Why?"]}, "request.prompt is a list"),
         ({"Prompt": "Why?"}, "request.prompt is missing"),
+        ({"prompt": "Why?", "workflow": 7}, "request.workflow is 7: it must be a workflow's name"),
+        ({"prompt": "Why?", "workflow": ""}, "request.workflow is '' (0 characters)"),
+        ({"prompt": "Why?", "workflow": "x" * 41}, "request.workflow is "),
         ({"prompt": "Why?", "retryOf": "short"}, "request.retryOf is 'short' (5 characters)"),
         ({"prompt": "Why?", "retryOf": 7}, "request.retryOf is 7:"),
         ({"prompt": "Why?", "retryOf": "../" * 12}, "request.retryOf is "),

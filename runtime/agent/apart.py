@@ -1,0 +1,52 @@
+"""Runs a coroutine in a thread with an event loop of its own: it may block, and nothing else of the process waits.
+
+A thread for each, not a pool's: one that never ends takes no place away from others, and doesn't keep a process that
+is told to go from ending.
+"""
+
+import asyncio
+import contextvars
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+async def run_apart(function: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Return what a coroutine function returns. If this is cancelled, so is the function; it is not waited for.
+
+    :raises RuntimeError: if it calls `sys.exit()` or raises `KeyboardInterrupt`, which would end the event loop
+    :raises Exception: what else it raises
+    """
+    future: Future[T] = Future()
+    # With the context comes what log lines and spans are tagged with.
+    context = contextvars.copy_context()
+    threading.Thread(target=context.run, args=(_run, function, future), name="step", daemon=True).start()
+    return await asyncio.wrap_future(future)
+
+
+def _run(function: Callable[[], Coroutine[Any, Any, T]], future: "Future[T]") -> None:
+    # Cancelled meanwhile: there is nobody left to tell.
+    with suppress(InvalidStateError):
+        try:
+            future.set_result(asyncio.run(_cancellable(function, future)))
+        except (SystemExit, KeyboardInterrupt) as left:
+            future.set_exception(RuntimeError(f"the step's code raised {left!r}"))
+        except BaseException as error:
+            future.set_exception(error)
+
+
+async def _cancellable(function: Callable[[], Coroutine[Any, Any, T]], future: "Future[T]") -> T:
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+
+    def stop(done: "Future[T]") -> None:
+        if done.cancelled() and task:
+            # The loop may have ended by itself.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(task.cancel)
+
+    future.add_done_callback(stop)
+    return await function()

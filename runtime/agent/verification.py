@@ -1,0 +1,46 @@
+"""The workflow `verify`: plain code that does what its request says, so that a stack can be tried without a model.
+
+The first word of the prompt says what: `hold 30` works for 30 seconds unless it is cancelled, anything else is done
+at once. `runbook verify` sends these and reads the journal; nothing here knows what it is looking for.
+"""
+
+import asyncio
+import platform
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+from runtime.agent.artifacts import Artifact
+
+if TYPE_CHECKING:
+    from runtime.journal.request import RunRequest
+
+LONGEST_SECONDS = 120.0
+_PACKAGES = ("boto3", "bedrock-agentcore", "strands-agents", "aws-opentelemetry-distro")
+
+
+async def prepare(_request: "RunRequest", _earlier: Sequence[Artifact]) -> str:
+    """Return what the environment consists of, a line each."""
+    lines = [f"python {platform.python_version()} {platform.machine()}"]
+    return "\n".join([*lines, *(f"{package} {_version(package)}" for package in _PACKAGES)])
+
+
+async def work(request: "RunRequest", _earlier: Sequence[Artifact]) -> str:
+    """Take the time that the prompt asks for, and return the prompt as it arrived."""
+    await asyncio.sleep(seconds_of(request.prompt))
+    return request.prompt
+
+
+def seconds_of(prompt: str) -> float:
+    """Return how long a prompt asks to work: `hold 30` for 30 seconds, at most two minutes; else not at all."""
+    verb, _, rest = prompt.partition(" ")
+    if verb != "hold":
+        return 0.0
+    return min(float(rest), LONGEST_SECONDS)
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "is not installed"
