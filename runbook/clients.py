@@ -1,5 +1,6 @@
 """The AWS clients that the runbook works with, each made when it is first needed: making one takes a while."""
 
+import threading
 from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -10,8 +11,11 @@ from botocore.config import Config
 if TYPE_CHECKING:
     from mypy_boto3_bedrock_agentcore import BedrockAgentCoreClient
     from mypy_boto3_bedrock_agentcore_control import BedrockAgentCoreControlClient
+    from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_events import EventBridgeClient
+    from mypy_boto3_iam import IAMClient
+    from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
@@ -36,9 +40,12 @@ class Clients:
     def of_session(cls, session: boto3.Session) -> "Clients":
         """Return clients with the credentials and the region of a session."""
 
+        lock = threading.Lock()  # clients are thread-safe, making them is not
+
         def make(service: str) -> Any:
             config = _AGENTCORE_CONFIG if service == "bedrock-agentcore" else _CONFIG
-            return session.client(service, config=config)  # pyright: ignore[reportCallIssue, reportArgumentType]
+            with lock:
+                return session.client(service, config=config)  # pyright: ignore[reportCallIssue, reportArgumentType]
 
         return cls(make)
 
@@ -53,6 +60,16 @@ class Clients:
         return self._make("bedrock-agentcore-control")
 
     @cached_property
+    def bedrock_runtime(self) -> Any:
+        """Bedrock's models."""
+        return self._make("bedrock-runtime")
+
+    @cached_property
+    def cloudwatch(self) -> "CloudWatchClient":
+        """Metrics and alarms."""
+        return self._make("cloudwatch")
+
+    @cached_property
     def dynamodb(self) -> "DynamoDBClient":
         """The journal's service."""
         return self._make("dynamodb")
@@ -63,6 +80,16 @@ class Clients:
         return self._make("events")
 
     @cached_property
+    def functions(self) -> "LambdaClient":
+        """Lambda."""
+        return self._make("lambda")
+
+    @cached_property
+    def iam(self) -> "IAMClient":
+        """Roles and their policies."""
+        return self._make("iam")
+
+    @cached_property
     def logs(self) -> "CloudWatchLogsClient":
         """CloudWatch Logs."""
         return self._make("logs")
@@ -71,6 +98,11 @@ class Clients:
     def s3(self) -> "S3Client":
         """The artifacts' service."""
         return self._make("s3")
+
+    @cached_property
+    def service_quotas(self) -> Any:
+        """What the account may use."""
+        return self._make("service-quotas")
 
     @cached_property
     def sqs(self) -> "SQSClient":

@@ -23,12 +23,16 @@ _NAMES = {
     "event_source": "eventSource",
     "event_detail_type": "eventDetailType",
     "dead_letter_queue_url": "deadLetterQueueUrl",
+    "name_prefix": "dashboardName",
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StackOutputs:
-    """What a stack exports, under the names of `__main__.py`."""
+    """What a stack exports, under the names of `__main__.py`.
+
+    :ivar name_prefix: what the names of the stack's resources begin with; the dashboard is called just that
+    """
 
     journal_table_name: str
     artifact_bucket_name: str
@@ -40,6 +44,7 @@ class StackOutputs:
     event_source: str
     event_detail_type: str
     dead_letter_queue_url: str
+    name_prefix: str
 
     @classmethod
     def from_mapping(cls, stack: str, outputs: Mapping[str, Any]) -> "StackOutputs":
@@ -61,6 +66,11 @@ class StackOutputs:
     def region(self) -> str:
         """The region that the stack is in, whatever the environment's default is."""
         return self.state_machine_arn.split(":")[3]
+
+    @property
+    def partition(self) -> str:
+        """The partition that the stack is in, `aws` for most."""
+        return self.state_machine_arn.split(":")[1]
 
     @property
     def account(self) -> str:

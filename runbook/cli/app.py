@@ -6,12 +6,12 @@ from typing import Annotated
 import typer
 from typer.completion import completion_init  # pyright: ignore[reportPrivateImportUsage]
 
-from runbook.cli import actions, one_run, several_runs
+from runbook.cli import actions, one_run, proving, several_runs
 from runbook.cli.commands import app, command
 from runbook.cli.completion import COMPLETE_VARIABLE, Shell, script
 
 # The modules are here because importing them declares their commands.
-__all__ = ["actions", "app", "main", "one_run", "several_runs"]
+__all__ = ["actions", "app", "main", "one_run", "proving", "several_runs"]
 
 
 @command("completion", "completion bash > ~/.runbook-completion && source ~/.runbook-completion")

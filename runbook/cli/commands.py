@@ -33,7 +33,7 @@ LOOK_BACK = timedelta(days=2)
 
 EXIT_CODES = {
     DONE: "done; for a watched run: it completed",
-    NOT_COMPLETED: "the watched run ended otherwise (failed, timed out, cancelled)",
+    NOT_COMPLETED: "the watched run ended otherwise (failed, timed out, cancelled); verify: something doesn't hold",
     USAGE: "wrong arguments",
     REFUSED: "it can't be done: no such stack or run, nothing to do, AWS refuses",
     TIMED_OUT: "the watched run had no outcome in time; it goes on",
