@@ -39,7 +39,7 @@ def _alarms(runbook: Runbook) -> str:
         raise Refuted("the stack has no alarm", "`pulumi up`")
     wrong, early = [], []
     for alarm in alarms:
-        name = alarm.get("AlarmName", "").removeprefix(f"{runbook.outputs.name_prefix}-observability-")
+        name = _short(runbook, alarm.get("AlarmName", ""))
         try:
             wrong += _contradiction(runbook, name, alarm)
         except Unjudged:
@@ -52,6 +52,11 @@ def _alarms(runbook: Runbook) -> str:
             "metrics take up to a quarter of an hour, verify again then"
         )
     return f"{len(alarms)} of {len(alarms)}"
+
+
+def _short(runbook: Runbook, name: str) -> str:
+    """`runs-failed` for `fire-and-forget-dev-observability-runs-failed-1a2b3c`."""
+    return name.removeprefix(f"{runbook.outputs.name_prefix}-observability-").rpartition("-")[0]
 
 
 def _contradiction(runbook: Runbook, name: str, alarm: Mapping[str, Any]) -> Sequence[str]:

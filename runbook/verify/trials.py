@@ -8,6 +8,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -142,11 +143,15 @@ class Trials:
 
     def clean_up(self) -> None:
         """Cancel the runs that are still open. An error of one doesn't keep the others open."""
+        # At the same time: stopping a session can take a while.
+        with ThreadPoolExecutor(max_workers=8) as threads:
+            list(threads.map(self._close, self.started))
+
+    def _close(self, session_id: str) -> None:
         ends_at = time.monotonic() + CLEAN_UP_SECONDS
-        for session_id in self.started:
-            # An event that was put a moment ago may have yet to become a run.
-            while not self._is_closed(session_id) and time.monotonic() < ends_at:
-                time.sleep(self._look_seconds)
+        # An event that was put a moment ago may have yet to become a run.
+        while not self._is_closed(session_id) and time.monotonic() < ends_at:
+            time.sleep(self._look_seconds)
 
     def _is_closed(self, session_id: str) -> bool:
         with suppress(RunbookError, JournalError, ClientError, BotoCoreError):

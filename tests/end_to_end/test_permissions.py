@@ -1,12 +1,9 @@
 """Least privilege is enforced here as it would be in AWS: without any one action a run fails, and says which."""
 
-import json
-from collections.abc import Generator
-from contextlib import contextmanager
-
 import pytest
 
 from runtime.journal.vocabulary import Status
+from tests.support.rights import action_name, without
 from tests.support.running_cloud import RunningCloud
 
 OUTCOME_NAMES_IT = [
@@ -46,28 +43,3 @@ def test_an_agent_that_may_not_write_the_journal_says_so_in_its_log(
     errors = "\n".join(line.raw for line in cloud.runbook.log_events(session, level="ERROR"))
     assert "AccessDenied" in errors
     assert action in errors
-
-
-def action_name(action: str) -> str:
-    """The emulator authorizes Converse under the operation's own name."""
-    return "bedrock:ConverseStream" if action == "bedrock:InvokeModelWithResponseStream" else action
-
-
-@contextmanager
-def without(cloud: RunningCloud, actor: str, action: str) -> Generator[None]:
-    """Take one action out of an actor's role for a while."""
-    iam = cloud.client("iam")
-    (role,) = [role["RoleName"] for role in iam.list_roles()["Roles"] if f"{actor}-role" in role["RoleName"]]
-    (policy,) = iam.list_role_policies(RoleName=role)["PolicyNames"]
-    document = iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"]
-    less = json.loads(json.dumps(document))
-    removed = {action, action_name(action)}
-    for statement in less["Statement"]:
-        statement["Action"] = [kept for kept in statement["Action"] if kept not in removed]
-    less["Statement"] = [statement for statement in less["Statement"] if statement["Action"]]
-    assert less != document, f"{action} is not in the role of the {actor}"
-    iam.put_role_policy(RoleName=role, PolicyName=policy, PolicyDocument=json.dumps(less))
-    try:
-        yield
-    finally:
-        iam.put_role_policy(RoleName=role, PolicyName=policy, PolicyDocument=json.dumps(document))
