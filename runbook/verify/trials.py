@@ -68,6 +68,11 @@ class Trials:
         self.started.append(session_id)
         return session_id
 
+    @property
+    def over(self) -> bool:
+        """Whether the time for all waits together has come to its end."""
+        return self.stopping.is_set() or time.monotonic() >= self._ends_at
+
     def until(self, look: Callable[[], T | None], seconds: float, missed: Callable[[], Refuted]) -> T:
         """Return what a look returns as soon as that is something.
 
