@@ -118,6 +118,24 @@ def test_a_log_group_that_is_gone(cloud: RunningCloud, trials: Trials) -> None:
     assert f"log group {group} is gone" in found["log streams"]
 
 
+def test_an_account_s_spans_without_the_agent_s(cloud: RunningCloud) -> None:
+    logs, session_id = cloud.client("logs"), cloud.run()
+    logs.create_log_group(logGroupName=leftovers.SPANS_GROUP)
+    try:
+        logs.create_log_stream(logGroupName=leftovers.SPANS_GROUP, logStreamName="default")
+        without_them = spans_of(cloud, session_id)
+        span = {
+            "timestamp": int(utc_now().timestamp() * 1000),
+            "message": json.dumps({"attributes": {"session.id": session_id}}),
+        }
+        logs.put_log_events(logGroupName=leftovers.SPANS_GROUP, logStreamName="default", logEvents=[span])
+        with_them = spans_of(cloud, session_id)
+    finally:
+        logs.delete_log_group(logGroupName=leftovers.SPANS_GROUP)
+    assert (without_them.verdict, with_them.verdict) == (Verdict.FAILED, Verdict.OK)
+    assert f"no line of {session_id} in aws/spans" in without_them.seen
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
@@ -216,6 +234,12 @@ def test_ctrl_c_leaves_no_run_behind(cloud: RunningCloud, command: dict[str, str
         verifying.kill()
     assert verifying.returncode == 130
     assert not cloud.runbook.runs(before, OPEN)
+
+
+def spans_of(cloud: RunningCloud, session_id: str) -> Row:
+    """The row about a run's spans, by somebody who doesn't wait for them."""
+    looks = leftovers.looks(Trials(cloud.runbook, 1, look_seconds=LOOK_SECONDS), Tried(completed=session_id))
+    return next(look.row() for look in looks if look.what == "spans")
 
 
 def run(environ: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
