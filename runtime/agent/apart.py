@@ -12,13 +12,15 @@ from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from typing import Any, TypeVar
 
+from runtime.agent.errors import Escaped
+
 T = TypeVar("T")
 
 
 async def run_apart(function: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Return what a coroutine function returns. If this is cancelled, so is the function; it is not waited for.
 
-    :raises RuntimeError: if it calls `sys.exit()` or raises `KeyboardInterrupt`, which would end the event loop
+    :raises Escaped: if it calls `sys.exit()` or raises `KeyboardInterrupt`, which would end the event loop
     :raises Exception: what else it raises
     """
     future: Future[T] = Future()
@@ -34,7 +36,7 @@ def _run(function: Callable[[], Coroutine[Any, Any, T]], future: "Future[T]") ->
         try:
             future.set_result(asyncio.run(_cancellable(function, future)))
         except (SystemExit, KeyboardInterrupt) as left:
-            future.set_exception(RuntimeError(f"the step's code raised {left!r}"))
+            future.set_exception(Escaped(left, "the step's code "))
         except BaseException as error:
             future.set_exception(error)
 

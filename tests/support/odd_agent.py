@@ -31,6 +31,7 @@ async def interrupt_at_once() -> NoReturn:
 
 
 if __name__ == "__main__":
-    analyst, *others = workflow.WORKFLOW
-    workflow.WORKFLOW = (Step(analyst.name, analyst.prompt_file, (run_dry, interrupt, interrupt_at_once)), *others)
+    analyst, *others = workflow.WORKFLOWS["default"].steps
+    odd = Step(analyst.name, analyst.prompt_file, (run_dry, interrupt, interrupt_at_once))
+    workflow.WORKFLOWS["default"] = workflow.Workflow("default", (odd, *others))
     runpy.run_module("runtime.agent.main", run_name="__main__")

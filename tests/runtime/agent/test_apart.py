@@ -8,6 +8,7 @@ from contextvars import ContextVar
 import pytest
 
 from runtime.agent.apart import run_apart
+from runtime.agent.errors import Escaped
 
 TAG: ContextVar[str] = ContextVar("TAG")
 
@@ -76,7 +77,7 @@ def test_code_that_would_end_the_event_loop_fails_like_any_other(left: BaseExcep
     async def leaves() -> str:
         raise left
 
-    with pytest.raises(RuntimeError, match=type(left).__name__):
+    with pytest.raises(Escaped, match=type(left).__name__):
         asyncio.run(run_apart(leaves))
 
 
