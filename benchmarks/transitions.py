@@ -7,13 +7,12 @@ don't change with it.
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
 from benchmarks.machines import Machines
 from benchmarks.progress import progress
 from benchmarks.rows import Row
-from components.workflow_budget import WorkflowSettings, history_events
+from components.workflow_budget import WorkflowSettings, history_events, undisturbed_events
 from runbook.costs import PRICES
 
 RUN_SECONDS = 164
@@ -64,7 +63,7 @@ def history_row(mode: str) -> Row:
         max_run_seconds=LONGEST_RUN_SECONDS,
         **LONG_MODES[mode],
     )
-    figure = history_events(replace(worst, lease_seconds=0, max_attempts=1, invoke_retry_seconds=0))
+    figure = undisturbed_events(worst)
     return Row(
         f"history events of an 8-hour run, {mode}",
         figure,

@@ -104,17 +104,23 @@ def polls_until_longest(settings: WorkflowSettings) -> int:
     return math.ceil(math.log(settings.longest_interval_seconds / settings.first_interval_seconds, settings.growth))
 
 
-def history_events(settings: WorkflowSettings) -> int:
-    """Return how many history events the longest run takes: every poll, every attempt, every throttled start."""
+def undisturbed_events(settings: WorkflowSettings) -> int:
+    """Return how many history events the longest run takes of which nothing is lost, throttled or tried again."""
     per_poll = EVENTS_PER_CALLBACK_POLL if settings.completion == "callback" else EVENTS_PER_POLL
-    tries = tries_for(settings.invoke_retry_seconds)
-    per_attempt = EVENTS_PER_ATTEMPT + EVENTS_PER_TRY * tries_for(TRANSITION_RETRY_SECONDS)
+    looks = polls(settings, settings.max_run_seconds + settings.lease_seconds)
+    return EVENTS_ONCE + looks * per_poll + EVENTS_PER_ATTEMPT
+
+
+def history_events(settings: WorkflowSettings) -> int:
+    """Return how many history events the longest run takes at its worst: every poll, attempt, and try."""
+    throttled = tries_for(settings.invoke_retry_seconds) * min(settings.max_attempts, 2)
+    in_transition = tries_for(TRANSITION_RETRY_SECONDS)
+    starts_again = settings.max_attempts - 1 + SPARED_ATTEMPTS
+    essential = 2 * tries_for(ESSENTIAL_RETRY_SECONDS)
     return (
-        EVENTS_ONCE
-        + 2 * EVENTS_PER_TRY * tries_for(ESSENTIAL_RETRY_SECONDS)
-        + polls(settings, settings.max_run_seconds + settings.lease_seconds) * per_poll
-        + (settings.max_attempts + SPARED_ATTEMPTS) * per_attempt
-        + tries * EVENTS_PER_TRY * min(settings.max_attempts, 2)
+        undisturbed_events(settings)
+        + starts_again * (EVENTS_PER_ATTEMPT + EVENTS_PER_TRY * in_transition)
+        + EVENTS_PER_TRY * (throttled + essential)
     )
 
 
