@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -9,19 +10,21 @@ import pytest
 
 from local.program import PROJECT
 from tests.support.aws_calls import actions_called
-from tests.support.iam_linter import findings, is_of_format, resource_formats
+from tests.support.iam_linter import TEMPLATE, condition_keys, findings, is_of_format, resource_formats
 from tests.support.pulumi_program import ACCOUNT_ID, REGION, Deployment, deploy, deployed
 
 TABLE = f"arn:aws:dynamodb:{REGION}:{ACCOUNT_ID}:table/journal-table"
 BUS = f"arn:aws:events:{REGION}:{ACCOUNT_ID}:event-bus/default"
 ACTORS = ("agent", "invoker", "workflow", "trigger", "trigger-schedule")
+# The properties of resources that hold a policy.
+POLICIES = ("policy", "assumeRolePolicy")
 
 
 @pytest.fixture(scope="module")
 def stack() -> Deployment:
     """A stack in which every actor has every permission that it can ever have."""
     image = f"{ACCOUNT_ID}.dkr.ecr.{REGION}.amazonaws.com/agents/mine:1.2"
-    every = {"agentImage": image, "completion": "callback", "schedule": "rate(1 day)"}
+    every = {"agentImage": image, "completion": "callback", "customerKey": True, "schedule": "rate(1 day)"}
     return deploy("dev", every | {"scheduledRequest": {"prompt": "x"}})
 
 
@@ -60,15 +63,25 @@ def test_every_resource_is_one_that_its_actions_work_on(stack: Deployment, actor
 
 
 @pytest.mark.parametrize("actor", ACTORS)
-def test_an_independent_linter_finds_nothing(stack: Deployment, actor: str) -> None:
-    policy = stack.one("RolePolicy", f"{actor}-policy").inputs["policy"]
-    assert findings(policy) == []
+def test_every_condition_is_one_that_its_actions_know(stack: Deployment, actor: str) -> None:
+    for statement in stack.statements(actor):
+        tested = {key for keys in statement.get("Condition", {}).values() for key in keys}
+        for action in actions(statement):
+            assert {key for key in tested if not key.startswith("aws:")} <= condition_keys(action), action
 
 
-@pytest.mark.parametrize("policy", ["QueuePolicy", "BucketPolicy"])
-def test_an_independent_linter_finds_nothing_in_policies_of_resources(stack: Deployment, policy: str) -> None:
-    for found in stack.all(policy):
-        assert findings(found.inputs["policy"]) == []
+@pytest.mark.parametrize("kind", TEMPLATE)
+def test_an_independent_linter_finds_nothing(stack: Deployment, kind: str) -> None:
+    policies = [found.inputs[key] for found in stack.all(kind) for key in POLICIES if key in found.inputs]
+    assert policies
+    for policy in policies:
+        assert findings(kind, policy) == []
+
+
+def test_the_linter_would_find_what_is_wrong() -> None:
+    statement = {"Effect": "Allow", "Action": "s3:GetObjekt", "Resource": "*", "Condition": {"StringIs": {"a": "b"}}}
+    found = findings("RolePolicy", json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+    assert {each.split(":")[0] for each in found} == {"W3037", "E3510"}
 
 
 @pytest.mark.parametrize(

