@@ -157,6 +157,8 @@ def _suffix() -> str:
 def _environment(args: AgentRuntimeArgs) -> dict[str, pulumi.Input[str]]:
     settings = args["settings"]
     return {
+        # No page of AWS's says that AgentCore sets it, as Lambda does.
+        "AWS_REGION": args["location"].region,
         "JOURNAL_TABLE": args["journal_table_name"],
         "ARTIFACT_BUCKET": args["artifact_bucket_name"],
         "MODEL_ID": settings.model_id,

@@ -20,7 +20,6 @@ from urllib.parse import urlsplit
 
 import uvicorn
 
-from local.clients import REGION
 from local.data_plane_api import CREDENTIALS_PATH, DataPlaneApi
 from local.data_plane_settings import DataPlaneSettings
 from local.environment import Host
@@ -96,7 +95,8 @@ async def _assembled(address: Address, settings: DataPlaneSettings) -> AsyncGene
         guard=guard,
         logs=logs,
         directory=directory,
-        variables=_variables(settings.agent_endpoint_url or address.emulator_url),
+        # No region: nothing of AWS's says that AgentCore sets one, so a runtime has to bring its own.
+        variables={"AWS_ENDPOINT_URL": settings.agent_endpoint_url or address.emulator_url},
         credentials_url=address.url + CREDENTIALS_PATH,
         settings=settings,
     )
@@ -113,7 +113,3 @@ async def _assembled(address: Address, settings: DataPlaneSettings) -> AsyncGene
         await asyncio.to_thread(logs.close)
         guard.close()
         shutil.rmtree(directory, ignore_errors=True)
-
-
-def _variables(endpoint_url: str) -> dict[str, str]:
-    return {"AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION, "AWS_ENDPOINT_URL": endpoint_url}

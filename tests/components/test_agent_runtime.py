@@ -111,6 +111,7 @@ def test_the_agent_is_told_where_its_state_lives() -> None:
     environment = deployed("dev").one("AgentcoreAgentRuntime").inputs["environmentVariables"]
     assert environment["JOURNAL_TABLE"] == "journal-table"
     assert environment["ARTIFACT_BUCKET"] == "artifacts-bucket"
+    assert environment["AWS_REGION"] == REGION
     assert set(environment) >= {"MODEL_ID", "LEASE_SECONDS", "JOURNAL_TTL_DAYS"}
 
 

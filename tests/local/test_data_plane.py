@@ -171,7 +171,7 @@ def test_an_agent_sees_the_runtimes_variables_and_nothing_of_this_machine(
     assert variables["MODEL_ID"] == "a-model"
     assert variables["HOST"] == "127.0.0.1"
     assert variables["PORT"] != "1"
-    assert not variables.keys() & {"PATH", "SECRET_OF_THIS_MACHINE", "AWS_ACCESS_KEY_ID"}
+    assert not variables.keys() & {"PATH", "SECRET_OF_THIS_MACHINE", "AWS_ACCESS_KEY_ID", "AWS_REGION"}
     # The data plane's own folder, not what this machine may have set.
     assert variables["PYTHONPATH"].endswith("agent_path")
     assert os.path.isdir(variables["TMPDIR"])  # noqa: PTH112

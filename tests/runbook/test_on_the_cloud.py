@@ -8,6 +8,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import struct
 import subprocess
 import sys
@@ -178,7 +179,7 @@ def test_the_command_line_as_a_process_speaks_json(command: dict[str, str], sess
 
 
 def test_a_pipe_that_is_closed_early_is_no_error(command: dict[str, str], session: str) -> None:
-    program = f"{sys.executable} -m runbook logs {session} | head -1; exit ${{PIPESTATUS[0]}}"
+    program = f"{shlex.quote(sys.executable)} -m runbook logs {session} | head -1; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(
         ["/bin/bash", "-c", program],
         cwd=PROJECT,

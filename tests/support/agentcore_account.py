@@ -62,7 +62,7 @@ class AgentCoreAccount:
             },
             roleArn=role or self.role(),
             networkConfiguration={"networkMode": "PUBLIC"},
-            environmentVariables=dict(environment or {}),
+            environmentVariables={"AWS_DEFAULT_REGION": REGION, **(environment or {})},
             lifecycleConfiguration=lifecycle,
         )["agentRuntimeArn"]
 
