@@ -201,7 +201,7 @@ def agent_environ(endpoint_url: str) -> dict[str, str]:
         "AWS_ENDPOINT_URL": endpoint_url,
         "JOURNAL_TABLE": TABLE,
         "ARTIFACT_BUCKET": BUCKET,
-        "MODEL_ID": "anthropic.claude-sonnet-4-5-20250929-v1:0",
+        "MODEL_ID": "anthropic.claude-sonnet-4-6",
         "LEASE_SECONDS": "120",
         "JOURNAL_TTL_DAYS": "90",
     }

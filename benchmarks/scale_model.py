@@ -26,7 +26,7 @@ DAY_SECONDS = 86_400
 RUNS_A_DAY = (1, 1_000, 1_000_000)
 CROWD = 10_000
 PER_SECONDS = {"second": 1, "minute": 60, "at once": 1}
-MODEL_ID = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
+MODEL_ID = "us.anthropic.claude-sonnet-4-6"
 SETTINGS = WorkflowSettings(function_arn="", table_name="", event_bus_name="", event_source="")
 
 
@@ -81,7 +81,7 @@ def limits(counts: RunCounts, data: Mapping[str, Any]) -> list[Limit]:
     units: dict[str, float] = {
         "newSessions": 1,
         "activeSessions": counts.run_seconds + RELEASE_SECONDS,
-        "agentCalls": counts.function_requests,
+        "agentCalls": 1,
         "executionStarts": 1,
         "stateTransitions": counts.transitions,
         "openExecutions": counts.run_seconds,

@@ -13,11 +13,7 @@ import pulumi
 
 from components.location import Location
 from components.policies import ActorRole, Statement, actor_role, allow, on_behalf_of, trust
-from components.settings import Settings
-
-# An id with one of these before the model's own is an inference profile, which spreads calls over Regions.
-# https://docs.aws.amazon.com/bedrock/latest/userguide/inference-profiles-support.html
-_PROFILE_PREFIXES = ("us", "us-gov", "eu", "apac", "jp", "au", "ca", "global")
+from components.settings import PROFILES, Settings
 
 
 class AgentExecutionRoleArgs(TypedDict):
@@ -70,7 +66,7 @@ def _wake_up(args: AgentExecutionRoleArgs) -> list[Statement]:
 def _model(args: AgentExecutionRoleArgs) -> list[Statement]:
     location, model_id = args["location"], args["settings"].model_id
     prefix, _, rest = model_id.partition(".")
-    is_profile = prefix in _PROFILE_PREFIXES
+    is_profile = prefix in PROFILES
     # In any Region: a profile is authorised on the model of whichever Region it sends the call to.
     model = f"arn:aws:bedrock:{{}}::foundation-model/{rest if is_profile else model_id}"
     resources = [pulumi.Output.format(model, "*" if is_profile else location.region)]

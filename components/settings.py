@@ -53,6 +53,20 @@ TEXTS: dict[str, tuple[str, str]] = {
     "modelId": (r"[a-z0-9][a-z0-9.:_-]{2,199}", "a model id or inference profile id, not an ARN"),
     "schedule": (r"|(rate|cron|at)\(.+\)", "rate(...), cron(...), at(...) or empty"),
 }
+# The partition aws, by the pattern of its own; ARNs and service principals are written for it.
+REGION = r"(af|ap|ca|eu|il|me|mx|sa|us)-\w+-\d+"
+# Inference profiles, which spread calls over Regions: the beginning of their ids → from where they can be called.
+# https://docs.aws.amazon.com/bedrock/latest/userguide/inference-profiles-support.html
+PROFILES = {
+    "apac": "(ap|me)-.+",
+    "au": "ap-southeast-[246]",
+    "ca": "ca-.+",
+    "eu": "(eu|il)-.+",
+    "global": ".+",
+    "jp": "ap-northeast-[13]",
+    "us": "(us|ca)-.+",
+    "us-gov": "us-gov-.+",
+}
 
 
 @dataclass(frozen=True)
@@ -129,6 +143,7 @@ class Settings:
             scheduled_request=_scheduled_request(config),
         )
         _check_together(settings)
+        _check_region(settings.model_id)
         return settings
 
 
@@ -195,6 +210,17 @@ def _check_together(settings: Settings) -> None:
         raise _not_allowed(
             "scheduledRequest", settings.scheduled_request, "an object with a prompt, because schedule is set"
         )
+
+
+def _check_region(model_id: str) -> None:
+    # The stack's own, not that of whoever deploys it, which the provider would fall back to.
+    region = pulumi.Config("aws").get("region") or ""
+    if not re.fullmatch(REGION, region):
+        raise pulumi.RunError(f"aws:region is {region!r}; allowed is a Region of the partition aws, such as us-east-1.")
+    profile = model_id.partition(".")[0]
+    if not re.fullmatch(PROFILES.get(profile, ".+"), region):
+        here = " or ".join(f"{name}." for name, regions in PROFILES.items() if re.fullmatch(regions, region))
+        raise _not_allowed("modelId", model_id, f"in {region} a model id, or a profile that begins with {here}")
 
 
 def _not_allowed(key: str, value: object, allowed: str) -> pulumi.RunError:

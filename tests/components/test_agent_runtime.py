@@ -143,10 +143,10 @@ def test_the_agent_reads_and_writes_artifacts_of_sessions_only() -> None:
     ("model_id", "resources"),
     [
         (
-            "eu.anthropic.claude-x-v1:0",
+            "global.anthropic.claude-x-v1:0",
             [
                 "arn:aws:bedrock:*::foundation-model/anthropic.claude-x-v1:0",
-                f"arn:aws:bedrock:{REGION}:{ACCOUNT_ID}:inference-profile/eu.anthropic.claude-x-v1:0",
+                f"arn:aws:bedrock:{REGION}:{ACCOUNT_ID}:inference-profile/global.anthropic.claude-x-v1:0",
             ],
         ),
         ("amazon.nova-lite-v1:0", [f"arn:aws:bedrock:{REGION}::foundation-model/amazon.nova-lite-v1:0"]),

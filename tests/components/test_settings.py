@@ -35,7 +35,7 @@ BAD_TEXTS = [
 ]
 
 
-ReadSettings = Callable[[dict[str, Any]], None]
+ReadSettings = Callable[..., None]
 
 
 @pytest.fixture
@@ -45,8 +45,9 @@ def read_settings(tmp_path: Path) -> ReadSettings:
     (tmp_path / "__main__.py").write_text(program, encoding="utf-8")
     (tmp_path / "Pulumi.yaml").symlink_to(PROJECT / "Pulumi.yaml")
 
-    def read(overrides: dict[str, Any]) -> None:
-        run_program(NoResources(), stack_config("dev", overrides), "dev", project=tmp_path)
+    def read(overrides: dict[str, Any], **aws: str) -> None:
+        configured = stack_config("dev", overrides) | {f"aws:{key}": value for key, value in aws.items()}
+        run_program(NoResources(), configured, "dev", project=tmp_path)
 
     return read
 
@@ -93,6 +94,45 @@ def test_nothing_may_take_longer_than_an_environment_lives(key: str, read_settin
         deploy(
             "dev", {"idleSessionTimeoutSeconds": 60, "maxRunSeconds": 60} | {"maxSessionLifetimeSeconds": 600, key: 700}
         )
+
+
+@pytest.mark.parametrize(
+    ("model_id", "region"),
+    [
+        ("us.anthropic.claude-x", "us-west-2"),
+        ("us.anthropic.claude-x", "ca-central-1"),
+        ("eu.anthropic.claude-x", "eu-central-1"),
+        ("apac.anthropic.claude-x", "ap-south-1"),
+        ("jp.anthropic.claude-x", "ap-northeast-1"),
+        ("au.anthropic.claude-x", "ap-southeast-2"),
+        ("global.anthropic.claude-x", "sa-east-1"),
+        ("anthropic.claude-x", "eu-west-1"),
+    ],
+)
+def test_a_profile_is_taken_where_it_can_be_called(model_id: str, region: str, read_settings: ReadSettings) -> None:
+    read_settings({"modelId": model_id}, region=region)
+
+
+@pytest.mark.parametrize(
+    ("model_id", "region", "allowed"),
+    [
+        ("us.anthropic.claude-x", "eu-west-1", "eu. or global."),
+        ("eu.anthropic.claude-x", "us-east-1", "global. or us."),
+        ("jp.anthropic.claude-x", "ap-southeast-2", "apac. or au. or global."),
+        ("us-gov.anthropic.claude-x", "us-east-1", "global. or us."),
+    ],
+)
+def test_a_profile_of_another_part_of_the_world_is_refused_with_those_of_this_one(
+    model_id: str, region: str, allowed: str, read_settings: ReadSettings
+) -> None:
+    with pytest.raises(pulumi.RunError, match=f"modelId is '{model_id}'; allowed is in {region} .* begins with {allowed}"):
+        read_settings({"modelId": model_id}, region=region)
+
+
+@pytest.mark.parametrize("region", ["us-gov-west-1", "cn-north-1", "us-iso-east-1", "eusc-de-east-1", "", "useast1"])
+def test_a_region_of_another_partition_is_refused(region: str, read_settings: ReadSettings) -> None:
+    with pytest.raises(pulumi.RunError, match=f"aws:region is '{region}'; allowed is a Region of the partition aws"):
+        read_settings({}, region=region)
 
 
 @pytest.mark.parametrize("request_", [{}, {"prompt": " "}, {"prompt": 5}])

@@ -14,7 +14,7 @@ from runtime.journal.vocabulary import Status
 from tests.runbook.history import NOON, event
 
 ID = "0" * 36
-SONNET = "anthropic.claude-sonnet-4-5-20250929-v1:0"
+SONNET = "anthropic.claude-sonnet-4-6"
 EXECUTION = Execution("arn", "SUCCEEDED", NOON, NOON, polled_at=(NOON,) * 16, state_transitions=60, invoker_seconds=0.5)
 
 
@@ -63,6 +63,7 @@ def test_a_model_without_a_price_leaves_a_hole_and_says_so() -> None:
         (SONNET, (3.0, 15.0)),
         (f"us.{SONNET}", (3.3, 16.5)),
         (f"global.{SONNET}", (3.0, 15.0)),
+        ("us.anthropic.claude-sonnet-5-5", (2.2, 11.0)),
         ("us.anthropic.claude-sonnet-4-20250514-v1:0", (3.0, 15.0)),
         ("", None),
     ],

@@ -182,7 +182,7 @@ def test_a_report_that_is_not_there_says_why(cli: Cli, failed: str) -> None:
 
 
 def test_cost_prints_a_sum(cli: Cli, rb: Runbook, failed: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rb, "model_id", Mock(return_value="anthropic.claude-sonnet-4-5-20250929-v1:0"))
+    monkeypatch.setattr(rb, "model_id", Mock(return_value="anthropic.claude-sonnet-4-6"))
     assert "List prices of 20" in cli("cost", failed).stdout
     assert json.loads(cli("cost", failed, "--json").stdout)["usd"] > 0
 
