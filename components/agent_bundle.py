@@ -1,8 +1,9 @@
-"""The agent's code as a zip: reproducible, named by its content, small enough for AgentCore.
+"""The agent's code as a zip: named by its content, which no machine changes, small enough for AgentCore.
 
 Two kinds from one description of what belongs in it. `source` is our code alone. `bundle` adds its dependencies
-for linux/arm64, installed by uv from the pins in runtime/agent/requirements.txt. Same inputs give the same bytes:
-entries are sorted, times are fixed, what a build leaves behind is left out. Where the zip goes is AgentRuntime's.
+for linux/arm64, installed by uv from the pins in runtime/agent/requirements.txt. Entries are sorted, times are fixed,
+what a build leaves behind is left out: same inputs give the same content. The zip's bytes are the same only where zlib
+is, since builds of it pack differently; nothing may compare them. Where the zip goes is AgentRuntime's.
 
 https://docs.aws.amazon.com/bedrock-agentcore/latest/devguide/runtime-get-started-code-deploy.html
 """
@@ -10,14 +11,18 @@ https://docs.aws.amazon.com/bedrock-agentcore/latest/devguide/runtime-get-starte
 from __future__ import annotations
 
 import hashlib
+import platform
 import shutil
 import stat
 import subprocess
 import tempfile
+import time
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+import pulumi
 
 PROJECT = Path(__file__).resolve().parent.parent
 CACHE = PROJECT / ".build"
@@ -30,6 +35,7 @@ MAX_ZIP_BYTES = 250 * 1024 * 1024
 MAX_UNPACKED_BYTES = 750 * 1024 * 1024
 
 INSTALL_SECONDS = 600
+SAY_SECONDS = 10
 # Part of every digest: a change of the zip's form must change its name, too.
 FORMAT = "1"
 # The earliest time that a zip can hold.
@@ -37,6 +43,18 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 _OWN_CODE = ("runtime/__init__.py", "runtime/journal/**/*.py", "runtime/agent/**/*.py", "runtime/agent/**/*.md")
 _ENTRY_FILE = "runtime/agent/main.py"
 _OBSERVED = "opentelemetry-instrument"
+# In place of the one that is installed, which names the Python of the machine that built it: in its first line, or on
+# more lines where that path is long or has a space in it.
+_LAUNCHER = b"""\
+#!/usr/bin/env python3
+import sys
+
+from opentelemetry.instrumentation.auto_instrumentation import run
+
+sys.exit(run())
+"""
+# What an entry of the zip holds: a file's bytes, or these.
+Content = Path | bytes
 
 
 class BundleError(Exception):
@@ -65,13 +83,16 @@ class AgentCode:
 def build(kind: str, project: Path = PROJECT, cache: Path = CACHE) -> AgentCode:
     """Build the zip of a kind, `bundle` or `source`, or find it already built.
 
-    :raises BundleError: if uv or a package index is missing, or the zip is larger than AgentCore takes
+    :raises BundleError: if uv or a package index is missing, the zip is larger than AgentCore takes, or on Windows
     """
+    if platform.system() == "Windows":
+        raise BundleError("The agent's zip can't be built on Windows; deploy from the Windows Subsystem for Linux.")
     own = own_files(project)
     if kind == "source":
         return _pack(kind, own, cache, ("main.py",))
     dependencies = _dependency_files(install_dependencies(project / REQUIREMENTS, cache))
-    return _pack(kind, {**dependencies, **own}, cache, (_OBSERVED, "main.py"))
+    launcher = {f"bin/{_OBSERVED}": _LAUNCHER}
+    return _pack(kind, {**dependencies, **own, **launcher}, cache, (_OBSERVED, "main.py"))
 
 
 def own_files(project: Path) -> dict[str, Path]:
@@ -114,13 +135,27 @@ def _run_uv(requirements: Path, target: Path) -> None:
     command = [_find_uv(), "pip", "install", "--quiet", "--target", str(target)]
     command += ["--python-platform", "aarch64-manylinux2014", "--python-version", PYTHON_VERSION]
     command += ["--only-binary", ":all:", "--require-hashes", "--requirement", str(requirements)]
-    try:
-        subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=True)
-    except subprocess.TimeoutExpired as error:
-        raise BundleError(f"uv took longer than {INSTALL_SECONDS} s to install {requirements}.") from error
-    except subprocess.CalledProcessError as error:
-        reason = " ".join(error.stderr.split())[:500]
-        raise BundleError(f"uv could not install {requirements} for linux/arm64: {reason}") from error
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as uv:
+        try:
+            complaints = _wait(uv)
+        except subprocess.TimeoutExpired as error:
+            uv.kill()
+            raise BundleError(f"uv took longer than {INSTALL_SECONDS} s to install {requirements}.") from error
+    if uv.returncode:
+        reason = " ".join(complaints.split())[:500]
+        raise BundleError(f"uv could not install {requirements} for linux/arm64: {reason}")
+
+
+def _wait(uv: subprocess.Popen[str]) -> str:
+    """Give what uv complained of, once it has ended; say that it hasn't, as long as it takes."""
+    deadline = time.monotonic() + INSTALL_SECONDS
+    while True:
+        pulumi.log.info("Installing the agent's dependencies for linux/arm64 ...")
+        try:
+            return uv.communicate(timeout=SAY_SECONDS)[1]
+        except subprocess.TimeoutExpired:
+            if time.monotonic() > deadline:
+                raise
 
 
 def _find_uv() -> str:
@@ -138,8 +173,8 @@ def _find_uv() -> str:
 def _dependency_files(site: Path) -> dict[str, Path]:
     """The installed files that belong in the zip, name → file.
 
-    Left out is what differs from build to build (bytecode, uv's lock) and the commands in bin/, whose first line
-    names the Python of the machine that built them; RECORD lists them, so that it differs as well.
+    Left out is what differs from build to build (bytecode, uv's lock) and the commands in bin/, which name the Python
+    of the machine that built them; RECORD lists them, so that it differs as well.
     """
     return {
         name: path for path in site.rglob("*") if path.is_file() and _belongs(name := path.relative_to(site).as_posix())
@@ -147,38 +182,36 @@ def _dependency_files(site: Path) -> dict[str, Path]:
 
 
 def _belongs(name: str) -> bool:
-    if name.startswith("bin/"):
-        return name == f"bin/{_OBSERVED}"
-    return name != ".lock" and not name.endswith((".pyc", ".dist-info/RECORD", ".dist-info/uv_cache.json"))
+    differing = (".pyc", ".dist-info/RECORD", ".dist-info/uv_cache.json")
+    return name != ".lock" and not name.startswith("bin/") and not name.endswith(differing)
 
 
-def _pack(kind: str, files: Mapping[str, Path], cache: Path, entry_points: tuple[str, ...]) -> AgentCode:
+def _pack(kind: str, files: Mapping[str, Content], cache: Path, entry_points: tuple[str, ...]) -> AgentCode:
     digest = _digest(files)
     path = cache / f"agent-{kind}-{digest[:16]}.zip"
     if not path.is_file():
         cache.mkdir(parents=True, exist_ok=True)
+        pulumi.log.info(f"Packing the agent's {len(files):,} files ...")
         _write_zip(files, path)
     return AgentCode(path, digest, entry_points)
 
 
-def _digest(files: Mapping[str, Path]) -> str:
+def _digest(files: Mapping[str, Content]) -> str:
     digest = hashlib.sha256(FORMAT.encode())
     for name, mode, content in _entries(files):
         digest.update(f"{name} {mode:o} {hashlib.sha256(content).hexdigest()}\n".encode())
     return digest.hexdigest()
 
 
-def _entries(files: Mapping[str, Path]) -> Iterator[tuple[str, int, bytes]]:
+def _entries(files: Mapping[str, Content]) -> Iterator[tuple[str, int, bytes]]:
     """Name, mode and content of each entry, in the zip's order."""
     for name in sorted(files):
-        content = files[name].read_bytes()
-        if name.startswith("bin/"):
-            # In place of the path of the Python that built it.
-            content = b"#!/usr/bin/env python3\n" + content.split(b"\n", 1)[1]
+        found = files[name]
+        content = found if isinstance(found, bytes) else found.read_bytes()
         yield name, 0o755 if name.startswith("bin/") else 0o644, content
 
 
-def _write_zip(files: Mapping[str, Path], path: Path) -> None:
+def _write_zip(files: Mapping[str, Content], path: Path) -> None:
     unpacked = 0
     # Written beside its place and moved there whole, as another build may look for it meanwhile.
     with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".zip", delete=False) as staging:

@@ -1,8 +1,9 @@
 """The agent on Amazon Bedrock AgentCore: runtime, endpoint `live`, execution role.
 
-Owns the release: a changed zip gets a new key, which makes a new runtime version, which `live` follows unless it is
-pinned. How the zip is made is `agent_bundle`'s. The log group of the endpoint DEFAULT, which nothing here calls,
-is made by the service and left to it: declared here, whichever came second would fail.
+Owns the release: a changed zip gets a new key, which makes a new runtime version, which `live` follows. While `live` is
+pinned no zip is built, and the runtime keeps the one that it has. How the zip is made is `agent_bundle`'s. The log
+group of the endpoint DEFAULT, which nothing here calls, is made by the service and left to it: declared here, whichever
+came second would fail.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ class AgentRuntime(pulumi.ComponentResource):
                 # The name is drawn anew in every deployment, and counts when a runtime is made. One that AgentCore
                 # failed to make keeps its name and isn't in the state; the next deployment must not trip over it.
                 # A replacement has a name of its own as well, so that it is there before the old one is gone.
-                ignore_changes=["agent_runtime_name"],
+                ignore_changes=["agent_runtime_name", *_kept(settings)],
             ),
         )
         self.id = runtime.agent_runtime_id
@@ -125,24 +126,45 @@ class AgentRuntime(pulumi.ComponentResource):
         settings = args["settings"]
         if settings.agent_image:
             return {"container_configuration": {"container_uri": settings.agent_image}}
+        if settings.agent_version:
+            # Read by a first deployment only, which has no version to be pinned to: AgentCore's refusal shows the key.
+            return _zip(args["artifact_bucket_name"], "agent/no-zip-is-built-while-agentVersion-is-set.zip", "main.py")
         code = agent_bundle.build(settings.agent_code)
         uploaded = aws.s3.BucketObjectv2(
-            f"{name}-code",
+            # Another content is another object: a replacement would take the ignored source from the old one.
+            f"{name}-code-{code.digest[:16]}",
             bucket=args["artifact_bucket_name"],
             key=code.key,
             source=pulumi.FileAsset(str(code.path)),
             source_hash=code.digest,
             # Earlier versions of the runtime may still read their own zip: an endpoint can be pinned to them.
             # Put before the bucket has its settings, the first zip would be neither versioned nor encrypted by them.
-            opts=pulumi.ResourceOptions(parent=self, retain_on_delete=True, depends_on=[args["artifact_store"]]),
+            # The same content packed by another build of zlib is no reason to upload it again.
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                retain_on_delete=True,
+                ignore_changes=["source"],
+                depends_on=[args["artifact_store"]],
+            ),
         )
-        return {
-            "code_configuration": {
-                "runtime": agent_bundle.RUNTIME,
-                "entry_points": list(code.entry_points),
-                "code": {"s3": {"bucket": uploaded.bucket, "prefix": uploaded.key}},
-            }
+        return _zip(uploaded.bucket, uploaded.key, *code.entry_points)
+
+
+def _zip(
+    bucket: pulumi.Input[str], key: pulumi.Input[str], *entry_points: str
+) -> aws.bedrock.AgentcoreAgentRuntimeAgentRuntimeArtifactArgsDict:
+    return {
+        "code_configuration": {
+            "runtime": agent_bundle.RUNTIME,
+            "entry_points": list(entry_points),
+            "code": {"s3": {"bucket": bucket, "prefix": key}},
         }
+    }
+
+
+def _kept(settings: Settings) -> list[str]:
+    """The runtime's inputs that stay as they were deployed."""
+    return ["agent_runtime_artifact"] if settings.agent_version and not settings.agent_image else []
 
 
 def runtime_name_prefix(prefix: str) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import platform
 import re
 import shutil
 import struct
-import subprocess
 import zipfile
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from local.program import PROJECT
 PINNED = re.compile(r"^([a-z0-9][a-z0-9.-]*)(?:\[[a-z,-]+\])?==([^\s;\\]+)", re.MULTILINE)
 # e_machine of an ELF file for 64-bit ARM: https://github.com/ARM-software/abi-aa/blob/main/aaelf64/aaelf64.rst
 AARCH64 = 183
+INSTRUMENTATION = re.compile(r"opentelemetry_instrumentation-[\d.a-z]+\.dist-info/entry_points\.txt")
 
 
 @pytest.fixture
@@ -33,7 +34,8 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Dependencies in place of those that uv would install."""
     site = tmp_path / "site"
     files = {
-        "bin/opentelemetry-instrument": "#!/build/machine/python\nrun()\n",
+        # As uv writes it where the path of the Python is long.
+        "bin/opentelemetry-instrument": "#!/bin/sh\n'''exec' '/build/machine/python' \"$0\" \"$@\"\n' '''\nrun()\n",
         "bin/other": "#!/build/machine/python\n",
         "library/__init__.py": "",
         "library/cached.cpython-313.pyc": "bytecode",
@@ -83,7 +85,9 @@ def test_a_bundle_adds_the_dependencies_without_what_a_build_leaves_behind(insta
 
 def test_the_command_of_a_bundle_names_no_python_of_the_machine_that_built_it(installed: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(build("bundle", cache=tmp_path / "cache").path) as archive:
-        assert archive.read("bin/opentelemetry-instrument") == b"#!/usr/bin/env python3\nrun()\n"
+        launcher = archive.read("bin/opentelemetry-instrument").decode()
+        assert launcher.startswith("#!/usr/bin/env python3\n")
+        assert "/build/machine" not in launcher
         assert archive.getinfo("bin/opentelemetry-instrument").external_attr >> 16 & 0o777 == 0o755
         assert archive.getinfo("main.py").external_attr >> 16 & 0o777 == 0o644
 
@@ -170,32 +174,42 @@ def test_without_uv_one_sentence_says_so(pins: Path, tmp_path: Path, monkeypatch
         agent_bundle.install_dependencies(pins, tmp_path / "cache")
 
 
-def test_an_installation_that_takes_too_long_is_given_up(
-    pins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_installation_that_takes_long_says_so_and_is_given_up_in_the_end(
+    pins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def hang(*_: object, **options: int) -> None:
-        raise subprocess.TimeoutExpired("uv", options["timeout"])
-
-    monkeypatch.setattr(subprocess, "run", hang)
-    with pytest.raises(BundleError, match="took longer than 600 s"):
+    as_uv(monkeypatch, tmp_path, "exec sleep 60")
+    monkeypatch.setattr(agent_bundle, "INSTALL_SECONDS", 0.3)
+    monkeypatch.setattr(agent_bundle, "SAY_SECONDS", 0.1)
+    with pytest.raises(BundleError, match=r"took longer than 0.3 s"):
         agent_bundle.install_dependencies(pins, tmp_path / "cache")
+    assert capsys.readouterr().err.count("Installing the agent's dependencies for linux/arm64 ...") >= 2
+
+
+def as_uv(monkeypatch: pytest.MonkeyPatch, folder: Path, script: str) -> None:
+    """Let a script stand in for uv."""
+    path = folder / "uv"
+    path.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+    path.chmod(0o755)
+    monkeypatch.setattr("uv.find_uv_bin", lambda: str(path))
+
+
+def test_windows_is_refused_with_what_to_do(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "system", lambda: "Windows")
+    with pytest.raises(BundleError, match="can't be built on Windows; deploy from the Windows Subsystem for Linux"):
+        build("source", project, tmp_path / "cache")
 
 
 def test_dependencies_are_installed_once_for_each_set_of_pins(
     pins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    installations: list[list[str]] = []
-
-    def install(command: list[str], **_: object) -> None:
-        installations.append(command)
-        Path(command[command.index("--target") + 1]).mkdir()
-
-    monkeypatch.setattr(subprocess, "run", install)
+    log = tmp_path / "installations"
+    # The folder is what follows `--target`.
+    as_uv(monkeypatch, tmp_path, f'echo "$@" >> "{log}"; mkdir "$5"')
     first = agent_bundle.install_dependencies(pins, tmp_path / "cache")
     assert agent_bundle.install_dependencies(pins, tmp_path / "cache") == first
     pins.write_text("six==1.16.0\n", encoding="utf-8")
     assert agent_bundle.install_dependencies(pins, tmp_path / "cache") != first
-    assert len(installations) == 2
+    assert len(log.read_text(encoding="utf-8").splitlines()) == 2
 
 
 def pinned(path: Path) -> dict[str, str]:
@@ -228,10 +242,13 @@ def test_the_real_bundle_builds_for_arm64_within_agentcores_limits(capsys: pytes
     with zipfile.ZipFile(code.path) as archive:
         libraries = [name for name in archive.namelist() if name.endswith(".so")]
         machines = {struct.unpack_from("<H", archive.read(name), 18)[0] for name in libraries}
+        [points] = [archive.read(n).decode() for n in archive.namelist() if INSTRUMENTATION.fullmatch(n)]
         unpacked = sum(entry.file_size for entry in archive.infolist())
     zipped = code.path.stat().st_size
     with capsys.disabled():
         # How near the limits it is should be seen before it is over them.
         print(f" [bundle: {zipped / 2**20:.1f} MiB zipped, {unpacked / 2**20:.1f} MiB unpacked] ", end="")  # noqa: T201
     assert machines == {AARCH64}
+    # What the zip's own launcher calls.
+    assert "opentelemetry-instrument = opentelemetry.instrumentation.auto_instrumentation:run" in points
     check_size(zipped, unpacked)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from fnmatch import fnmatchcase
+from unittest.mock import Mock
 
 import pytest
 
+from tests.support import pulumi_program
 from tests.support.pulumi_program import ACCOUNT_ID, REGION, deploy, deployed
 
 TEXT_SWITCHES = {"OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "OTEL_SEMCONV_STABILITY_OPT_IN"}
@@ -81,6 +83,28 @@ def test_the_endpoint_is_called_live_and_follows_the_version() -> None:
 def test_the_endpoint_can_be_pinned_to_an_earlier_version() -> None:
     stack = deploy("dev", {"agentVersion": "3"})
     assert stack.one("AgentcoreAgentRuntimeEndpoint").inputs["agentRuntimeVersion"] == "3"
+
+
+def test_a_pinned_stack_builds_nothing_and_its_runtime_keeps_the_zip_that_it_has() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pulumi_program, "_no_bundle", Mock(side_effect=AssertionError("it is built")))
+        stack = deploy("dev", {"agentVersion": "3"})
+    assert stack.all("BucketObjectv2") == []
+    runtime = stack.one("AgentcoreAgentRuntime")
+    assert "agentRuntimeArtifact" in runtime.options["ignoreChanges"]
+    # What a first deployment is refused with.
+    code = runtime.inputs["agentRuntimeArtifact"]["codeConfiguration"]["code"]["s3"]
+    assert code == {"bucket": "artifacts-bucket", "prefix": "agent/no-zip-is-built-while-agentVersion-is-set.zip"}
+
+
+def test_the_artifact_of_a_stack_that_is_not_pinned_follows_what_is_built() -> None:
+    assert "agentRuntimeArtifact" not in deployed("dev").one("AgentcoreAgentRuntime").options["ignoreChanges"]
+
+
+def test_another_zip_is_another_object_whose_bytes_are_compared_with_nothing() -> None:
+    uploaded = deployed("dev").one("BucketObjectv2")
+    assert uploaded.name == "agent-code-bbbbbbbbbbbbbbbb"
+    assert uploaded.options["ignoreChanges"] == ["source"]
 
 
 def test_the_endpoints_log_group_is_there_before_the_endpoint() -> None:

@@ -125,7 +125,9 @@ def test_a_profile_is_taken_where_it_can_be_called(model_id: str, region: str, r
 def test_a_profile_of_another_part_of_the_world_is_refused_with_those_of_this_one(
     model_id: str, region: str, allowed: str, read_settings: ReadSettings
 ) -> None:
-    with pytest.raises(pulumi.RunError, match=f"modelId is '{model_id}'; allowed is in {region} .* begins with {allowed}"):
+    with pytest.raises(
+        pulumi.RunError, match=f"modelId is '{model_id}'; allowed is in {region} .* begins with {allowed}"
+    ):
         read_settings({"modelId": model_id}, region=region)
 
 
