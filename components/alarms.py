@@ -68,7 +68,8 @@ def alarms(measured: Measured, settings: Settings) -> list[Alarm]:
         Alarm(
             "agent-throttles",
             "AgentCore refused ten starts in five minutes; they are tried again, but a quota is used up.",
-            metrics.agent(measured, "Throttles"),
+            # AgentCore counts as Throttles what it answers with 429; sessions that are used up are 402.
+            metrics.throttled_starts(measured),
             threshold=10,
         ),
     ]

@@ -30,7 +30,7 @@ def dashboard(measured: Measured, region: pulumi.Input[str]) -> dict[str, Any]:
         ("Execution milliseconds", _percentiles(metrics.workflow(measured, "ExecutionTime"))),
         ("Invoker milliseconds", _percentiles(metrics.invoker(measured, "Duration"))),
         ("Invoker calls", _sums([metrics.invoker(measured, n) for n in ("Invocations", "Errors", "Throttles")])),
-        ("Agent calls", _sums([metrics.agent(measured, n) for n in ("Invocations", "SystemErrors", "Throttles")])),
+        ("Agent calls", _agent_calls(measured)),
         ("Agent acknowledgement milliseconds", _percentiles(metrics.agent(measured, "Latency"))),
         ("Polls", _polls(measured)),
         ("Tokens", _sums([metrics.runs(measured, n) for n in ("InputTokens", "OutputTokens")])),
@@ -49,6 +49,11 @@ def _outcomes(measured: Measured) -> list[Line]:
 def _executions(measured: Measured) -> list[Line]:
     names = ("ExecutionsStarted", "ExecutionsSucceeded", "ExecutionsFailed", "ExecutionsTimedOut")
     return _sums([metrics.workflow(measured, name) for name in names])
+
+
+def _agent_calls(measured: Measured) -> list[Line]:
+    calls = [metrics.agent(measured, name) for name in ("Invocations", "SystemErrors")]
+    return _sums([*calls, metrics.throttled_starts(measured)])
 
 
 def _polls(measured: Measured) -> list[Line]:

@@ -1,7 +1,7 @@
 """The invoker: the Lambda that starts an agent and returns in one round trip.
 
-Owns the function, its log group and its role. What it does with a request is `runtime.invoker`'s; that it is
-called again after an error is the state machine's.
+Owns the function, its role, its log group and what is counted there. What it does with a request is
+`runtime.invoker`'s; that it is called again after an error is the state machine's.
 """
 
 from __future__ import annotations
@@ -12,9 +12,12 @@ from typing import TypedDict
 import pulumi
 import pulumi_aws as aws
 
+from components.finished_runs import run_namespace
 from components.location import Location
+from components.metrics import THROTTLED_STARTS
 from components.policies import ActorRole, actor_role, allow, trust
 from components.settings import Settings
+from runtime.invoker.errors import AgentThrottled
 
 PROJECT = Path(__file__).resolve().parent.parent
 _CODE = ("runtime/__init__.py", "runtime/journal/**/*.py", "runtime/invoker/**/*.py")
@@ -71,6 +74,19 @@ class InvokerFunction(pulumi.ComponentResource):
             tracing_config={"mode": "Active"},
             # Without its policy the first calls would be refused.
             opts=pulumi.ResourceOptions(parent=self, depends_on=[role.policy]),
+        )
+        aws.cloudwatch.LogMetricFilter(
+            f"{name}-throttled",
+            log_group_name=logs.name,
+            # Lambda logs an error that leaves the handler, with its class.
+            pattern=f'{{ $.errorType = "{AgentThrottled.__name__}" }}',
+            metric_transformation={
+                "namespace": run_namespace(args["location"]),
+                "name": THROTTLED_STARTS,
+                "value": "1",
+                "unit": "Count",
+            },
+            opts=pulumi.ResourceOptions(parent=self),
         )
         self.name = function.name
         self.arn = function.arn

@@ -11,6 +11,8 @@ from typing import TypedDict
 
 import pulumi
 
+THROTTLED_STARTS = "ThrottledStarts"
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -25,7 +27,7 @@ class Measured(TypedDict):
     """The parts of a stack that have metrics.
 
     :ivar agent_name: `{runtime}::{endpoint}`, as AgentCore names an endpoint in its metrics
-    :ivar run_namespace: of the metrics that FinishedRuns makes
+    :ivar run_namespace: of the metrics that the stack makes of its own logs
     """
 
     journal_table_name: pulumi.Input[str]
@@ -67,6 +69,11 @@ def agent(measured: Measured, name: str) -> Metric:
         "Name": measured["agent_name"],
     }
     return Metric("AWS/Bedrock-AgentCore", name, dimensions)
+
+
+def throttled_starts(measured: Measured) -> Metric:
+    """A metric that `invoker` makes of its log; AgentCore's own leaves out exhausted sessions."""
+    return Metric(measured["run_namespace"], THROTTLED_STARTS, {})
 
 
 def runs(measured: Measured, name: str, outcome: str = "") -> Metric:

@@ -91,7 +91,18 @@ def test_an_alarm_goes_off_when_nothing_was_completed_for_the_configured_hours()
 def test_without_metrics_of_runs_no_alarm_waits_for_them() -> None:
     stack = deploy("dev", {"runMetrics": False})
     assert "runs-timed-out" not in alarms(stack)
-    assert stack.all("LogMetricFilter") == []
+    assert {found.name for found in stack.all("LogMetricFilter")} == {"invoker-throttled"}
+
+
+def test_a_start_that_is_refused_for_want_of_sessions_counts_as_throttled() -> None:
+    # AgentCore's own metric counts 429 only, and these are 402.
+    watched = alarms(DEV)["agent-throttles"]
+    counted = DEV.one("LogMetricFilter", "invoker-throttled").inputs
+    assert counted["logGroupName"] == DEV.one("Function").inputs["loggingConfig"]["logGroup"]
+    assert counted["pattern"] == '{ $.errorType = "AgentThrottled" }'
+    assert {"namespace": watched["namespace"], "name": watched["metricName"]}.items() <= counted[
+        "metricTransformation"
+    ].items()
 
 
 def test_alarms_are_mailed_if_there_is_an_address() -> None:

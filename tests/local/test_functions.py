@@ -117,6 +117,19 @@ def test_a_state_machine_catches_an_error_by_its_class_name(emulator: Emulator, 
     assert json.loads(ended.get("output", "{}"))["Error"] == "OutOfPatience"
 
 
+def test_an_error_is_a_log_line_with_its_class_name(emulator: Emulator, machine_arn: str) -> None:
+    # Metric filters match on it.
+    call(emulator, "fail")
+    logs = emulator.client("logs")
+
+    def classes() -> list[str]:
+        events = logs.filter_log_events(logGroupName="/functions/handler")["events"]
+        texts = [event.get("message", "") for event in events]
+        return [json.loads(text).get("errorType") for text in texts if text.startswith("{")]
+
+    wait_until(lambda: "OutOfPatience" in classes(), "the line arrives")
+
+
 def test_log_lines_are_json_with_their_extra_fields(emulator: Emulator, machine_arn: str) -> None:
     call(emulator, "log")
     logs = emulator.client("logs")
