@@ -85,6 +85,8 @@ class InvokerFunction(pulumi.ComponentResource):
                 "name": THROTTLED_STARTS,
                 "value": "1",
                 "unit": "Count",
+                # The metric exists as soon as anything is logged: what never was can't be told from what isn't there.
+                "default_value": "0",
             },
             opts=pulumi.ResourceOptions(parent=self),
         )

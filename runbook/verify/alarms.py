@@ -18,7 +18,6 @@ WHEN_IT_HAPPENS = {
     ("AWS/States", "ExecutionsTimedOut"),
     ("AWS/Lambda", "Throttles"),
     ("AWS/Bedrock-AgentCore", "SystemErrors"),
-    ("AWS/Bedrock-AgentCore", "Throttles"),
 }
 """Metrics that may be without data until what they count happens for the first time."""
 # Which dimension of an alarm names the thing: the others are asked of it.

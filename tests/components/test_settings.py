@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pulumi
 import pytest
 import yaml
 from pulumi import RunError
@@ -126,15 +125,13 @@ def test_a_profile_is_taken_where_it_can_be_called(model_id: str, region: str, r
 def test_a_profile_of_another_part_of_the_world_is_refused_with_those_of_this_one(
     model_id: str, region: str, allowed: str, read_settings: ReadSettings
 ) -> None:
-    with pytest.raises(
-        pulumi.RunError, match=f"modelId is '{model_id}'; allowed is in {region} .* begins with {allowed}"
-    ):
+    with pytest.raises(RunError, match=f"modelId is '{model_id}'; allowed is in {region} .* begins with {allowed}"):
         read_settings({"modelId": model_id}, region=region)
 
 
 @pytest.mark.parametrize("region", ["us-gov-west-1", "cn-north-1", "us-iso-east-1", "eusc-de-east-1", "", "useast1"])
 def test_a_region_of_another_partition_is_refused(region: str, read_settings: ReadSettings) -> None:
-    with pytest.raises(pulumi.RunError, match=f"aws:region is '{region}'; allowed is a Region of the partition aws"):
+    with pytest.raises(RunError, match=f"aws:region is '{region}'; allowed is a Region of the partition aws"):
         read_settings({}, region=region)
 
 
