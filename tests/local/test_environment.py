@@ -16,6 +16,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local.agentcore_errors import RuntimeClientError
+from local.clients import AccessKey
 from local.data_plane import DataPlane
 from local.data_plane_settings import DataPlaneSettings
 from local.emulator import Emulator
@@ -71,7 +72,7 @@ def started(emulator: Emulator, files: Path, **settings: Any) -> Generator[Sessi
     quick: dict[str, Any] = {"warm_spares": 0, "ping_interval_seconds": 0.05, "stop_grace_seconds": 0.5}
     with DataPlane(DataPlaneSettings(**quick | settings)) as plane:
         plane.start(emulator.url, emulator.client)
-        yield Sessions(plane, files)
+        yield Sessions(plane, emulator.key, files)
 
 
 @pytest.fixture
@@ -84,10 +85,10 @@ def background() -> Iterator[ThreadPoolExecutor]:
 class Sessions:
     """Calls to one data plane, as root."""
 
-    def __init__(self, plane: DataPlane, files: Path) -> None:
+    def __init__(self, plane: DataPlane, key: AccessKey, files: Path) -> None:
         self.plane = plane
         self._files = files
-        self._client = client_of(plane.url)
+        self._client = client_of(plane.url, key)
 
     def ask(self, runtime: str, session_id: str, **payload: Any) -> Any:
         return ask(self._client, runtime, session_id, **payload)
