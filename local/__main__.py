@@ -116,6 +116,9 @@ def main() -> NoReturn:
         code = app(standalone_mode=False) or 0
     except (KeyboardInterrupt, typer.Abort):
         code = 130
+    except (typer.BadParameter, stack_file.StackFileError) as error:
+        print(error, file=sys.stderr)
+        code = 2
     except Exception as error:
         if os.environ.get("DEBUG"):
             raise

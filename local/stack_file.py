@@ -28,6 +28,10 @@ MOST_BYTES = 1_000_000
 _SAME_START_SECONDS = 5.0
 
 
+class StackFileError(ValueError):
+    """The file is not one of ours, can't be read, is another cloud's, or tells of one that has ended."""
+
+
 @dataclass(frozen=True)
 class LocalStack:
     """A running embedded cloud.
@@ -50,17 +54,17 @@ class LocalStack:
 def claimed(path: Path = STACK_FILE) -> Generator[None]:
     """Keep every other embedded cloud from the file, and leave none behind.
 
-    :raises ValueError: if another embedded cloud has it, or something that is no file is in its place.
+    :raises StackFileError: if another embedded cloud has it, or something that is no file is in its place.
     """
     if path.exists() and not path.is_file():
-        raise ValueError(f"{path} is no file: move it away, or name another one with --stack-path.")
+        raise StackFileError(f"{path} is no file: move it away, or name another one with --stack-path.")
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_name(f"{path.name}.lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
-            raise ValueError(
+            raise StackFileError(
                 f"An embedded cloud is running already, process {lock.read().strip() or 'unknown'}, and {path} tells "
                 "where. Use that one, stop it, or give this one a file of its own with "
                 "`make local ARGS='--stack-path FILE'`."
@@ -97,7 +101,7 @@ def read(path: Path = STACK_FILE) -> LocalStack:
     """The embedded cloud that the file tells of.
 
     :raises FileNotFoundError: if none is running.
-    :raises ValueError: if the file is not one of ours, can't be read, or tells of a cloud that has ended.
+    :raises StackFileError: if the file is not one of ours, can't be read, or tells of a cloud that has ended.
     """
     try:
         content = json.loads(_content(path))
@@ -114,11 +118,11 @@ def read(path: Path = STACK_FILE) -> LocalStack:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise ValueError(f"{path} can't be read: {error.strerror}") from error
+        raise StackFileError(f"{path} can't be read: {error.strerror}") from error
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise ValueError(f"{path} is not a description of an embedded cloud: {_described(error)}") from error
+        raise StackFileError(f"{path} is not a description of an embedded cloud: {_described(error)}") from error
     if not running:
-        raise ValueError(f"{path} was left behind by an embedded cloud that is not running any more")
+        raise StackFileError(f"{path} was left behind by an embedded cloud that is not running any more")
     return stack
 
 
@@ -130,10 +134,12 @@ def remove(path: Path = STACK_FILE) -> None:
 def _content(path: Path) -> str:
     # A pipe that nobody writes to would be waited for otherwise.
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(handle, "rb") as file:
+    try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise ValueError("it is no ordinary file")
-        content = file.read(MOST_BYTES + 1)
+        content = os.read(handle, MOST_BYTES + 1)
+    finally:
+        os.close(handle)
     if len(content) > MOST_BYTES:
         raise ValueError(f"it is larger than {MOST_BYTES} bytes")
     return content.decode("utf-8")

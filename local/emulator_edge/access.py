@@ -19,7 +19,7 @@ from local.loopback_gate import AsgiApp, Message, Receive, Send, gated, refuse
 
 _OWN_PATHS = ("/_ministack", "/_localstack", "/_aws", "/health")
 _SIGNED = b"AWS4-HMAC-SHA256 "
-_SIGNED_QUERY = b"X-Amz-Signature="
+_SIGNED_QUERY = b"Signature="
 
 
 def install(access_key_id: str, secret_access_key: str) -> None:

@@ -1,9 +1,7 @@
 """More runs than environments: each waits for its place, says so in the journal, and leaves no more than it must."""
 
-import json
 import os
 import time
-import urllib.request
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
@@ -42,10 +40,9 @@ def crowded() -> Iterator[FaultyCloud]:
 
 @contextmanager
 def _crowded_cloud(invoke_retry_seconds: int) -> Generator[FaultyCloud]:
-    data_plane = DataPlaneSettings(max_environments=PLACES, stop_grace_seconds=1.5)
+    data_plane = DataPlaneSettings(max_environments=PLACES, queue_seconds=0, stop_grace_seconds=1.5)
     with faulty_cloud(config=UNHURRIED | {"invokeRetrySeconds": invoke_retry_seconds}, data_plane=data_plane) as cloud:
         _scale_waits(cloud, WAIT_SCALE)
-        _name_throttling_as_aws_does(cloud)
         yield cloud
 
 
@@ -146,18 +143,5 @@ def _memory_bytes(crowded: FaultyCloud) -> dict[str, int]:
     return {name: process.memory_info().rss for name, process in processes.items()}
 
 
-def _name_throttling_as_aws_does(crowded: FaultyCloud) -> None:
-    """A throttled function is `Lambda.Unknown` in the emulator: have that retried as long as AWS's own name for it."""
-    machines, arn = crowded.cloud.client("stepfunctions"), crowded.cloud.output("stateMachineArn")
-    definition = json.loads(machines.describe_state_machine(stateMachineArn=arn)["definition"])
-    throttled_first = definition["States"]["InvokeAgent"]["Retry"][0]["ErrorEquals"]
-    assert "Lambda.TooManyRequestsException" in throttled_first
-    throttled_first.append("Lambda.Unknown")
-    machines.update_state_machine(stateMachineArn=arn, definition=json.dumps(definition))
-
-
 def _scale_waits(crowded: FaultyCloud, factor: float) -> None:
-    body = json.dumps({"stepfunctions._SFN_WAIT_SCALE": factor}).encode()
-    url = f"{crowded.cloud.stack.endpoint_url}/_ministack/config"
-    with urllib.request.urlopen(urllib.request.Request(url, body, method="POST"), timeout=10) as answer:  # noqa: S310
-        assert "_SFN_WAIT_SCALE" in answer.read().decode()
+    crowded.cloud.parts.emulator.set({"stepfunctions._SFN_WAIT_SCALE": factor})
