@@ -3,19 +3,22 @@
 import os
 import time
 from collections.abc import Generator, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 
 import psutil
 import pytest
 
 from components.workflow_budget import tries_for
+from local.cloud import EmbeddedCloud
 from local.data_plane_settings import DataPlaneSettings
+from runbook import Runbook
 from runtime.journal.vocabulary import Status
 from tests.support.fault_proxy import Call, throttled
 from tests.support.faulty_cloud import FaultyCloud, emulator_process, faulty_cloud, release_delay
 from tests.support.http_server import Reply
 from tests.support.run_story import RunStory
+from tests.support.running_cloud import RunningCloud
 from tests.support.stopwatch import shortest
 
 PLACES = 4
@@ -29,6 +32,8 @@ NO_WAIT = 0.001
 # The emulator keeps all of every execution's history; the rest is what a process grows by once.
 MOST_GROWTH_BYTES_PER_RUN = 1_000_000
 MOST_GROWTH_BYTES_ONCE = 30_000_000
+# Sixteen functions, eight agents and a spare, the emulator, and this process.
+MOST_BYTES_OF_A_BURST = 3_000_000_000
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +113,46 @@ def test_runs_that_come_all_at_once_all_complete_in_bounded_memory(crowded: Faul
 def test_two_hundred_runs_that_come_all_at_once_all_complete_in_bounded_memory() -> None:
     with _crowded_cloud(invoke_retry_seconds=3600) as cloud:
         _check_many_runs(cloud, 200, seconds=800)
+
+
+def test_where_sessions_queue_a_crowd_is_not_turned_away() -> None:
+    places = DataPlaneSettings(max_environments=PLACES, stop_grace_seconds=1.5)
+    with faulty_cloud(config=UNHURRIED, data_plane=places) as cloud:
+        for story in cloud.stories(_triggered(cloud.cloud, 12), seconds=100):
+            assert not story.check_completed().of(Status.AGENT_INVOCATION_FAILED)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1200)
+def test_a_burst_of_three_hundred_completes_on_a_laptop_in_bounded_memory() -> None:
+    with EmbeddedCloud() as parts:
+        cloud, most, limit = RunningCloud(parts, Runbook.of_local(parts.stack)), 0, time.monotonic() + 1100
+        waiting = _triggered(cloud, 300)
+        while waiting and time.monotonic() < limit:
+            session_id = waiting[0]
+            if cloud.runbook.outcome(session_id) and cloud.runbook.execution(session_id).status != "RUNNING":
+                waiting.pop(0)
+                statuses = cloud.statuses(session_id)
+                assert statuses[-1] == Status.AGENT_BACKGROUND_TASK_COMPLETED
+                # A place that takes longer than the queue allows, on a slow machine, is no back-off upon back-off yet.
+                assert statuses.count(Status.AGENT_INVOCATION_FAILED) <= 2
+            else:
+                most = max(most, _bytes_of_all_processes())
+                time.sleep(1)
+        assert waiting == []
+    assert most < MOST_BYTES_OF_A_BURST
+
+
+def _triggered(cloud: RunningCloud, runs: int) -> list[str]:
+    return list(cloud.runbook.trigger_many(f"crowd {number}" for number in range(runs)))
+
+
+def _bytes_of_all_processes() -> int:
+    total, me = 0, psutil.Process()
+    for process in (me, *me.children(recursive=True)):
+        with suppress(psutil.Error):
+            total += process.memory_info().rss
+    return total
 
 
 def _check_many_runs(crowded: FaultyCloud, runs: int, seconds: float) -> None:

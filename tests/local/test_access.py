@@ -121,9 +121,8 @@ def test_nobody_is_root_by_ministacks_names_for_it(emulator: Emulator, service: 
         "iam": "list_roles",
     }
     client: Any = RootSession(emulator.url, AccessKey(key_id, "test")).client(service)
-    with pytest.raises(ClientError) as refused:
+    with pytest.raises(ClientError, match=r"UnrecognizedClientException|InvalidClientTokenId|InvalidAccessKeyId"):
         getattr(client, calls[service])()
-    assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] in (400, 403)
 
 
 @pytest.mark.parametrize("service", ["dynamodb", "lambda", "s3", "sts"])

@@ -157,7 +157,8 @@ def converse(emulator: Emulator) -> Any:
 def failure(emulator: Emulator) -> tuple[str, str]:
     with pytest.raises(ClientError) as failed:
         converse(emulator)
-    return failed.value.response["Error"]["Code"], failed.value.response["Error"]["Message"]
+    response: Any = failed.value.response
+    return response["Error"]["Code"], response["Error"]["Message"]
 
 
 def test_a_canned_reply_says_that_it_is_one(emulator: Emulator) -> None:
@@ -205,6 +206,8 @@ def test_another_ministack_is_not_changed_blindly(monkeypatch: pytest.MonkeyPatc
         replace(threading, "gone", same)
     with pytest.raises(UnknownMinistack, match="has no 'what was relied on'"):
         replace(threading, "settrace", same, "what was relied on")
-    monkeypatch.setattr("local.emulator_edge.replacing.version", lambda _: "1.5.34")
-    with pytest.raises(UnknownMinistack, match=r"ministack is 1\.5\.34; local/emulator_edge was written against"):
+    monkeypatch.setattr("local.emulator_edge.replacing.VERSION", "1.5.32")
+    with pytest.raises(
+        UnknownMinistack, match=r"ministack is 1\.5\.33; local/emulator_edge was written against 1\.5\.32"
+    ):
         replace(threading, "settrace", same)

@@ -86,6 +86,14 @@ def test_another_process_with_the_number_of_the_killed_one_is_not_taken_for_it(t
         stack_file.read(path)
 
 
+def _bytes(content: bytes) -> Callable[[Path], object]:
+    return lambda path: path.write_bytes(content)
+
+
+def _text(content: str) -> Callable[[Path], object]:
+    return _bytes(content.encode())
+
+
 def _edited(**changes: Any) -> Callable[[Path], object]:
     def make(path: Path) -> None:
         stack_file.write(STACK, path)
@@ -97,13 +105,13 @@ def _edited(**changes: Any) -> Callable[[Path], object]:
 @pytest.mark.parametrize(
     ("make", "problem"),
     [
-        (lambda path: path.write_text(""), "Expecting value"),
-        (lambda path: path.write_text("[]"), "indices"),
-        (lambda path: path.write_text("{}"), "outputs is missing"),
-        (lambda path: path.write_text("[" * 100_000), "recursion"),
-        (lambda path: path.write_bytes(b"\x7fELF\xff\xfe"), "not text in UTF-8"),
-        (lambda path: path.write_bytes(b" " * (stack_file.MOST_BYTES + 1)), "larger than 1000000 bytes"),
-        (lambda path: path.mkdir(), "no ordinary file"),
+        (_text(""), "Expecting value"),
+        (_text("[]"), "indices"),
+        (_text("{}"), "outputs is missing"),
+        (_text("[" * 100_000), "recursion"),
+        (_bytes(b"\x7fELF\xff\xfe"), "not text in UTF-8"),
+        (_bytes(b" " * (stack_file.MOST_BYTES + 1)), "larger than 1000000 bytes"),
+        (Path.mkdir, "no ordinary file"),
         (os.mkfifo, "no ordinary file"),
         (_edited(endpointUrl=1), "endpointUrl is int, not text"),
         (_edited(secretAccessKey=None), "secretAccessKey is NoneType, not text"),
