@@ -55,13 +55,18 @@ def narrow() -> Iterator[Emulator]:
         yield emulator
 
 
-def ended(emulator: Emulator, states: dict[str, Any], name: str) -> dict[str, Any]:
-    """Run a state machine once; gives what became of it."""
+def started(emulator: Emulator, states: dict[str, Any], name: str, times: int = 1) -> list[str]:
+    """Run a state machine, once or several times; gives the executions' ARNs."""
     machines = emulator.client("stepfunctions")
     role = emulator.client("iam").get_role(RoleName="sleeper")["Role"]["Arn"]
     definition = {"QueryLanguage": "JSONata", "StartAt": "Call", "States": states}
-    machine = machines.create_state_machine(name=name, roleArn=role, definition=json.dumps(definition))
-    arn = machines.start_execution(stateMachineArn=machine["stateMachineArn"])["executionArn"]
+    arn = machines.create_state_machine(name=name, roleArn=role, definition=json.dumps(definition))["stateMachineArn"]
+    return [str(machines.start_execution(stateMachineArn=arn)["executionArn"]) for _ in range(times)]
+
+
+def ended(emulator: Emulator, states: dict[str, Any], name: str) -> dict[str, Any]:
+    """Run a state machine once; gives what became of it."""
+    machines, [arn] = emulator.client("stepfunctions"), started(emulator, states, name)
     wait_until(lambda: machines.describe_execution(executionArn=arn)["status"] != "RUNNING", "the execution ends", 30)
     return dict(machines.describe_execution(executionArn=arn))
 
@@ -144,6 +149,23 @@ patient._leave()
 assert order == ["begun", "begun too", "new"], order
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def test_an_execution_that_has_begun_is_not_held_up_by_a_crowd_of_new_ones() -> None:
+    later = {"Wait": {"Type": "Wait", "Seconds": 1, "Next": "Again"}, "Again": call(End=True)}
+    with Emulator(lambda_concurrency=4) as emulator:
+        deploy_sleeper(emulator)
+        machines = emulator.client("stepfunctions")
+        [begun] = started(emulator, {"Call": call(Next="Wait"), **later}, "twice")
+
+        def history() -> str:
+            return json.dumps(machines.get_execution_history(executionArn=begun), default=str)
+
+        wait_until(lambda: "WaitStateEntered" in history(), "its first call has succeeded", 30)
+        crowd = started(emulator, {"Call": call(End=True)}, "crowd", times=30)
+        wait_until(lambda: machines.describe_execution(executionArn=begun)["status"] == "SUCCEEDED", "it ends", 60)
+        waiting = [arn for arn in crowd if machines.describe_execution(executionArn=arn)["status"] == "RUNNING"]
+    assert len(waiting) >= len(crowd) / 3
 
 
 # Models
