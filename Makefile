@@ -31,7 +31,7 @@ test: setup
 	@$(BIN)/python -m pytest -n 2 --dist loadscope $(ARGS)
 
 soak: setup
-	@$(BIN)/python -m pytest -m soak tests/faults $(ARGS)
+	@$(BIN)/python -m pytest -m soak $(ARGS)
 
 check: setup
 	@$(BIN)/ruff format --check .

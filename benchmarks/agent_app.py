@@ -24,7 +24,7 @@ from typing import Any
 
 import psutil
 
-from local.clients import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
+from local.clients import REGION, AccessKey
 from local.emulator import Emulator, free_port
 from runtime.journal.reader import JournalReader
 from runtime.journal.records import Event
@@ -188,14 +188,14 @@ def services(model_url: str | None = None) -> Generator[Services]:
     with Emulator(model_url=model_url) as emulator:
         create_journal_table(emulator.client("dynamodb"), TABLE)
         emulator.client("s3").create_bucket(Bucket=BUCKET)
-        yield Services(agent_environ(emulator.url), JournalReader(emulator.client("dynamodb"), TABLE))
+        yield Services(agent_environ(emulator.url, emulator.key), JournalReader(emulator.client("dynamodb"), TABLE))
 
 
-def agent_environ(endpoint_url: str) -> dict[str, str]:
-    """Return the environment variables of an agent that calls this endpoint."""
+def agent_environ(endpoint_url: str, key: AccessKey) -> dict[str, str]:
+    """Return the environment variables of an agent that calls this endpoint as root."""
     return {
-        "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
-        "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
+        "AWS_ACCESS_KEY_ID": key.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": key.secret_access_key,
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
         "AWS_ENDPOINT_URL": endpoint_url,

@@ -11,6 +11,7 @@ from benchmarks.agent_app import ECHO, OURS, agent_app, agent_environ
 from benchmarks.progress import progress
 from benchmarks.rows import Row, ratio_row
 from benchmarks.samples import Samples, seconds_of
+from local.clients import AccessKey
 
 COUNT = 30
 FLOOR = "an echo BedrockAgentCoreApp, started the same way"
@@ -24,7 +25,7 @@ def rows(count: int = COUNT) -> list[Row]:
     acknowledged: dict[Path, list[float]] = {OURS: [], ECHO: []}
     for number in range(count):
         for main in (OURS, ECHO) if number % 2 else (ECHO, OURS):
-            with agent_app(main, agent_environ(NOWHERE)) as app:
+            with agent_app(main, agent_environ(NOWHERE, AccessKey.new())) as app:
                 started[main].append(app.seconds_to_ping)
                 acknowledged[main].append(seconds_of(app.invoke))
     return [

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import time
-import urllib.request
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -103,14 +102,7 @@ class Machines:
 
     def scale_waits(self, factor: float) -> None:
         """Make all waits of the emulator's executions shorter from now on; time limits of tasks stay as they are."""
-        # https://github.com/ministackorg/ministack: its own control interface, not a part of AWS.
-        request = urllib.request.Request(  # noqa: S310 - the emulator's own loopback address
-            f"{self._cloud.stack.endpoint_url}/_ministack/config",
-            data=json.dumps({"stepfunctions._SFN_WAIT_SCALE": factor}).encode(),
-            headers={"Content-Type": "application/json"},
-        )
-        with urllib.request.urlopen(request, timeout=10):  # noqa: S310
-            pass
+        self._cloud.parts.emulator.set({"stepfunctions._SFN_WAIT_SCALE": factor})
 
     def _history(self, run: Run) -> Iterable[dict[str, Any]]:
         pages = self._client.get_paginator("get_execution_history").paginate(executionArn=run.execution_arn)

@@ -43,6 +43,8 @@ def run(
     timeout: Annotated[float, typer.Option(help="Seconds that the run may take.")] = 600.0,
 ) -> None:
     """Start the embedded cloud, send one run through it, show it, stop everything."""
+    if not 0 < timeout < float("inf"):
+        raise typer.BadParameter(f"--timeout is {timeout:g}; it has to be a number of seconds above 0.")
     from local.run import DEFAULT_PROMPT
     from local.run import run as run_once
 
@@ -57,7 +59,9 @@ def up(
 ) -> None:
     """Start the embedded cloud and keep it until Ctrl-C; .local/stack.json tells where it is."""
     with _running_cloud(model_url, stack_path=stack_path) as cloud:
-        print(f"The embedded cloud is up in region {REGION}, access key and secret are `test`:")
+        key = cloud.stack.key
+        print(f"The embedded cloud is up in region {REGION}; this start's root key, also in {stack_path}:")
+        print(f"  AWS_ACCESS_KEY_ID={key.access_key_id} AWS_SECRET_ACCESS_KEY={key.secret_access_key}")
         print(f"  everything but the agents' sessions   {cloud.stack.endpoint_url}")
         print(f"  AgentCore's data plane                {cloud.stack.agentcore_endpoint_url}")
         print('Try: .venv/bin/python -m runbook trigger "What is slow?"')
@@ -97,12 +101,10 @@ def _running_cloud(
     """A running cloud that everybody finds through the stack file."""
     from local.cloud import EmbeddedCloud
 
-    with EmbeddedCloud(model_url=model_url, config=config) as cloud:
+    with stack_file.claimed(stack_path), EmbeddedCloud(model_url=model_url, config=config) as cloud:
+        cloud.check_model()
         stack_file.write(cloud.stack, stack_path)
-        try:
-            yield cloud
-        finally:
-            stack_file.remove(stack_path)
+        yield cloud
 
 
 def main() -> NoReturn:
@@ -114,6 +116,9 @@ def main() -> NoReturn:
         code = app(standalone_mode=False) or 0
     except (KeyboardInterrupt, typer.Abort):
         code = 130
+    except (typer.BadParameter, stack_file.StackFileError) as error:
+        print(error, file=sys.stderr)
+        code = 2
     except Exception as error:
         if os.environ.get("DEBUG"):
             raise

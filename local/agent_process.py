@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Self
 
 from local.log_buffer import LogBuffer
-from local.process_guard import ProcessGuard
+from local.process_guard import ProcessGuard, kill_marked
 from local.runtime_catalog import RuntimeVersion
 
 # Before the project's own packages.
@@ -91,13 +91,14 @@ class AgentProcess:
         await self._process.wait()
 
     async def end(self, grace_seconds: float) -> None:
-        """Ask it to end, kill what is left of its process group after the grace, and delete its files."""
+        """Ask it to end, kill what is left of it and of all it has started after the grace, and delete its files."""
         self._signal(signal.SIGTERM)
         with suppress(TimeoutError):
             await asyncio.wait_for(self._process.wait(), grace_seconds)
         self._signal(signal.SIGKILL)
         await asyncio.wait_for(self._process.wait(), _KILLED_SECONDS)
-        # What has left the process group may hold the pipe open for ever.
+        await asyncio.to_thread(kill_marked, self._directory)
+        # What could not be found may hold the pipe open for ever.
         await asyncio.wait({self._drained}, timeout=_LAST_OUTPUT_SECONDS)
         self._drained.cancel()
         self._guard.release(self.pid)

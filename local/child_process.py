@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from local import parent_watch
+from local.process_guard import kill_marked
 
 END_SECONDS = 10.0
 OUTPUT_LINES_SHOWN = 8
@@ -63,6 +64,7 @@ class ChildProcess:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait(END_SECONDS)
+        kill_marked(self._directory)
         if self._process.stdin is not None:
             self._process.stdin.close()
         shutil.rmtree(self._directory, ignore_errors=True)

@@ -1,14 +1,18 @@
 """Root boto3 clients for the emulator, made once each.
 
 Owns keeping the machine's own AWS settings out: no profile, no credentials, no configured endpoint, no HTTP
-proxy reaches these clients, so nothing meant for the emulator can go to a real account. Clients with the
-rights of a role are not made here: whoever acts as a role brings that role's credentials.
+proxy reaches these clients, so nothing meant for the emulator can go to a real account. Root's key is made at each
+start, so that nobody else on this machine, a web page for instance, knows it. Clients with the rights of a role are not
+made here: whoever acts as a role brings that role's credentials.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
+import string
 import threading
+from dataclasses import dataclass, field
 from typing import Any
 
 import boto3
@@ -16,8 +20,6 @@ import botocore.session
 from botocore.config import Config
 
 REGION = "us-east-1"
-ACCESS_KEY_ID = "test"
-SECRET_ACCESS_KEY = "test"  # noqa: S105 - what the emulator calls root; worth nothing anywhere else
 
 _CONFIG = Config(
     connect_timeout=5,
@@ -29,17 +31,32 @@ _CONFIG = Config(
 )
 
 
+@dataclass(frozen=True)
+class AccessKey:
+    """A key of AWS's; one that is made here is root in one emulator, and worth nothing anywhere else."""
+
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+
+    @classmethod
+    def new(cls) -> AccessKey:
+        """A random key in AWS's form."""
+        letters = "".join(secrets.choice(string.ascii_uppercase + "234567") for _ in range(16))
+        return cls(f"AKIA{letters}", secrets.token_urlsafe(30))
+
+
 class RootSession(boto3.Session):
     """A session whose clients talk to one endpoint as root.
 
     :param endpoint_url: the emulator, `http://127.0.0.1:<port>`.
+    :param key: root's key in this emulator.
     """
 
-    def __init__(self, endpoint_url: str) -> None:
+    def __init__(self, endpoint_url: str, key: AccessKey) -> None:
         core = botocore.session.Session({"profile": (None, None, None, None)})  # AWS_PROFILE is not looked at
         for name in ("config_file", "credentials_file"):
             core.set_config_variable(name, os.devnull)
-        super().__init__(ACCESS_KEY_ID, SECRET_ACCESS_KEY, region_name=REGION, botocore_session=core)
+        super().__init__(key.access_key_id, key.secret_access_key, region_name=REGION, botocore_session=core)
         self._endpoint_url = endpoint_url
         self._clients: dict[str, Any] = {}
         self._lock = threading.Lock()  # clients are thread-safe, making them is not

@@ -12,15 +12,23 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
 from local.clients import REGION
 from local.data_plane import DataPlane
 from local.data_plane_settings import DataPlaneSettings
 from local.deploy import deploy
-from local.emulator import Emulator
+from local.emulator import LAMBDA_QUEUE_SECONDS, MODEL_SECONDS, Emulator
+from local.program import project_name, stack_config
 from local.stack_file import LocalStack
 
 STACK = "local"
 AGENT_ENDPOINT = "live"
+
+
+class ModelError(Exception):
+    """The model server that was named can't answer the agents."""
 
 
 class EmbeddedCloud:
@@ -43,8 +51,10 @@ class EmbeddedCloud:
         data_plane: DataPlaneSettings | None = None,
         endpoint_url_override: str | None = None,
         lambda_concurrency: int = 16,
+        lambda_queue_seconds: float = LAMBDA_QUEUE_SECONDS,
     ) -> None:
         self._config = dict(config or {})
+        self._model_url = model_url
         self._parts = ExitStack()
         settings = replace(data_plane or DataPlaneSettings(), agent_endpoint_url=endpoint_url_override)
         self.data_plane = DataPlane(settings)
@@ -53,6 +63,7 @@ class EmbeddedCloud:
             model_url=model_url,
             endpoint_url_override=endpoint_url_override,
             lambda_concurrency=lambda_concurrency,
+            lambda_queue_seconds=lambda_queue_seconds,
         )
 
     def __enter__(self) -> Self:
@@ -70,7 +81,14 @@ class EmbeddedCloud:
             outputs = deploy(self.emulator, stack=STACK, config_overrides=self._config)
             self.data_plane.warm(outputs["agentRuntimeArn"], AGENT_ENDPOINT)
             self._parts = parts.pop_all()
-        self.stack = LocalStack(self.emulator.url, self.data_plane.url, REGION, STACK, outputs)
+        self.stack = LocalStack(
+            endpoint_url=self.emulator.url,
+            agentcore_endpoint_url=self.data_plane.url,
+            region=REGION,
+            stack=STACK,
+            outputs=outputs,
+            key=self.emulator.key,
+        )
         return self
 
     def check(self) -> None:
@@ -79,6 +97,28 @@ class EmbeddedCloud:
         :raises EmulatorError: if the emulator died
         """
         self.emulator.check()
+
+    def check_model(self) -> None:
+        """Ask the model for one word, as the agents will, if a model server answers them.
+
+        :raises ModelError: if it doesn't answer, or refuses
+        """
+        if self._model_url is None:
+            return
+        config = stack_config(STACK, self._config)
+        messages = [{"role": "user", "content": [{"text": "Say yes."}]}]
+        patient = Config(read_timeout=MODEL_SECONDS + 30, retries={"total_max_attempts": 1}, proxies={})
+        client = self.emulator.client("bedrock-runtime", config=patient)
+        try:
+            client.converse(
+                modelId=config[f"{project_name()}:modelId"], messages=messages, inferenceConfig={"maxTokens": 8}
+            )
+        except (ClientError, BotoCoreError) as error:
+            why = error.response.get("Error", {}).get("Message") if isinstance(error, ClientError) else None
+            raise ModelError(
+                f"--model-url {self._model_url} can't answer the agents. {why or error} It has to serve OpenAI's API "
+                "below /v1, and know the model that modelId in Pulumi.local.yaml names."
+            ) from error
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -16,7 +16,6 @@ from types import TracebackType
 from typing import Any, Self
 
 from local.agentcore_requests import endpoint_of
-from local.clients import RootSession
 from local.data_plane_server import Address, Running, serve
 from local.data_plane_settings import DataPlaneSettings
 from local.environment import EnvironmentRecord
@@ -54,15 +53,13 @@ class DataPlane:
     ) -> None:
         self.stop()
 
-    def start(self, emulator_url: str, client: Callable[[str], Any] | None = None) -> None:
+    def start(self, emulator_url: str, client: Callable[[str], Any]) -> None:
         """Serve. Once only.
 
         :param emulator_url: such as `http://127.0.0.1:4566`.
-        :param client: gives root's boto3 client for a service of the emulator, as `Emulator.client` does; without
-            it they are made here, which takes a few tenths of a second.
+        :param client: gives root's boto3 client for a service of the emulator, as `Emulator.client` does.
         :raises DataPlaneError: if that does not work out.
         """
-        client = client or RootSession(emulator_url).client
         address = Address(self._listener, self.url, emulator_url, client)
         self._started = started = Future[Running]()
         self._thread = threading.Thread(

@@ -26,6 +26,7 @@ from local.environment import Host
 from local.environment_pool import EnvironmentPool
 from local.gatekeeper import Gatekeeper
 from local.log_shipping import LogShipper
+from local.loopback_gate import gated
 from local.process_guard import ProcessGuard
 from local.rate_limit import RateLimit
 from local.role_credentials import RoleCredentialsStore
@@ -66,7 +67,7 @@ async def serve(address: Address, settings: DataPlaneSettings, started: Future[R
     async with _assembled(address, settings) as api:
         # Only uvicorn's own complaints about responses that were cut off on purpose are lost at this level.
         config = uvicorn.Config(
-            api.app(),
+            gated(api.app()),
             lifespan="off",
             log_config=None,
             log_level="critical",
@@ -99,6 +100,7 @@ async def _assembled(address: Address, settings: DataPlaneSettings) -> AsyncGene
         variables={"AWS_ENDPOINT_URL": settings.agent_endpoint_url or address.emulator_url},
         credentials_url=address.url + CREDENTIALS_PATH,
         settings=settings,
+        closing=asyncio.Event(),
     )
     catalog = RuntimeCatalog(client("bedrock-agentcore-control"), client("s3"), directory)
     pool = EnvironmentPool(catalog, RoleCredentialsStore(client("sts")), host)

@@ -1,5 +1,7 @@
 """The emulator: ministack as a child process on a free loopback port, with IAM enforcement on.
 
+What is changed in it is in `local/emulator_edge`.
+
 Owns its settings, its readiness and root clients for it. It does not deploy anything (`local.deploy`) and does
 not serve AgentCore's data plane (`local.data_plane`), the one service that the emulator only pretends to have.
 """
@@ -10,15 +12,21 @@ import http.client
 import json
 import socket
 import time
+import urllib.request
 import uuid
+from collections.abc import Mapping
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from local.child_process import ChildProcess
-from local.clients import REGION, RootSession
+from local.clients import REGION, AccessKey, RootSession
 
 START_SECONDS = 30.0
 PORTS_TRIED = 3
+# Less than a state machine gives a task that starts an agent, see components/workflow_definition.py.
+LAMBDA_QUEUE_SECONDS = 120.0
+# A large model on a laptop takes minutes.
+MODEL_SECONDS = 600
 
 _FIXED_SETTINGS = {
     "AUTH": "true",
@@ -26,6 +34,7 @@ _FIXED_SETTINGS = {
     "DOCKER_HOST": "unix:///nonexistent",  # nothing here runs in containers, even where Docker is installed
     "IOT_MTLS_ENABLED": "0",
     "LOG_LEVEL": "WARNING",
+    "MINISTACK_BEDROCK_PROXY_TIMEOUT_SECONDS": str(MODEL_SECONDS),
     "MINISTACK_REGION": REGION,
     # An allow-list: calls to any other service are refused. `bedrock-agentcore` is its control plane as well.
     "SERVICES": "dynamodb,s3,lambda,stepfunctions,events,scheduler,logs,cloudwatch,sqs,sns,iam,sts,kms,"
@@ -48,7 +57,9 @@ class Emulator:
     :param endpoint_url_override: the endpoint that Lambda functions use instead of the emulator's own, for
         instance a proxy in front of it that injects faults.
     :param lambda_concurrency: how many function environments may run at once, all functions together.
+    :param lambda_queue_seconds: how long an invocation waits for one of them before it is throttled.
     :ivar url: the endpoint of every service, `http://127.0.0.1:<port>`.
+    :ivar key: root's, another one for each emulator.
     :ivar client: `boto3.client` as root in this emulator, one client per service.
     """
 
@@ -59,12 +70,15 @@ class Emulator:
         model_url: str | None = None,
         endpoint_url_override: str | None = None,
         lambda_concurrency: int = 16,
+        lambda_queue_seconds: float = LAMBDA_QUEUE_SECONDS,
     ) -> None:
+        self.key = AccessKey.new()
         settings = {
             "AWS_ENDPOINT_URL": endpoint_url_override,
             "AWS_ENDPOINT_URL_BEDROCK_AGENTCORE": agentcore_url,
             "MINISTACK_BEDROCK_PROXY_URL": model_url,
             "LAMBDA_ACCOUNT_CONCURRENCY": str(lambda_concurrency),
+            "EDGE_FUNCTION_QUEUE_SECONDS": str(lambda_queue_seconds),
         }
         self._settings = {name: value for name, value in settings.items() if value is not None}
         self._child: ChildProcess | None = None
@@ -88,7 +102,7 @@ class Emulator:
         except BaseException:
             self.stop()
             raise
-        self.client = RootSession(self.url).client
+        self.client = RootSession(self.url, self.key).client
 
     def check(self) -> None:
         """Do nothing, as long as the emulator is alive.
@@ -99,6 +113,21 @@ class Emulator:
             raise EmulatorError("The emulator is not running: it was not started, or was stopped.")
         if not self._child.alive:
             raise _died(self._child, "while in use")
+
+    def set(self, settings: Mapping[str, Any]) -> None:
+        """Change settings of ministack while it runs, `stepfunctions._SFN_WAIT_SCALE` for instance.
+
+        :raises EmulatorError: if it doesn't take one of them.
+        """
+        request = urllib.request.Request(  # noqa: S310 - our own child's address
+            f"{self.url}/_ministack/config",
+            json.dumps(settings).encode(),
+            {"Authorization": f"Bearer {self.key.secret_access_key}"},
+        )
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with direct.open(request, timeout=10) as answer:
+            if json.load(answer)["applied"].keys() != settings.keys():
+                raise EmulatorError(f"The emulator does not take all of {dict(settings)}.")
 
     def stop(self) -> None:
         """End the emulator with everything it started and delete its files; harmless when repeated."""
@@ -111,8 +140,8 @@ class Emulator:
         while len(ports) < PORTS_TRIED:
             ports.append(free_port())
             token = uuid.uuid4().hex
-            self._child = ChildProcess("ministack", self._environment(ports[-1], token))
-            if _answers_in_time(self._child, ports[-1], token):
+            self._child = ChildProcess("local.emulator_edge", self._environment(ports[-1], token))
+            if _answers_in_time(self._child, ports[-1], token, self.key):
                 return f"http://127.0.0.1:{ports[-1]}"
             if "in use" not in self._child.last_output():
                 raise _died(self._child, "while starting")
@@ -125,6 +154,8 @@ class Emulator:
             **_FIXED_SETTINGS,
             "GATEWAY_PORT": str(port),
             "MINISTACK_EDITION": token,
+            "EDGE_ACCESS_KEY_ID": self.key.access_key_id,
+            "EDGE_SECRET_ACCESS_KEY": self.key.secret_access_key,
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
             **self._settings,
         }
@@ -138,13 +169,13 @@ def free_port() -> int:
     return port
 
 
-def _answers_in_time(child: ChildProcess, port: int, token: str) -> bool:
+def _answers_in_time(child: ChildProcess, port: int, token: str, key: AccessKey) -> bool:
     """Wait until the child answers; False when it ended instead."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if not child.alive:
             return False
-        if _answers(port, token):
+        if _answers(port, token, key):
             return True
         time.sleep(0.02)
     raise EmulatorError(
@@ -153,11 +184,11 @@ def _answers_in_time(child: ChildProcess, port: int, token: str) -> bool:
     )
 
 
-def _answers(port: int, token: str) -> bool:
+def _answers(port: int, token: str, key: AccessKey) -> bool:
     """Whether the server on this port is healthy, and ours: the port may have gone to another emulator."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
     try:
-        connection.request("GET", "/_ministack/health")
+        connection.request("GET", "/_ministack/health", headers={"Authorization": f"Bearer {key.secret_access_key}"})
         response = connection.getresponse()
         return response.status == http.HTTPStatus.OK and json.load(response)["edition"] == token
     except (OSError, http.client.HTTPException, ValueError, LookupError):

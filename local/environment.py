@@ -71,6 +71,7 @@ class Host:
     :ivar directory: for their files.
     :ivar variables: what the platform adds to their variables, the same for all.
     :ivar credentials_url: where each finds its role's credentials, less its own id.
+    :ivar closing: set when the data plane ends: nothing is put off any more.
     """
 
     guard: ProcessGuard
@@ -79,6 +80,7 @@ class Host:
     variables: Mapping[str, str]
     credentials_url: str
     settings: DataPlaneSettings
+    closing: asyncio.Event
 
 
 class Environment:
@@ -104,6 +106,7 @@ class Environment:
         self._lifecycle: Lifecycle | None = None
         self._answered = asyncio.Event()
         self._stopping = asyncio.Event()
+        self._stopped_by_caller = False
         self._start_failure = RuntimeClientError(f"The runtime session ended while it was starting. {SEE_LOGS}")
 
     @property
@@ -152,6 +155,7 @@ class Environment:
 
     def stop(self) -> None:
         """Begin to end: requests are cut off now, the process gets its grace; harmless when repeated."""
+        self._stopped_by_caller = True
         self._stopping.set()
         self._client.cut_off()
 
@@ -224,11 +228,18 @@ class Environment:
             if self._process is not None:
                 if self._process.exit_code is None:  # otherwise connections break by themselves
                     self._client.cut_off()
+                    await self._put_off(self._host.settings.stop_delay_seconds)
                 await self._process.end(self._host.settings.stop_grace_seconds)
+            if self._stopped_by_caller:
+                await self._put_off(self._host.settings.teardown_seconds)
         finally:
             self._client.cut_off()
             self.log.close()
             self.gone.set()
+
+    async def _put_off(self, seconds: float) -> None:
+        if seconds > 0:
+            await _first_of(asyncio.sleep(seconds), self._host.closing.wait())
 
     async def _until_reclaimed(self) -> None:
         while True:

@@ -1,6 +1,7 @@
 """All execution environments of a data plane: which session has which, and which are kept warm.
 
-Owns session affinity, the limit on active sessions, and spares. It does not know HTTP, nor who may do what.
+Owns session affinity, the limit on active sessions and the queue at it, and spares. It does not know HTTP, nor who may
+do what.
 
 A session's environment is found by endpoint and session id, so the same id on two endpoints is two sessions.
 https://docs.aws.amazon.com/bedrock-agentcore/latest/devguide/runtime-sessions.html
@@ -11,6 +12,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 
 from local.agentcore_errors import (
     AccessDeniedError,
@@ -42,22 +45,23 @@ class EnvironmentPool:
         self._by_session: dict[_Session, Environment] = {}
         self._spares: list[Environment] = []
         self._lives: set[asyncio.Task[None]] = set()
+        self._queue: list[asyncio.Future[None]] = []
         self._closing = False
 
     async def environment_of(self, endpoint: Endpoint, session_id: str) -> Environment:
         """The session's environment; a new session gets a spare, or a new one.
 
         :raises ConflictError: if the session is being provisioned or torn down.
-        :raises QuotaExceededError: if it is new and one too many.
+        :raises QuotaExceededError: if it is new, one too many, and none has ended in time.
         :raises RuntimeClientError: if its environment can't be started.
         """
         session = (endpoint, session_id)
         environment = self._running(session)
         if environment is None:
-            self._check_quota()
             version = await self._startable(endpoint)
-            # Another request may have come first, here and in `_bound`.
-            environment = self._running(session) or self._bound(session, version)
+            async with self._place():
+                # Another request may have come first.
+                environment = self._running(session) or self._bound(session, version)
         await environment.ready()
         return environment
 
@@ -104,6 +108,10 @@ class EnvironmentPool:
     async def close(self) -> None:
         """End every environment; returns when nothing is left of them."""
         self._closing = True
+        self._host.closing.set()
+        for place in self._queue:
+            if not place.done():
+                place.set_result(None)
         for environment in self._all.values():
             environment.stop()
         if self._lives:
@@ -115,10 +123,28 @@ class EnvironmentPool:
             raise _in_transition(session[1])
         return environment
 
-    def _check_quota(self) -> None:
-        limit = self._host.settings.max_environments
-        if len(self._by_session) >= limit:
-            raise QuotaExceededError(f"Maximum number of active sessions reached (maxVms: {limit})")
+    @asynccontextmanager
+    async def _place(self) -> AsyncGenerator[None]:
+        """Wait in line for room for one more session. Nothing inside may wait: the place is not held otherwise."""
+        place = asyncio.get_running_loop().create_future()
+        self._queue.append(place)
+        try:
+            self._admit()
+            await asyncio.wait_for(place, self._host.settings.queue_seconds)
+            yield
+        except TimeoutError:
+            limit = self._host.settings.max_environments
+            raise QuotaExceededError(f"Maximum number of active sessions reached (maxVms: {limit})") from None
+        finally:
+            self._queue.remove(place)
+            self._admit()
+
+    def _admit(self) -> None:
+        """Let the head of the line in, as far as there is room. Who is let in counts until it is bound."""
+        room = self._host.settings.max_environments - len(self._by_session)
+        for place in self._queue[: max(0, room)]:
+            if not place.done():
+                place.set_result(None)
 
     async def _startable(self, endpoint: Endpoint) -> RuntimeVersion:
         version = await self._catalog.version_behind(endpoint)
@@ -126,7 +152,6 @@ class EnvironmentPool:
         return version
 
     def _bound(self, session: _Session, version: RuntimeVersion) -> Environment:
-        self._check_quota()
         if self._closing:
             raise _in_transition(session[1])
         spares = self._spares_of(version)
@@ -175,6 +200,7 @@ class EnvironmentPool:
             self._spares.remove(environment)
         if environment.session is not None:
             del self._by_session[environment.session]
+            self._admit()
 
 
 def _in_transition(session_id: str) -> ConflictError:

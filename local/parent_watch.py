@@ -7,7 +7,7 @@ its temporary directory are gone as well. Stopping in the ordinary way is the pa
 Run as ``python -P parent_watch.py <module>``, leading a process group of its own, with a pipe from the parent
 as standard input. Nothing is written to that pipe: the kernel closes it when the parent dies. No signal handler
 in the parent could promise that (SIGKILL), and Linux's PR_SET_PDEATHSIG depends on the thread that forked and
-would miss the grandchildren.
+would miss the grandchildren. The module may be one of this project.
 """
 
 import os
@@ -15,14 +15,15 @@ import runpy
 import shutil
 import signal
 import sys
-import tempfile
 import threading
+from pathlib import Path
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(directory: str) -> None:
     while os.read(0, 1):
         pass
-    shutil.rmtree(tempfile.gettempdir(), ignore_errors=True)
+    kill_marked(directory)
+    shutil.rmtree(directory, ignore_errors=True)
     os.killpg(0, signal.SIGKILL)
 
 
@@ -30,6 +31,10 @@ if __name__ == "__main__":
     # Otherwise it would one day kill its parent's group and delete everybody's temporary files.
     if os.getpgid(0) != os.getpid() or "TMPDIR" not in os.environ:
         sys.exit("parent_watch: it needs a process group and a TMPDIR of its own")
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    # Last, and in this process alone: what it starts doesn't see this project's packages.
+    sys.path.append(str(Path(__file__).resolve().parent.parent))
+    from local.process_guard import kill_marked
+
+    threading.Thread(target=_end_with_parent, args=(os.environ["TMPDIR"],), daemon=True).start()
     del sys.argv[0]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

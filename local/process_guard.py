@@ -4,6 +4,10 @@ Owns nothing but that: one small process that waits for the end of its standard 
 even when the parent is killed with SIGKILL. Agents stay exactly what AWS runs, `python main.py`, with no watcher
 inside; Linux's PR_SET_PDEATHSIG would depend on the thread that forked and miss what agents start themselves.
 
+What has left its process group (`setsid`, a daemon) is found by its mark: the private directory of whoever started
+it, which is its TMPDIR and HOME and passes on to whatever it starts. Found where there is a /proc, that is on Linux;
+what has emptied its environment is not.
+
 Imported, it is the handle to that process; run as a script, it is the process. It uses the standard library only,
 because it starts without site-packages.
 """
@@ -19,6 +23,35 @@ from contextlib import suppress
 from pathlib import Path
 
 _END_SECONDS = 5.0
+_SWEEPS = 5
+
+
+def kill_marked(directory: str | Path) -> None:
+    """Kill every process but this one that has a directory, or one below it, in its environment variables."""
+    mark = f"={directory}".encode()
+    for _ in range(_SWEEPS):  # one that is just forking may be missed
+        found = [pid for pid in _other_processes() if _carries(pid, mark)]
+        for pid in found:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        if not found:
+            return
+
+
+def _other_processes() -> list[int]:
+    try:
+        names = [entry.name for entry in Path("/proc").iterdir()]
+    except FileNotFoundError:
+        return []
+    return [int(name) for name in names if name.isdecimal() and int(name) != os.getpid()]
+
+
+def _carries(pid: int, mark: bytes) -> bool:
+    try:
+        variables = Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:  # gone, a zombie, or somebody else's
+        return False
+    return any(part.partition(mark)[2][:1] in (b"", b"/") for part in variables.split(b"\0") if mark in part)
 
 
 class ProcessGuard:
@@ -75,6 +108,7 @@ def _guard(directory: str) -> None:
     for group in watched:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(group, signal.SIGKILL)
+    kill_marked(directory)
     shutil.rmtree(directory, ignore_errors=True)
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from rich.console import Console
@@ -32,13 +33,24 @@ def run(prompt: str, *, as_json: bool, model_url: str | None, timeout_seconds: f
     """
     progress = Console(stderr=True, quiet=as_json, highlight=False)
     began = time.monotonic()
-    with progress.status("Starting the embedded cloud …"), EmbeddedCloud(model_url=model_url) as cloud:
+    with progress.status("Starting the embedded cloud …"), EmbeddedCloud(model_url=model_url) as cloud, _alive(cloud):
         progress.print(f"Embedded cloud up and deployed in {time.monotonic() - began:.1f} s.")
+        cloud.check_model()
         runbook = Runbook.of_local(cloud.stack)
         session_id = runbook.trigger(prompt)
         progress.print(f"Run {session_id} triggered by an event on EventBridge.\n")
         follow(runbook, session_id, render.console() if not as_json else Console(quiet=True), timeout_seconds)
-        return show(runbook, session_id, as_json=as_json)
+        return show(runbook, session_id, as_json=as_json, canned=model_url is None)
+
+
+@contextmanager
+def _alive(cloud: EmbeddedCloud) -> Generator[None]:
+    """Where a part of the cloud has died, that is what went wrong, and not the call that noticed it."""
+    try:
+        yield
+    except Exception:
+        cloud.check()
+        raise
 
 
 def follow(runbook: Runbook, session_id: str, console: Console, timeout_seconds: float) -> None:
@@ -53,14 +65,19 @@ def follow(runbook: Runbook, session_id: str, console: Console, timeout_seconds:
         _until(lambda: runbook.execution(session_id).status != "RUNNING", EXECUTION_END_SECONDS)
 
 
-def show(runbook: Runbook, session_id: str, *, as_json: bool) -> bool:
-    """Print what became of a run, and return whether it completed."""
+def show(runbook: Runbook, session_id: str, *, as_json: bool, canned: bool) -> bool:
+    """Print what became of a run, and return whether it completed.
+
+    :param canned: whether the replies were, which the summary then says
+    """
     summary = runbook.summary(session_id)
     if as_json:
-        print(json.dumps(summary.as_json(), ensure_ascii=False))
+        print(json.dumps(summary.as_json() | {"cannedReplies": canned}, ensure_ascii=False))
     else:
         console = render.console()
         console.print(render.summary(summary))
+        if canned:
+            console.print("replies        canned, no model was asked; --model-url names one that is")
         _explain(runbook, summary, console)
     return summary.outcome is not None and summary.outcome.status == Status.AGENT_BACKGROUND_TASK_COMPLETED
 

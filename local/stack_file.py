@@ -1,19 +1,35 @@
-"""`.local/stack.json`: how everyone else finds the running embedded cloud.
+"""`.local/stack.json`: how everyone else finds the running embedded cloud, and that there is one of them at a time.
 
-Owns the file's place and form. It is written when everything is ready and removed at the end; one left behind by
-a killed process looks like any other, so readers must be prepared for a connection that is refused.
+Owns the file's place and form, and whether what it tells of can still be there. It is written when everything is ready
+and removed at the end. One that was left behind by a killed process is recognised by that process; where even that
+can't be told, readers must be prepared for a connection that is refused.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import stat
 import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
+from local.clients import AccessKey
+
 STACK_FILE = Path(__file__).resolve().parent.parent / ".local" / "stack.json"
+MOST_BYTES = 1_000_000
+# What is computed from the time of boot moves with the clock.
+_SAME_START_SECONDS = 5.0
+
+
+class StackFileError(ValueError):
+    """The file is not one of ours, can't be read, is another cloud's, or tells of one that has ended."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +39,7 @@ class LocalStack:
     :ivar endpoint_url: of every service but AgentCore's data plane.
     :ivar agentcore_endpoint_url: of AgentCore's data plane.
     :ivar outputs: the stack's outputs, by name.
+    :ivar key: root's.
     """
 
     endpoint_url: str
@@ -30,6 +47,35 @@ class LocalStack:
     region: str
     stack: str
     outputs: dict[str, Any]
+    key: AccessKey
+
+
+@contextmanager
+def claimed(path: Path = STACK_FILE) -> Generator[None]:
+    """Keep every other embedded cloud from the file, and leave none behind.
+
+    :raises StackFileError: if another embedded cloud has it, or something that is no file is in its place.
+    """
+    if path.exists() and not path.is_file():
+        raise StackFileError(f"{path} is no file: move it away, or name another one with --stack-path.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(f"{path.name}.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise StackFileError(
+                f"An embedded cloud is running already, process {lock.read().strip() or 'unknown'}, and {path} tells "
+                "where. Use that one, stop it, or give this one a file of its own with "
+                "`make local ARGS='--stack-path FILE'`."
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        try:
+            yield
+        finally:
+            remove(path)
 
 
 def write(stack: LocalStack, path: Path = STACK_FILE) -> None:
@@ -40,6 +86,9 @@ def write(stack: LocalStack, path: Path = STACK_FILE) -> None:
         "agentcoreEndpointUrl": stack.agentcore_endpoint_url,
         "region": stack.region,
         "stack": stack.stack,
+        "accessKeyId": stack.key.access_key_id,
+        "secretAccessKey": stack.key.secret_access_key,
+        "process": {"id": os.getpid(), "startedAt": psutil.Process().create_time()},
         "outputs": stack.outputs,
     }
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)  # mode 0600
@@ -52,21 +101,65 @@ def read(path: Path = STACK_FILE) -> LocalStack:
     """The embedded cloud that the file tells of.
 
     :raises FileNotFoundError: if none is running.
-    :raises ValueError: if the file is not one of ours.
+    :raises StackFileError: if the file is not one of ours, can't be read, or tells of a cloud that has ended.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return LocalStack(
-            content["endpointUrl"],
-            content["agentcoreEndpointUrl"],
-            content["region"],
-            content["stack"],
-            content["outputs"],
+        content = json.loads(_content(path))
+        outputs, process = content["outputs"], content["process"]
+        stack = LocalStack(
+            endpoint_url=_text(content, "endpointUrl"),
+            agentcore_endpoint_url=_text(content, "agentcoreEndpointUrl"),
+            region=_text(content, "region"),
+            stack=_text(content, "stack"),
+            outputs={str(name): value for name, value in outputs.items()},
+            key=AccessKey(_text(content, "accessKeyId"), _text(content, "secretAccessKey")),
         )
-    except (ValueError, LookupError, TypeError) as error:
-        raise ValueError(f"{path} is not a description of an embedded cloud: {error!r}") from error
+        running = _is_running(int(process["id"]), float(process["startedAt"]))
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise StackFileError(f"{path} can't be read: {error.strerror}") from error
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        raise StackFileError(f"{path} is not a description of an embedded cloud: {_described(error)}") from error
+    if not running:
+        raise StackFileError(f"{path} was left behind by an embedded cloud that is not running any more")
+    return stack
 
 
 def remove(path: Path = STACK_FILE) -> None:
     """Remove the file; harmless when there is none."""
     path.unlink(missing_ok=True)
+
+
+def _content(path: Path) -> str:
+    # A pipe that nobody writes to would be waited for otherwise.
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise ValueError("it is no ordinary file")
+        content = os.read(handle, MOST_BYTES + 1)
+    finally:
+        os.close(handle)
+    if len(content) > MOST_BYTES:
+        raise ValueError(f"it is larger than {MOST_BYTES} bytes")
+    return content.decode("utf-8")
+
+
+def _text(content: dict[str, Any], name: str) -> str:
+    value = content[name]
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is {type(value).__name__}, not text")
+    return value
+
+
+def _described(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not text in UTF-8"
+    return f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
+
+
+def _is_running(process_id: int, started_at: float) -> bool:
+    """Whether that very process is there: its number may have gone to another one."""
+    with suppress(psutil.NoSuchProcess, psutil.AccessDenied, ValueError):
+        return abs(psutil.Process(process_id).create_time() - started_at) < _SAME_START_SECONDS
+    return False

@@ -72,7 +72,7 @@ class Runbook:
     @classmethod
     def of_local(cls, stack: LocalStack) -> "Runbook":
         """Return the runbook of a running embedded cloud."""
-        session = RootSession(stack.endpoint_url)
+        session = RootSession(stack.endpoint_url, stack.key)
 
         def make(service: str) -> Any:
             if service == "bedrock-agentcore":

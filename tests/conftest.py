@@ -14,8 +14,8 @@ from tests.support.running_cloud import RunningCloud, running_cloud
 
 @pytest.fixture(scope="session")
 def model() -> Iterator[FakeModel]:
-    """The model that answers the shared cloud's agents; without scripted replies it answers like the emulator."""
-    with FakeModel() as server:
+    """The model that answers the shared cloud's agents; without scripted replies it says a few words."""
+    with FakeModel(default_text="A few words.") as server:
         yield server
 
 

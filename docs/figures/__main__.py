@@ -36,7 +36,7 @@ ANALYST_SECONDS, INTERRUPTED_SECONDS, REPORTER_SECONDS = 6.0, 25.0, 4.0
 def main() -> None:
     """Make all pictures."""
     with ExitStack() as parts:
-        model = parts.enter_context(FakeModel())
+        model = parts.enter_context(FakeModel(default_text="A few words."))
         cloud = parts.enter_context(running_cloud(model_url=model.url))
         folder = Path(parts.enter_context(tempfile.TemporaryDirectory()))
         os.environ["RUNBOOK_STACK_FILE"] = str(folder / "stack.json")

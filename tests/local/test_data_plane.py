@@ -14,6 +14,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local.agentcore_requests import PAYLOAD_MAX_BYTES, SESSION_HEADER
+from local.clients import AccessKey
 from local.data_plane import DataPlane, DataPlaneError
 from local.data_plane_settings import DataPlaneSettings
 from local.emulator import Emulator
@@ -49,8 +50,8 @@ def runtime(account: AgentCoreAccount) -> str:
 
 
 @pytest.fixture(scope="module")
-def client(plane: DataPlane) -> BedrockAgentCoreClient:
-    return client_of(plane.url)
+def client(plane: DataPlane, emulator: Emulator) -> BedrockAgentCoreClient:
+    return client_of(plane.url, emulator.key)
 
 
 @pytest.fixture(scope="module")
@@ -129,12 +130,12 @@ def test_a_session_keeps_its_environment_and_shares_it_with_none(
 
 
 def test_a_request_without_a_session_id_gets_one(
-    client: BedrockAgentCoreClient, plane: DataPlane, runtime: str
+    client: BedrockAgentCoreClient, plane: DataPlane, emulator: Emulator, runtime: str
 ) -> None:
     def remove_session_id(request: Any, **_: Any) -> None:
         del request.headers[SESSION_HEADER]
 
-    forgetful = client_of(plane.url)
+    forgetful = client_of(plane.url, emulator.key)
     forgetful.meta.events.register("before-sign.bedrock-agentcore", remove_session_id)
     answer = forgetful.invoke_agent_runtime(agentRuntimeArn=runtime, payload=b"{}")
     assert len(answer["runtimeSessionId"]) == 36
@@ -257,7 +258,7 @@ def test_a_real_agent_lives_while_it_works_and_no_longer(emulator: Emulator, acc
     quick = DataPlaneSettings(warm_spares=0, ping_interval_seconds=0.05, lifecycle_factor=0.005)
     with DataPlane(quick) as plane:
         plane.start(emulator.url, emulator.client)
-        client = client_of(plane.url)
+        client = client_of(plane.url, emulator.key)
         began = time.monotonic()
         assert ask(client, runtime, session_id, do="start_work", seconds=1) == "started"
         wait_until(lambda: not plane.environments(), "the environment is gone")
@@ -271,7 +272,7 @@ def test_a_real_agent_that_is_stopped_at_work_frees_its_place_within_a_second(
     runtime = account.runtime(REAL_AGENT)
     with DataPlane(DataPlaneSettings(warm_spares=0, max_environments=1)) as plane:
         plane.start(emulator.url, emulator.client)
-        client = client_of(plane.url)
+        client = client_of(plane.url, emulator.key)
         for _ in range(2):
             session_id = new_session()
             ask(client, runtime, session_id, do="start_work", seconds=60)
@@ -347,7 +348,7 @@ def test_what_was_not_signed_like_this_is_not_accepted(
 
 
 def test_unknown_credentials_are_not_accepted(plane: DataPlane, runtime: str) -> None:
-    stranger = client_of(plane.url, "AKIAUNKNOWNUNKNOWN00", "guessed")
+    stranger = client_of(plane.url, AccessKey.new())
     invoke = refusal(stranger.invoke_agent_runtime, agentRuntimeArn=runtime, payload=b"{}")
     stop = refusal(stranger.stop_runtime_session, agentRuntimeArn=runtime, runtimeSessionId=new_session())
     assert invoke[:2] == stop[:2] == ("UnrecognizedClientException", 403)
@@ -389,7 +390,7 @@ def test_a_data_plane_that_does_not_run_says_so() -> None:
 def test_requests_above_the_rate_are_throttled(emulator: Emulator, runtime: str) -> None:
     with DataPlane(DataPlaneSettings(requests_per_second=0.01, warm_spares=0)) as plane:
         plane.start(emulator.url, emulator.client)
-        client = client_of(plane.url)
+        client = client_of(plane.url, emulator.key)
         request = {"agentRuntimeArn": UNKNOWN_RUNTIME, "payload": b"{}"}
         assert refusal(client.invoke_agent_runtime, **request)[0] == "ResourceNotFoundException"
         assert refusal(client.invoke_agent_runtime, **request)[:2] == ("ThrottlingException", 429)

@@ -59,27 +59,34 @@ def processes_below(directory: Path) -> list[psutil.Process]:
     return found
 
 
-def invoke_busy_function(emulator: Emulator, told: Path) -> None:
-    """Have a function sleep; return once it does and its process id stands in the file `told`."""
+def create_function(emulator: Emulator, name: str, code: str) -> None:
+    """A function with a role of its own and this code."""
     trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
     role = emulator.client("iam").create_role(
-        RoleName="busy", AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+        RoleName=name, AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]})
     )
-    handler = (
-        "import os, pathlib, time\n"
-        "def handle(event, context):\n"
-        "    pathlib.Path(event).write_text(str(os.getpid()))\n"
-        "    time.sleep(300)\n"
-    )
-    functions = emulator.client("lambda")
-    functions.create_function(
-        FunctionName="busy",
+    emulator.client("lambda").create_function(
+        FunctionName=name,
         Runtime="python3.13",
         Handler="handler.handle",
         Timeout=300,
         Role=role["Role"]["Arn"],
-        Code={"ZipFile": zip_bytes({"handler.py": handler.encode()})},
+        Code={"ZipFile": zip_bytes({"handler.py": code.encode()})},
     )
+
+
+def invoke_busy_function(emulator: Emulator, told: Path) -> None:
+    """Have a function sleep; return once it does and its process id stands in the file `told`."""
+    create_function(
+        emulator,
+        "busy",
+        "import os, pathlib, subprocess, time\n"
+        "def handle(event, context):\n"
+        "    subprocess.Popen(['/bin/sleep', '300'], start_new_session=True)\n"
+        "    pathlib.Path(event).write_text(str(os.getpid()))\n"
+        "    time.sleep(300)\n",
+    )
+    functions = emulator.client("lambda")
     functions.invoke(FunctionName="busy", InvocationType="Event", Payload=json.dumps(str(told)).encode())
     wait_until(lambda: told.exists() and told.read_text() != "", "the function runs")
 
@@ -167,6 +174,21 @@ def test_a_busy_function_does_not_outlive_the_emulator(
     assert time.monotonic() - began < 5
     wait_until(lambda: not function.is_running() or function.status() == psutil.STATUS_ZOMBIE, "it is gone")
     assert list(temporary_files.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are found by their marks in /proc")
+def test_what_a_function_has_sent_out_of_its_group_ends_with_the_emulator(temporary_files: Path) -> None:
+    with Emulator() as running:
+        create_function(
+            running,
+            "spawner",
+            "import subprocess\n"
+            "def handle(event, context):\n"
+            "    return subprocess.Popen(['/bin/sleep', '300'], start_new_session=True).pid\n",
+        )
+        answer = running.client("lambda").invoke(FunctionName="spawner")
+        daemon = psutil.Process(json.load(answer["Payload"]))
+    wait_until(lambda: not daemon.is_running() or daemon.status() == psutil.STATUS_ZOMBIE, "it is gone")
 
 
 def test_nothing_survives_a_killed_parent(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:

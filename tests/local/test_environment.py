@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import tempfile
+import time
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -16,6 +18,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local.agentcore_errors import RuntimeClientError
+from local.clients import AccessKey
 from local.data_plane import DataPlane
 from local.data_plane_settings import DataPlaneSettings
 from local.emulator import Emulator
@@ -71,7 +74,7 @@ def started(emulator: Emulator, files: Path, **settings: Any) -> Generator[Sessi
     quick: dict[str, Any] = {"warm_spares": 0, "ping_interval_seconds": 0.05, "stop_grace_seconds": 0.5}
     with DataPlane(DataPlaneSettings(**quick | settings)) as plane:
         plane.start(emulator.url, emulator.client)
-        yield Sessions(plane, files)
+        yield Sessions(plane, emulator.key, files)
 
 
 @pytest.fixture
@@ -84,10 +87,10 @@ def background() -> Iterator[ThreadPoolExecutor]:
 class Sessions:
     """Calls to one data plane, as root."""
 
-    def __init__(self, plane: DataPlane, files: Path) -> None:
+    def __init__(self, plane: DataPlane, key: AccessKey, files: Path) -> None:
         self.plane = plane
         self._files = files
-        self._client = client_of(plane.url)
+        self._client = client_of(plane.url, key)
 
     def ask(self, runtime: str, session_id: str, **payload: Any) -> Any:
         return ask(self._client, runtime, session_id, **payload)
@@ -126,7 +129,7 @@ def runs(pid: int) -> bool:
 
 
 def test_a_stopped_session_frees_its_place_within_a_second(start: Start, runtime: str) -> None:
-    sessions, first, second = start(max_environments=1), new_session(), new_session()
+    sessions, first, second = start(max_environments=1, queue_seconds=0), new_session(), new_session()
     pid = sessions.ask(runtime, first)["pid"]
     status, message = sessions.refusal(lambda: sessions.ask(runtime, second))
     assert (status, "maxVms" in message) == (402, True)
@@ -135,6 +138,56 @@ def test_a_stopped_session_frees_its_place_within_a_second(start: Start, runtime
     assert not runs(pid)
     assert sessions.refusal(lambda: sessions.stop(runtime, first))[0] == 404
     assert sessions.ask(runtime, second)["session"] == second
+
+
+def test_sessions_over_the_limit_wait_their_turn_and_are_refused_when_it_takes_too_long(
+    start: Start, runtime: str, background: ThreadPoolExecutor
+) -> None:
+    sessions, ids = start(max_environments=1, queue_seconds=3), [new_session() for _ in range(4)]
+    sessions.ask(runtime, ids[0])
+    answers = list[Future[Any]]()
+    for session_id in ids[1:]:
+        answers.append(background.submit(sessions.ask, runtime, session_id))
+        time.sleep(0.2)  # so that they come in this order
+    for before, answer, session_id in zip(ids, answers[:2], ids[1:], strict=False):
+        assert not answer.done()
+        sessions.stop(runtime, before)
+        assert answer.result(5)["session"] == session_id
+    assert sessions.refusal(answers[2].result) == (402, "Maximum number of active sessions reached (maxVms: 1)")
+
+
+def test_a_torn_down_session_is_in_transition_for_as_long_as_it_is_set(start: Start, runtime: str) -> None:
+    sessions, session_id = start(stop_delay_seconds=0.4, teardown_seconds=1.0, stop_grace_seconds=5), new_session()
+    pid = sessions.ask(runtime, session_id)["pid"]
+    began = time.monotonic()
+    sessions.stop(runtime, session_id)
+    assert runs(pid)
+    wait_until(lambda: not runs(pid), "its process is gone")
+    assert time.monotonic() - began > 0.4
+    assert sessions.refusal(lambda: sessions.ask(runtime, session_id))[0] == 409
+    assert sessions.refusal(lambda: sessions.stop(runtime, session_id))[0] == 409
+    sessions.await_end(session_id)
+    assert time.monotonic() - began > 1.4
+    assert sessions.ask(runtime, session_id)["pid"] != pid
+
+
+def test_a_long_teardown_does_not_keep_the_data_plane(start: Start, runtime: str) -> None:
+    sessions, session_id = start(teardown_seconds=60), new_session()
+    sessions.ask(runtime, session_id)
+    sessions.stop(runtime, session_id)
+    began = time.monotonic()
+    sessions.plane.stop()
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are found by their marks in /proc")
+def test_what_has_left_the_process_group_ends_with_the_session(sessions: Sessions, runtime: str) -> None:
+    session_id = new_session()
+    daemon = sessions.ask(runtime, session_id, do="start_daemon")["done"]
+    assert runs(daemon)
+    sessions.stop(runtime, session_id)
+    sessions.await_end(session_id)
+    wait_until(lambda: not runs(daemon), "the daemon is gone")
 
 
 def test_stopping_cuts_off_requests_and_the_session_is_in_transition_until_it_is_gone(

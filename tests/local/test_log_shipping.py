@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.config import Config
 
-from local.clients import RootSession
+from local.clients import AccessKey, RootSession
 from local.emulator import Emulator, free_port
 from local.log_buffer import LogBuffer, LogLine
 from local.log_shipping import BATCH_MAX_BYTES, BATCH_MAX_EVENTS, LogShipper, batches
@@ -135,7 +135,7 @@ def test_closing_sends_the_last_line_and_is_harmless_when_repeated(
 
 def test_without_an_emulator_nothing_waits_and_the_loss_is_told(caplog: pytest.LogCaptureFixture) -> None:
     once = Config(retries={"total_max_attempts": 1})
-    nowhere = RootSession(f"http://127.0.0.1:{free_port()}").client("logs", config=once)
+    nowhere = RootSession(f"http://127.0.0.1:{free_port()}", AccessKey.new()).client("logs", config=once)
     shipper = LogShipper(nowhere, interval_seconds=0.01)
     buffer = shipper.new_buffer()
     buffer.destination = ("group", STREAM)

@@ -12,6 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from local import stack_file
+from local.clients import RootSession
+from local.emulator import free_port
 from tests.support.fake_model import FakeModel
 from tests.support.waiting import wait_until
 
@@ -63,7 +66,9 @@ def test_run_prints_one_json_object_and_nothing_else(own_tmp: Path) -> None:
         "logStreams",
         "artifacts",
         "report",
+        "cannedReplies",
     ]
+    assert run["cannedReplies"] is True
     assert run["outcome"] == "AGENT_BACKGROUND_TASK_COMPLETED"
     assert run["attempts"] == 1
     assert [event["status"] for event in run["events"]][-1] == run["outcome"]
@@ -109,3 +114,65 @@ def test_a_run_that_fails_is_explained_and_has_a_code_of_its_own(own_tmp: Path) 
         output, _ = process.communicate(timeout=90)
     assert process.returncode == 1
     assert "EmptyAnswer" in output
+
+
+@pytest.mark.parametrize("seconds", ["-1", "0", "nan", "inf"])
+def test_a_time_limit_that_is_none_is_refused_before_anything_starts(own_tmp: Path, seconds: str) -> None:
+    process = start(own_tmp, "run", "--timeout", seconds)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert errors == f"--timeout is {seconds}; it has to be a number of seconds above 0.\n"
+
+
+def test_an_emulator_that_dies_under_a_run_is_what_the_run_says(own_tmp: Path) -> None:
+    with FakeModel(default_text="yes") as model:
+        model.queue_text("yes")
+        model.queue_hang()
+        process = start(own_tmp, "run", "--model-url", model.url)
+        wait_until(lambda: len(model.requests) > 1 or process.poll() is not None, "the run's first call", seconds=60)
+        assert process.poll() is None, process.communicate()
+        for child in psutil.Process(process.pid).children():
+            if "local.emulator_edge" in child.cmdline():
+                child.kill()
+        _, errors = process.communicate(timeout=90)
+    assert process.returncode == 2
+    assert errors.strip().splitlines()[-1].startswith("EmulatorError: The emulator died while in use")
+    assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize(
+    ("status", "why"),
+    [(401, "/v1/chat/completions answered 401 Unauthorized"), (None, "Connection refused")],
+    ids=["refuses", "is not there"],
+)
+def test_a_model_server_that_cannot_answer_is_a_sentence_at_the_start(
+    own_tmp: Path, status: int | None, why: str
+) -> None:
+    with FakeModel() as model:
+        url = model.url if status else f"http://127.0.0.1:{free_port()}"
+        if status:
+            model.queue_error(status)
+        process = start(own_tmp, "run", "--model-url", url)
+        output, errors = process.communicate(timeout=90)
+    assert (process.returncode, output) == (2, "")
+    last_line = errors.strip().splitlines()[-1]
+    assert last_line.startswith(f"ModelError: --model-url {url} can't answer the agents. ")
+    assert why in last_line
+
+
+def test_a_second_cloud_in_one_clone_is_refused_and_the_first_goes_on(own_tmp: Path, tmp_path: Path) -> None:
+    stack_path = tmp_path / "stack.json"
+    first = start(own_tmp, "up", "--stack-path", str(stack_path))
+    wait_until(lambda: stack_path.exists() or first.poll() is not None, "the stack file", seconds=60)
+    second = start(own_tmp, "up", "--stack-path", str(stack_path))
+    _, errors = second.communicate(timeout=30)
+    assert second.returncode == 2
+    assert f"An embedded cloud is running already, process {first.pid}, and {stack_path} tells where." in errors
+    assert stack_path.stat().st_mode & 0o077 == 0
+    stack = stack_file.read(stack_path)
+    tables = RootSession(stack.endpoint_url, stack.key).client("dynamodb").list_tables()["TableNames"]
+    assert stack.outputs["journalTableName"] in tables
+    first.send_signal(signal.SIGINT)
+    output, _ = first.communicate(timeout=30)
+    assert f"AWS_ACCESS_KEY_ID={stack.key.access_key_id} AWS_SECRET_ACCESS_KEY={stack.key.secret_access_key}" in output
+    assert not stack_path.exists()

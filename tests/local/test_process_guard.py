@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -8,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from local.process_guard import ProcessGuard
+from local.process_guard import ProcessGuard, kill_marked
 from tests.support.waiting import wait_until
 
 # Becomes a parent with a guard and a child, says the child's process id, and waits to be killed.
@@ -19,7 +20,9 @@ from local.process_guard import ProcessGuard
 guard = ProcessGuard(Path(sys.argv[1]))
 child = subprocess.Popen(["/bin/sleep", "60"], start_new_session=True, stdout=subprocess.DEVNULL)
 guard.watch(child.pid)
-print(child.pid, flush=True)
+marked = {"TMPDIR": sys.argv[1] + "/of-a-child"}
+strayed = subprocess.Popen(["/bin/sleep", "60"], start_new_session=True, stdout=subprocess.DEVNULL, env=marked)
+print(child.pid, strayed.pid, flush=True)
 threading.Event().wait(60)
 """
 
@@ -53,11 +56,13 @@ def test_nothing_outlives_a_parent_that_is_killed(directory: Path) -> None:
     )
     assert parent.stdout is not None
     with parent.stdout:
-        child = int(parent.stdout.readline())
+        child, strayed = map(int, parent.stdout.readline().split())
     assert psutil.pid_exists(child)
     parent.kill()
     parent.wait(5)
     wait_until(lambda: not runs(child), "the child is gone")
+    if sys.platform == "linux":
+        wait_until(lambda: not runs(strayed), "what carries its mark is gone")
     wait_until(lambda: not directory.exists(), "the directory is gone")
 
 
@@ -88,3 +93,20 @@ def test_a_guard_that_was_killed_stops_nobody(directory: Path, sleeper: Callable
     guard.watch(sleeper().pid)
     guard.watch(sleeper().pid)
     guard.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are found by their marks in /proc")
+def test_a_mark_is_the_whole_name_of_a_directory(tmp_path: Path) -> None:
+    names = {"HOME": tmp_path / "own", "TMPDIR": tmp_path / "own" / "below", "OTHER": tmp_path / "own-and-more"}
+    started = {
+        name: subprocess.Popen(["/bin/sleep", "60"], env={name: str(value)}, start_new_session=True)
+        for name, value in names.items()
+    }
+    try:
+        kill_marked(tmp_path / "own")
+        assert started["HOME"].wait(5) == started["TMPDIR"].wait(5) == -signal.SIGKILL
+        assert started["OTHER"].poll() is None
+    finally:
+        for process in started.values():
+            process.kill()
+            process.wait(5)

@@ -11,6 +11,7 @@ import pytest
 from botocore.stub import Stubber
 
 from local import stack_file
+from local.clients import AccessKey
 from runbook import connection
 from runbook.clients import Clients
 from runbook.connection import connect
@@ -40,7 +41,9 @@ def test_an_embedded_cloud_that_is_not_running_is_a_plain_sentence(tmp_path: Pat
 
 def test_the_description_of_an_embedded_cloud_that_was_killed_is_seen_through(tmp_path: Path) -> None:
     path = tmp_path / "stack.json"
-    stack_file.write(stack_file.LocalStack(FREE_PORT_URL, FREE_PORT_URL, REGION, "local", stack_outputs("local")), path)
+    key = AccessKey.new()
+    stack = stack_file.LocalStack(FREE_PORT_URL, FREE_PORT_URL, REGION, "local", stack_outputs("local"), key)
+    stack_file.write(stack, path)
     with pytest.raises(CloudNotRunning, match="it has ended"):
         connect("local", environ={"RUNBOOK_STACK_FILE": str(path)})
 

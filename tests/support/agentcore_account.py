@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.config import Config
 
-from local.clients import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
+from local.clients import REGION, AccessKey
 from local.emulator import Emulator
 
 if TYPE_CHECKING:
@@ -121,24 +121,18 @@ class AgentCoreAccount:
         ]
         return client_of(
             data_plane_url,
-            credentials["AccessKeyId"],
-            credentials["SecretAccessKey"],
+            AccessKey(credentials["AccessKeyId"], credentials["SecretAccessKey"]),
             credentials["SessionToken"],
         )
 
 
-def client_of(
-    data_plane_url: str,
-    access_key_id: str = ACCESS_KEY_ID,
-    secret_access_key: str = SECRET_ACCESS_KEY,
-    token: str | None = None,
-) -> BedrockAgentCoreClient:
-    """A data plane client that tries each call once and checks nothing itself; root's without credentials."""
+def client_of(data_plane_url: str, key: AccessKey, token: str | None = None) -> BedrockAgentCoreClient:
+    """A data plane client that tries each call once and checks nothing itself."""
     return _SESSION.client(
         "bedrock-agentcore",
         endpoint_url=data_plane_url,
-        aws_access_key_id=access_key_id,
-        aws_secret_access_key=secret_access_key,
+        aws_access_key_id=key.access_key_id,
+        aws_secret_access_key=key.secret_access_key,
         aws_session_token=token,
         config=_ONE_TRY,
     )

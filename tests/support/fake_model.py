@@ -7,8 +7,8 @@
         assert "p99" in model.conversations[0].last_message
 
 What the emulator makes of it (ministack 1.5.33, `services/bedrock_runtime.py`): text and tool calls become Converse
-blocks and `usage` the tokens; `finish_reason` it ignores, so that a reply cut by length looks like a normal end; an
-HTTP error, or no answer within MINISTACK_BEDROCK_PROXY_TIMEOUT_SECONDS (30), it replaces silently by its own text.
+blocks and `usage` the tokens; `finish_reason` it ignores, so that a reply cut by length looks like a normal end. An
+HTTP error, or no answer in time, is a ModelErrorException (`local/emulator_edge/model.py`).
 """
 
 import json
@@ -45,7 +45,7 @@ class Conversation:
 class FakeModel(HttpServer):
     """Answers with what was queued; each reply serves one call.
 
-    :param default_text: what it says when nothing is queued; None is an HTTP error, and so the emulator's own text
+    :param default_text: what it says when nothing is queued; None is an HTTP error
     :ivar usage: prompt and completion tokens that each reply says it took
     """
 

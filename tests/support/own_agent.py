@@ -16,7 +16,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
-from local.clients import ACCESS_KEY_ID, REGION, SECRET_ACCESS_KEY
+from local.clients import REGION
 from local.emulator import free_port
 from local.program import PROJECT
 from tests.support.fault_proxy import Call, Rule
@@ -52,8 +52,8 @@ class OwnAgent:
                 "AWS_ENDPOINT_URL": faulty.aws.url,
                 "AWS_REGION": REGION,
                 "AWS_DEFAULT_REGION": REGION,
-                "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
-                "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
+                "AWS_ACCESS_KEY_ID": faulty.cloud.stack.key.access_key_id,
+                "AWS_SECRET_ACCESS_KEY": faulty.cloud.stack.key.secret_access_key,
                 **variables,
             },
             stdout=self._output,

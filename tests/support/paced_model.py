@@ -13,7 +13,6 @@ from tests.support.fake_model import COMPLETIONS_PATH, Conversation, FakeModel
 from tests.support.http_server import Received, Reply
 from tests.support.waiting import wait_until
 
-# The emulator gives up on its model after 30 seconds and answers itself.
 MOST_HELD_SECONDS = 25.0
 
 

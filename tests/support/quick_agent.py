@@ -41,6 +41,8 @@ class Agent(BaseHTTPRequestHandler):
                 busy_until = time.monotonic() + payload["seconds"]
             case "start_child":
                 return subprocess.Popen(["/bin/sleep", "60"]).pid
+            case "start_daemon":
+                return subprocess.Popen(["/bin/sleep", "60"], start_new_session=True).pid
             case "variables":
                 return dict(os.environ)
             case _:
