@@ -3,18 +3,18 @@
 Owns putting the parts together. How runs are found, logs read and costs estimated is their modules' business.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import cached_property
-from typing import Any, cast
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local.clients import RootSession
 from local.stack_file import LocalStack
-from runbook import costs, events, executions, log_lines, stuck
+from runbook import costs, events, executions, log_lines, retrying, stuck
 from runbook.clients import Clients
 from runbook.costs import Cost
 from runbook.dead_letters import DeadLetter, DeadLetterQueue, DeadLetters
@@ -31,7 +31,7 @@ from runbook.triggering import Trigger
 from runbook.words import OPEN
 from runtime.journal.reader import JournalReader
 from runtime.journal.records import Event, RunMetadata
-from runtime.journal.request import check_session_id
+from runtime.journal.request import check_session_id, parse_request
 from runtime.journal.timestamps import utc_now
 from runtime.journal.vocabulary import Status
 from runtime.journal.waker import Waker
@@ -106,11 +106,12 @@ class Runbook:
         """Start a run and return its session id, which is the id of the event that starts it.
 
         :param prompt: what the agents are to work on, 240 KB at most, quotes counted four times
-        :param retry_of: a run whose finished steps this one starts from
+        :param retry_of: a run whose finished steps, and those of the runs that it retried, this one starts from
         :raises InvalidRequest: if the prompt is empty or too long
+        :raises RunNotFound: if nothing is known of the run to start from
         :raises TriggerFailed: if EventBridge doesn't take the event
         """
-        request = {"prompt": prompt} | ({"retryOf": retry_of} if retry_of else {})
+        request = {"prompt": prompt} | (self._retry_fields(retry_of) if retry_of else {})
         return self._trigger.start([request])[0]
 
     def trigger_many(self, prompts: Iterable[str]) -> list[str]:
@@ -127,6 +128,7 @@ class Runbook:
         :return: the new run's session id
         :raises RunStillOpen: if the run has no outcome yet
         :raises NothingToRetry: if it completed
+        :raises InvalidRequest: if its request can't be run
         """
         metadata = self.metadata(session_id)
         outcome = self._reader.outcome(session_id)
@@ -134,8 +136,9 @@ class Runbook:
             raise RunStillOpen(session_id)
         if outcome.status == Status.AGENT_BACKGROUND_TASK_COMPLETED:
             raise NothingToRetry(session_id)
-        request = _as_object(metadata.request)
-        return self._trigger.start([request | {"retryOf": self._source_of_steps(session_id, request)}])[0]
+        request = retrying.asked(self.clients.stepfunctions, metadata)
+        parse_request(request)
+        return self._trigger.start([request | self._retry_fields(session_id)])[0]
 
     def cancel(self, session_id: str, reason: str) -> Cancellation:
         """Close a run as cancelled, then stop its agent's session.
@@ -345,10 +348,14 @@ class Runbook:
         with suppress(ClientError, BotoCoreError):
             Waker(self.clients.dynamodb, self.clients.stepfunctions, self.outputs.journal_table_name).wake(session_id)
 
-    def _source_of_steps(self, session_id: str, request: Mapping[str, Any]) -> str:
-        """The run to start from: the one before, if this is a retry itself that never came to take its steps over."""
-        earlier = request.get("retryOf")
-        return earlier if earlier and not self.artifacts(session_id) else session_id
+    def _retry_fields(self, session_id: str) -> dict[str, Any]:
+        """What a request says besides when it starts from a run's finished steps."""
+        check_session_id(session_id, "retry_of")
+        runs = list(retrying.lineage(session_id, self._reader.metadata))
+        sources = retrying.take_from((found, self.artifacts(found)) for found, _ in runs)
+        if runs[0][1] is None and not sources:
+            raise RunNotFound(session_id)
+        return {"retryOf": session_id} | ({"takeFrom": sources} if sources else {})
 
     def _execution_if_known(self, session_id: str) -> Execution | None:
         try:
@@ -361,8 +368,3 @@ class Runbook:
             return self.report(session_id)
         except (ReportMissing, RunNotFound, self.clients.s3.exceptions.NoSuchKey):
             return None
-
-
-def _as_object(request: object) -> dict[str, Any]:
-    """A request as an object; one that is none is refused when it is triggered again."""
-    return cast("dict[str, Any]", request) if isinstance(request, dict) else {}
