@@ -4,6 +4,7 @@ import sys
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from runbook import render
 from runbook.cli.commands import (
@@ -101,7 +102,7 @@ def dead_letters(
         print_json([letter.as_json() for letter in letters])
     elif letters:
         for letter in letters:
-            typer.echo(f"{letter.session_id or 'not of this stack'}  {letter.error}")
+            render.console().print(Text(f"{letter.session_id or 'not of this stack'}  {letter.error}"), soft_wrap=True)
     else:
         typer.echo("The dead-letter queue is empty.")
 
