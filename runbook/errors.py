@@ -19,7 +19,11 @@ class StackNotDeployed(RunbookError):
 
 
 class CloudNotRunning(RunbookError):
-    """The embedded cloud is not running, or nothing answers at the endpoint."""
+    """The embedded cloud is not running."""
+
+
+class NoAnswer(RunbookError):
+    """Nothing answers where AWS should, or something else does."""
 
 
 class CredentialsUnusable(RunbookError):

@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from local.clients import RootSession
 from local.stack_file import LocalStack
 from runbook import costs, events, executions, log_lines, retrying, stuck
-from runbook.clients import Clients
+from runbook.clients import Clients, config_of
 from runbook.costs import Cost
 from runbook.dead_letters import DeadLetter, DeadLetterQueue, DeadLetters
 from runbook.errors import NothingToRetry, ReportMissing, RunNotFound, RunStillOpen
@@ -75,9 +75,8 @@ class Runbook:
         session = RootSession(stack.endpoint_url)
 
         def make(service: str) -> Any:
-            if service == "bedrock-agentcore":
-                return session.client(service, endpoint_url=stack.agentcore_endpoint_url)
-            return session.client(service)
+            endpoint = {"endpoint_url": stack.agentcore_endpoint_url} if service == "bedrock-agentcore" else {}
+            return session.client(service, config=config_of(service), **endpoint)
 
         return cls(StackOutputs.from_mapping(stack.stack, stack.outputs), Clients(make))
 
