@@ -125,4 +125,10 @@ def _rows(found: RunSummary) -> Iterator[tuple[str, Text]]:
         yield "polls", Text(f"{execution.polls}, {execution.state_transitions} state transitions")
     environments = [parse_stream_name(name).environment_id or name for name in found.log_streams]
     yield "environments", Text("\n".join(environments) or NOTHING)
-    yield "artifacts", Text("\n".join(found.artifacts) or NOTHING)
+    yield "artifacts", _artifacts(found)
+
+
+def _artifacts(found: RunSummary) -> Text:
+    if found.artifacts_error:
+        return Text(f"missing: {found.artifacts_error}", "yellow", overflow="fold")
+    return Text("\n".join(found.artifacts) or NOTHING)

@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local.clients import RootSession
 from local.stack_file import LocalStack
-from runbook import costs, events, executions, log_lines, retrying, stuck
+from runbook import cancelling, costs, events, executions, log_lines, retrying, stuck
 from runbook.clients import Clients, config_of
 from runbook.costs import Cost
 from runbook.dead_letters import DeadLetter, DeadLetterQueue, DeadLetters
@@ -35,7 +35,6 @@ from runtime.journal.request import check_session_id, parse_request
 from runtime.journal.timestamps import utc_now
 from runtime.journal.vocabulary import Status
 from runtime.journal.waker import Waker
-from runtime.journal.writer import JournalWriter
 
 STUCK_WINDOW = timedelta(days=2)
 
@@ -144,22 +143,19 @@ class Runbook:
 
         The agent finds the outcome at its next write, and the state machine at its next look.
 
-        :param reason: goes into the journal, next to who cancelled
+        :param reason: goes into the journal, next to who cancelled: 1 to 2,048 bytes
+        :raises InvalidRequest: if the reason is empty, too long, or no text that UTF-8 has
         :raises RunClosed: if the run has its outcome already; nothing is changed then
         :raises JournalDenied: if the operator's rights don't suffice
-        :raises JournalUnavailable: if the table doesn't answer; the run may or may not be cancelled
+        :raises JournalUnavailable: if the table doesn't take it for half a minute; the run may or may not be cancelled
         """
-        metadata = self.metadata(session_id)
-        ttl_days = round((metadata.expires_at - metadata.created_at.timestamp()) / 86_400)
-        writer = JournalWriter(self.clients.dynamodb, self.outputs.journal_table_name, ttl_days=ttl_days)
-        event = writer.stamp(
-            session_id,
-            Status.SESSION_CANCELLED,
-            error_type="Cancelled",
-            error_message=reason,
-            detail={"cancelledBy": self.clients.sts.get_caller_identity()["Arn"]},
+        event = cancelling.close(
+            self.clients.dynamodb,
+            self.outputs.journal_table_name,
+            self.metadata(session_id),
+            cancelling.check_reason(reason),
+            self.clients.sts.get_caller_identity()["Arn"],
         )
-        writer.close(event)
         try:
             stopped, stop_error = self.stop_session(session_id), None
         except (ClientError, BotoCoreError) as error:
@@ -273,13 +269,15 @@ class Runbook:
         :raises RunNotFound: if there is nothing
         """
         found = self.events(session_id)
+        artifacts, report, artifacts_error = self._produced(session_id)
         return RunSummary(
             events=found,
             metadata=self._reader.metadata(session_id),
             execution=self._execution_if_known(session_id),
             log_streams=[name.name for name in self._logs.names(session_id, self._days(session_id))],
-            artifacts=self.artifacts(session_id),
-            report=self._report_if_there(session_id),
+            artifacts=artifacts,
+            report=report,
+            artifacts_error=artifacts_error,
         )
 
     def cost(self, session_id: str, *, model_id: str | None = None) -> Cost:
@@ -305,12 +303,14 @@ class Runbook:
     def runs(self, since: datetime, outcome: str | None = None, *, until: datetime | None = None) -> Runs:
         """Return the runs that began or ended within a span of time, by queries of the index by day.
 
-        :param since: a time with a time zone
+        :param since: a time with a time zone; the journal keeps nothing that is older than the stack's
+            `journalTtlDays`
         :param outcome: only runs of that status; `OPEN` for those without an outcome
         :param until: the end of the span, now if left out
         :raises ValueError: if a time has no time zone, or `until` is not after `since`
         """
-        return RunFinder(self.clients.dynamodb, self.outputs.journal_table_name).find(since, until, outcome)
+        finder = RunFinder(self.clients.dynamodb, self.outputs.journal_table_name, self.outputs.journal_ttl_days)
+        return finder.find(since, until, outcome)
 
     def stuck(self, since: datetime | None = None) -> StuckRuns:
         """Return the open runs that something is wrong with, each with an explanation.
@@ -361,6 +361,14 @@ class Runbook:
             return self.execution(session_id)
         except (RunNotFound, self.clients.stepfunctions.exceptions.ExecutionDoesNotExist):
             return None
+
+    def _produced(self, session_id: str) -> tuple[list[str], str | None, str | None]:
+        """Artifacts, report, and why the bucket can't be read: without it, the journal still tells of the run."""
+        try:
+            artifacts = self.artifacts(session_id)
+            return artifacts, self._report_if_there(session_id), None
+        except (ClientError, BotoCoreError) as error:
+            return [], None, str(error)
 
     def _report_if_there(self, session_id: str) -> str | None:
         try:

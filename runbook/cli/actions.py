@@ -7,6 +7,7 @@ import typer
 from rich.text import Text
 
 from runbook import render
+from runbook.cancelling import check_reason
 from runbook.cli.commands import (
     AsJson,
     Session,
@@ -67,6 +68,7 @@ def cancel(
     stack: Stack = EMBEDDED,
 ) -> None:
     """Close a run as cancelled and stop its agent."""
+    check_reason(reason)
     runbook = connect(stack)
     session_id = session_id_of(runbook, session)
     confirm(f"Cancel run {session_id} of stack {stack}?", yes=yes)

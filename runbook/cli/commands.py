@@ -39,7 +39,7 @@ EXIT_CODES = {
     REFUSED: "it can't be done: no such stack or run, nothing to do, AWS refuses",
     TIMED_OUT: "the watched run had no outcome in time; it goes on",
     INTERRUPTED: "stopped with Ctrl-C; a watched run goes on",
-    PIPE_CLOSED: "whoever read its output has closed the pipe (`… | head`)",
+    PIPE_CLOSED: "the reader of its output has gone, such as head",
 }
 EXPECTED = (RunbookError, JournalError, ClientError, BotoCoreError, OSError, ValueError)
 _HELP = "Trigger, follow, explain and steer agent runs.\n\n" + "\n".join(
