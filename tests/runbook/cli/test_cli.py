@@ -259,7 +259,7 @@ def test_what_a_run_says_never_acts_on_the_terminal(
 ) -> None:
     monkeypatch.setattr(rb, "dead_letters", Mock(return_value=[DeadLetter(new_session_id(), None, HOSTILE)]))
     session_id = hostile_run(history)
-    place = {
+    place: Any = {
         "logGroupName": outputs.agent_log_group_name,
         "logStreamName": f"{NOW:%Y/%m/%d}/[runtime-logs-{session_id}]f3a95c1e-0cb4",
     }
