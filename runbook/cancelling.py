@@ -58,11 +58,12 @@ def close(
     """
     newest = max((event.created_at for event in JournalReader(client, table_name).events(run.session_id)), default=None)
     ttl_days = round((run.expires_at - run.created_at.timestamp()) / 86_400)
-    # Whoever reads the run by time finds its end at the end, though this machine's clock is slow.
-    writer = JournalWriter(client, table_name, ttl_days=ttl_days, now=lambda: max(filter(None, (newest, utc_now()))))
+    writer = JournalWriter(client, table_name, ttl_days=ttl_days)
     event = writer.stamp(
         run.session_id,
         Status.SESSION_CANCELLED,
+        # Whoever reads the run by time finds its end at the end, though this machine's clock is slow.
+        at=max(filter(None, (newest, utc_now()))),
         error_type="Cancelled",
         error_message=reason,
         detail={"cancelledBy": cancelled_by},

@@ -42,7 +42,7 @@ class Expression:
 def expressions(path: Path) -> Iterator[Expression]:
     """Yield the expressions of a module.
 
-    :raises TypeError: if one can't be read from the source: neither a literal nor a constant of the module
+    :raises TypeError: if one can't be read from the source, because it is made of what a function computes
     """
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         for kind, value in _named_values(node):
@@ -61,13 +61,11 @@ def _named_values(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
 
 
 def _text(value: ast.expr, path: Path) -> str:
-    match value:
-        case ast.Constant(value=str(text)):
-            return text
-        case ast.JoinedStr(values=parts):
-            return "".join(str(part.value) if isinstance(part, ast.Constant) else _COMPUTED for part in parts)
-        case ast.Name(id=name):
-            module = importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
-            return str(getattr(module, name))
-        case _:
-            raise TypeError(f"{path}:{value.lineno}: write the expression as a literal or a constant of the module")
+    if isinstance(value, ast.JoinedStr):
+        parts = value.values
+        return "".join(str(part.value) if isinstance(part, ast.Constant) else _COMPUTED for part in parts)
+    module = importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    try:
+        return str(eval(compile(ast.Expression(value), str(path), "eval"), vars(module)))  # noqa: S307 - our own source
+    except NameError as error:
+        raise TypeError(f"{path}:{value.lineno}: {error}: write the expression with constants of the module") from error
