@@ -100,8 +100,7 @@ def summary(found: RunSummary) -> RenderableType:
 
 def report(text: str) -> RenderableType:
     """Return a report, which is Markdown, in a frame."""
-    # Before Markdown makes links of it, whose targets rich sends as they are.
-    return Panel(Markdown(visible(text)), title="report", title_align="left", border_style="dim")
+    return Panel(Markdown(text), title="report", title_align="left", border_style="dim")
 
 
 def _rows(found: RunSummary) -> Iterator[tuple[str, Text]]:

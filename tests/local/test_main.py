@@ -63,6 +63,7 @@ def test_run_prints_one_json_object_and_nothing_else(own_tmp: Path) -> None:
         "logStreams",
         "artifacts",
         "report",
+        "artifactsError",
     ]
     assert run["outcome"] == "AGENT_BACKGROUND_TASK_COMPLETED"
     assert run["attempts"] == 1

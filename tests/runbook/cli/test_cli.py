@@ -282,7 +282,8 @@ def test_what_a_run_says_never_acts_on_the_terminal(
 
 
 def test_a_report_on_a_terminal_never_acts_on_it() -> None:
-    report = render.report(f"# {HOSTILE}\n\n[link](http://example.com/\x1b]0;t\x07) <http://example.com/\x1b[2J>")
+    links = "[a](http://example.com/\x1b]0;t\x07) [b](http://example.com/&#27;]0;t&#7;) <http://example.com/\x1b[2J>"
+    report = render.report(f"# {HOSTILE}\n\n{links} &#27;[2J &#x9b;31m")
     file = io.StringIO()
     console = render.console(file)
     # As a terminal, so that links are sent as such.

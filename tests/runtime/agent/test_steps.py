@@ -84,7 +84,7 @@ def test_each_step_is_taken_over_from_the_newest_run_that_still_has_it(simulatio
     for session_id, steps in ((middle, ["analyst"]), (oldest, ["analyst", "reporter"])):
         for step in steps:
             simulation.artifacts.put(session_id, Artifact(step, f"of {session_id}", Usage()))
-    sources = (newest, ("analyst",)), (middle, ("analyst", "gone")), (oldest, ("reporter",))
+    sources = (newest, ("analyst",)), (middle, ("analyst", "gone")), (oldest, ("analyst", "reporter"))
     simulation.take_from = tuple(StepSource(session_id, steps) for session_id, steps in sources)
     simulation.run_task()
     assert simulation.statuses == ["STARTED", "ANALYST_SKIPPED", "REPORTER_SKIPPED", "COMPLETED"]
