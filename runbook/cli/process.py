@@ -47,14 +47,7 @@ def run(app: Callable[[], object]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    code = _ended(app)
-    try:
-        sys.stdout.flush()
-    except OSError as error:
-        code = code or _failed(error)
-        # Python flushes once more when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return code
+    return _ended(app)
 
 
 def described(error: OSError) -> str:

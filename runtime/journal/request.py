@@ -86,13 +86,8 @@ def parse_request(value: object) -> RunRequest:
     if not _nests_within(request, MAX_REQUEST_LEVELS):
         limit = f"{MAX_REQUEST_LEVELS} levels"
         raise InvalidRequest("request", f"nested more than {limit} deep", f"nested {limit} deep or less")
-    try:
-        _check_size({name: value for name, value in request.items() if name not in RETRY_FIELDS}, MAX_REQUEST_BYTES)
-        _check_size(request, MAX_REQUEST_BYTES + MAX_RETRY_BYTES)
-    except InvalidRequest:
-        raise
-    except ValueError as error:
-        raise _not_encodable(request, error) from None
+    _check_size({name: value for name, value in request.items() if name not in RETRY_FIELDS}, MAX_REQUEST_BYTES)
+    _check_size(request, MAX_REQUEST_BYTES + MAX_RETRY_BYTES)
     prompt = request.get("prompt")
     if not isinstance(prompt, str) or not prompt.strip():
         raise InvalidRequest("request.prompt", described(prompt), "a text that is not empty")
@@ -107,7 +102,10 @@ def parse_request(value: object) -> RunRequest:
 
 
 def _check_size(request: dict[str, Any], most: int) -> None:
-    size = size_in_claim(request)
+    try:
+        size = size_in_claim(request)
+    except ValueError as error:
+        raise _not_encodable(request, error) from None
     if size > most:
         allowed = f"{most} bytes or less: put what is larger into S3, and where it is into the request"
         raise InvalidRequest("request", f"{size} bytes as JSON within JSON, where each quote takes four", allowed)

@@ -18,7 +18,7 @@ from runbook.outputs import StackOutputs
 from runbook.retrying import take_from
 from runbook.runbook import Runbook
 from runtime.journal.errors import InvalidRequest
-from runtime.journal.request import MAX_REQUEST_BYTES
+from runtime.journal.request import MAX_REQUEST_BYTES, size_in_claim
 from runtime.journal.vocabulary import Status
 from tests.runbook.history import NOON, History, new_session_id
 
@@ -148,7 +148,7 @@ def test_a_line_of_retries_is_followed_as_far_as_a_request_may_name_runs(
 def test_a_request_of_the_largest_size_can_be_retried(
     rb: Runbook, history: History, stepfunctions: Stubber, clients: Clients, outputs: StackOutputs
 ) -> None:
-    request = {"prompt": "x" * (MAX_REQUEST_BYTES - len(json.dumps({"prompt": ""})))}
+    request = {"prompt": "x" * (MAX_REQUEST_BYTES - size_in_claim({"prompt": ""}))}
     old = failed_run(history, request)
     finish(clients, outputs, old, *(f"step_{number}" for number in range(50)))
     forgotten(stepfunctions)
