@@ -62,10 +62,12 @@ class RootSession(boto3.Session):
         self._lock = threading.Lock()  # clients are thread-safe, making them is not
 
     def client(self, service_name: Any, *args: Any, **options: Any) -> Any:
-        """The one client for `service_name`; with options of its own, a new one."""
+        """The one client for `service_name`; with options of its own, a new one. Its config adds to that of all."""
         defaults: dict[str, Any] = {"endpoint_url": self._endpoint_url, "config": _CONFIG}
         with self._lock:
             if args or options:
+                if "config" in options:
+                    options["config"] = _CONFIG.merge(options["config"])
                 return super().client(service_name, *args, **defaults | options)
             if service_name not in self._clients:
                 self._clients[service_name] = super().client(service_name, **defaults)

@@ -72,7 +72,7 @@ def show(runbook: Runbook, session_id: str, *, as_json: bool, canned: bool) -> b
     """
     summary = runbook.summary(session_id)
     if as_json:
-        print(json.dumps(summary.as_json() | {"cannedReplies": canned}, ensure_ascii=False))
+        print(json.dumps(summary.as_json() | {"cannedReplies": canned}))
     else:
         console = render.console()
         console.print(render.summary(summary))
@@ -88,8 +88,8 @@ def _explain(runbook: Runbook, summary: RunSummary, console: Console) -> None:
         console.print(render.report(summary.report))
         return
     for line in runbook.log_events(summary.session_id, level="ERROR"):
-        console.print(f"Agent's log, {line.level}: {line.message}", style="red")
-        console.print(line.stack_trace)
+        console.print(f"Agent's log, {line.level}: {line.message}", style="red", markup=False)
+        console.print(line.stack_trace, markup=False)
 
 
 def _until(condition: Callable[[], bool], seconds: float) -> None:

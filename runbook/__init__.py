@@ -11,7 +11,23 @@ Owns reading, explaining and steering runs from outside. It writes to the journa
 everything else that a run does is the state machine's and the agent's.
 """
 
-from runbook.connection import connect
-from runbook.runbook import Runbook
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from runbook.connection import connect
+    from runbook.runbook import Runbook
 
 __all__ = ["Runbook", "connect"]
+
+
+def __getattr__(name: str) -> Any:
+    # Not before they are asked for: they import boto3, and the command line has to be ready for a Ctrl-C by then.
+    if name == "connect":
+        from runbook.connection import connect
+
+        return connect
+    if name == "Runbook":
+        from runbook.runbook import Runbook
+
+        return Runbook
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

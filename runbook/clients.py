@@ -22,9 +22,19 @@ if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
     from mypy_boto3_sts import STSClient
 
-_CONFIG = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 4})
-# Stopping a session was seen to take up to a minute.
-_AGENTCORE_CONFIG = Config(connect_timeout=5, read_timeout=90, retries={"mode": "standard", "total_max_attempts": 2})
+_CONFIG = Config(connect_timeout=3, read_timeout=15, retries={"mode": "standard", "total_max_attempts": 3})
+_CONFIGS = {
+    # The first call of all: an endpoint that says nothing is found out within ten seconds.
+    "sts": Config(connect_timeout=3, read_timeout=4, retries={"mode": "standard", "total_max_attempts": 2}),
+    # Stopping a session was seen to take up to a minute. Not tried again: the state machine stops it, too.
+    "bedrock-agentcore": Config(connect_timeout=3, read_timeout=70, retries={"total_max_attempts": 1}),
+}
+"""How long an operator waits for a service that accepts calls and says nothing: less than a minute, where it can be."""
+
+
+def config_of(service: str) -> Config:
+    """Return how long calls of a service may take, and how often they are tried."""
+    return _CONFIGS.get(service, _CONFIG)
 
 
 class Clients:
@@ -43,9 +53,8 @@ class Clients:
         lock = threading.Lock()  # clients are thread-safe, making them is not
 
         def make(service: str) -> Any:
-            config = _AGENTCORE_CONFIG if service == "bedrock-agentcore" else _CONFIG
             with lock:
-                return session.client(service, config=config)  # pyright: ignore[reportCallIssue, reportArgumentType]
+                return session.client(service, config=config_of(service))  # pyright: ignore[reportCallIssue, reportArgumentType]
 
         return cls(make)
 

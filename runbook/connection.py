@@ -12,16 +12,18 @@ from pathlib import Path
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ProfileNotFound
+from botocore.parsers import ResponseParserError
 
 from local import stack_file
 from runbook.clients import Clients
-from runbook.errors import CloudNotRunning, CredentialsUnusable, StackNotDeployed, StackNotFound
+from runbook.errors import CloudNotRunning, CredentialsUnusable, NoAnswer, StackNotDeployed, StackNotFound
 from runbook.outputs import StackOutputs
 from runbook.runbook import Runbook
 
 PROJECT = Path(__file__).resolve().parent.parent
 EMBEDDED = "local"
 PULUMI_TIMEOUT_SECONDS = 60
+_START_AGAIN = "start it again with `make local`"
 
 
 def connect(stack: str = EMBEDDED, *, environ: Mapping[str, str] = os.environ) -> Runbook:
@@ -30,23 +32,32 @@ def connect(stack: str = EMBEDDED, *, environ: Mapping[str, str] = os.environ) -
     :param stack: `local` for the embedded cloud, otherwise the name of a Pulumi stack (`dev`, `org/project/dev`)
     :param environ: `RUNBOOK_STACK_FILE` names another embedded cloud's description than `.local/stack.json`
     :raises CloudNotRunning: if the stack is the embedded cloud's and it isn't running
+    :raises NoAnswer: if AWS doesn't answer
     :raises StackNotFound: if Pulumi has no stack of that name, or can't be asked
     :raises StackNotDeployed: if the stack has no outputs, or not all
     :raises CredentialsUnusable: if there are no AWS credentials, or not for the stack's account
     """
-    path = Path(environ.get("RUNBOOK_STACK_FILE") or stack_file.STACK_FILE)
-    runbook = _embedded(path) if stack == EMBEDDED else _deployed(stack)
+    if stack == EMBEDDED:
+        return _embedded(Path(environ.get("RUNBOOK_STACK_FILE") or stack_file.STACK_FILE))
+    runbook = _deployed(stack)
     check_access(runbook)
     return runbook
 
 
 def _embedded(path: Path) -> Runbook:
     try:
-        return Runbook.of_local(stack_file.read(path))
+        runbook = Runbook.of_local(stack_file.read(path))
+        check_access(runbook)
     except FileNotFoundError:
         raise CloudNotRunning("the embedded cloud is not running: start it with `make local`") from None
+    except OSError as error:
+        raise CloudNotRunning(f"{path} can't be read ({error.strerror}): {_START_AGAIN}") from error
+    except (CredentialsUnusable, NoAnswer) as error:
+        # Whatever the port belongs to now, it isn't what wrote the file.
+        raise CloudNotRunning(f"{path} leads to no embedded cloud that runs ({error}): {_START_AGAIN}") from error
     except ValueError as error:
-        raise CloudNotRunning(f"{error}; start the embedded cloud again with `make local`") from error
+        raise CloudNotRunning(f"{error}; {_START_AGAIN}") from error
+    return runbook
 
 
 def _deployed(stack: str) -> Runbook:
@@ -87,7 +98,7 @@ def pulumi_outputs(stack: str) -> dict[str, object]:
 def check_access(runbook: Runbook) -> None:
     """Find out with one call whether the stack can be reached at all.
 
-    :raises CloudNotRunning: if nothing answers
+    :raises NoAnswer: if nothing answers, or something else than AWS
     :raises CredentialsUnusable: if there are no credentials, they are refused, or they are another account's
     """
     outputs = runbook.outputs
@@ -101,10 +112,9 @@ def check_access(runbook: Runbook) -> None:
     except ClientError as error:
         raise CredentialsUnusable(f"AWS refuses the credentials: {error}") from error
     except BotoCoreError as error:
-        raise CloudNotRunning(
-            f"nothing usable answers in region {outputs.region}: {error}. If this is the embedded cloud, it has ended; "
-            "start it with `make local`"
-        ) from error
+        raise NoAnswer(f"nothing usable answers in region {outputs.region}: {error}") from error
+    except (ResponseParserError, LookupError) as error:
+        raise NoAnswer(f"what answers in region {outputs.region} is not AWS") from error
     if account != outputs.account:
         raise CredentialsUnusable(
             f"the AWS credentials are for account {account}, and the stack is in account {outputs.account}, region "

@@ -17,7 +17,7 @@ from runbook.summary import RunSummary
 from runbook.tables import Table
 from runbook.words import amount
 from runtime.journal.records import Event
-from runtime.journal.vocabulary import TERMINAL, Status
+from runtime.journal.vocabulary import TERMINAL, Status, StepPhase
 
 PRICES = Path(__file__).with_name("prices.json")
 POLLED_EVENTS = 20
@@ -96,7 +96,7 @@ def estimate(run: RunSummary, model_id: str, max_attempts: int, agent_seconds: f
         ("function time", (run.invoker_seconds or 0) * calls * assumed["functionGb"], "GB-s", "functionGbSecond"),
         ("journal writes", write_units(run.events, max_attempts), "units", "journalWriteUnit"),
         ("journal reads", _read_units(run), "units", "journalReadUnit"),
-        ("artifacts written", len(run.artifacts), "requests", "artifactPut"),
+        ("artifacts written", _artifacts(run.events), "requests", "artifactPut"),
         ("artifacts read", assumed["artifactGetsPerRun"], "requests", "artifactGet"),
         ("events", assumed["eventsPerRun"], "events", "event"),
     ]
@@ -120,6 +120,15 @@ def _write_units(event: Event, max_attempts: int) -> int:
     # The event, and the outcome or the condition that there is none; an agent's events look for later attempts, too.
     later_attempts = max_attempts - (event.attempt or max_attempts) if event.environment_id else 0
     return 2 * size + 2 * max(size if in_index else 1, 1) + in_index + 2 * later_attempts
+
+
+def _artifacts(events: Iterable[Event]) -> int:
+    """As the journal tells, because the bucket may be gone: each finished step put one, or a copy of another run's."""
+    return sum(
+        event.status.endswith(f"_{StepPhase.COMPLETED}") or "takenFrom" in (event.detail or {})
+        for event in events
+        if event.step
+    )
 
 
 def _read_units(run: RunSummary) -> int:

@@ -3,6 +3,8 @@
 Errors of the journal (`InvalidRequest`, `RunClosed`) and of AWS (`botocore.exceptions`) pass through as they are.
 """
 
+from datetime import timedelta
+
 
 class RunbookError(Exception):
     """Base of all errors of this package."""
@@ -17,7 +19,11 @@ class StackNotDeployed(RunbookError):
 
 
 class CloudNotRunning(RunbookError):
-    """The embedded cloud is not running, or nothing answers at the endpoint."""
+    """The embedded cloud is not running."""
+
+
+class NoAnswer(RunbookError):
+    """Nothing answers where AWS should, or something else does."""
 
 
 class CredentialsUnusable(RunbookError):
@@ -34,6 +40,16 @@ class RunNotFound(RunbookError):
             "event started nothing (then it lies in the dead-letter queue)"
         )
         self.session_id = session_id
+
+
+class NoRecentRun(RunbookError):
+    """The latest run is asked for, and there was none for a while."""
+
+    def __init__(self, looked_back: timedelta) -> None:
+        super().__init__(
+            f"no run began or ended in the last {looked_back.days} days, so there is no latest: give a session id; "
+            "`list --since 30d` looks further back"
+        )
 
 
 class WatchTimeout(RunbookError):

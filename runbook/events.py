@@ -16,6 +16,8 @@ from runtime.journal.vocabulary import TERMINAL
 
 OVERLAP = timedelta(seconds=60)
 """Events come from several clocks: one that arrives late may be stamped earlier than those already seen."""
+MOST_SECONDS = 30 * 86_400
+"""The longest watch: longer than any run may take."""
 APPEAR_SECONDS = 60.0
 """An event starts its run within a second; a mistyped session id must not be waited for any longer."""
 
@@ -82,9 +84,13 @@ def watch(
     """Yield the events of a run as they arrive, and end after its terminal one.
 
     :param appear_seconds: how long to wait for the first event, where `timeout_seconds` is longer
+    :param timeout_seconds: 0 looks once
+    :raises ValueError: if the timeout is no time that can be waited
     :raises RunNotFound: if no event at all appears in time
     :raises WatchTimeout: if the run has no outcome in time
     """
+    if not 0 <= timeout_seconds <= MOST_SECONDS:
+        raise ValueError(f"timeout_seconds is {timeout_seconds:g}: it must be 0 to {MOST_SECONDS}")
     began = clock()
     seen: dict[str, Event] = {}
     while True:

@@ -6,6 +6,8 @@ from typing import Any
 
 from runbook.errors import StackNotDeployed
 
+LONGEST_TTL_DAYS = 3650
+"""What `journalTtlDays` may be at most; for stacks that don't export it yet."""
 LOG_GROUP_PREFIX = "/aws/bedrock-agentcore/runtimes/"
 """A log group for each endpoint, `<prefix><agent id>-<endpoint>`.
 
@@ -45,6 +47,7 @@ class StackOutputs:
     event_detail_type: str
     dead_letter_queue_url: str
     name_prefix: str
+    journal_ttl_days: int = LONGEST_TTL_DAYS
 
     @classmethod
     def from_mapping(cls, stack: str, outputs: Mapping[str, Any]) -> "StackOutputs":
@@ -60,7 +63,8 @@ class StackOutputs:
                 f"stack {stack!r} lacks the outputs {', '.join(missing)}: its last deployment is older than this "
                 f"runbook or did not finish; deploy it again with `pulumi up --stack {stack}`"
             )
-        return cls(**{field: str(outputs[name]) for field, name in _NAMES.items()})
+        ttl_days = int(outputs.get("journalTtlDays", LONGEST_TTL_DAYS))
+        return cls(journal_ttl_days=ttl_days, **{field: str(outputs[name]) for field, name in _NAMES.items()})
 
     @property
     def region(self) -> str:

@@ -8,14 +8,16 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TextIO
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.markdown import Markdown
 from rich.padding import Padding
 from rich.panel import Panel
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 from runbook.logs import parse_stream_name
+from runbook.plain_text import visible
 from runbook.summary import RunSummary
 from runbook.tables import shortened
 from runbook.words import NOTHING, duration, error
@@ -26,10 +28,23 @@ WIDTH = 80
 _ENDED_WELL = (Status.AGENT_BACKGROUND_TASK_COMPLETED,)
 
 
+class PlainConsole(Console):
+    """A console to which text is nothing but text: what would act on a terminal is shown, wherever it comes from."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        """Return what rich prints; its own controls are segments of their own kind."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(visible(segment.text), segment.style)
+
+    def on_broken_pipe(self) -> None:
+        """Leave it to the caller, who knows the exit code."""
+        raise  # noqa: PLE0704 - rich calls this from its `except BrokenPipeError`
+
+
 def console(file: TextIO | None = None) -> Console:
     """Return a console: 80 columns where nobody says otherwise, no colour unless it is a terminal."""
     stream = file or sys.stdout
-    return Console(file=stream, width=None if stream.isatty() else WIDTH, highlight=False, soft_wrap=False)
+    return PlainConsole(file=stream, width=None if stream.isatty() else WIDTH, highlight=False, soft_wrap=False)
 
 
 def style(status: str) -> str:
@@ -109,4 +124,10 @@ def _rows(found: RunSummary) -> Iterator[tuple[str, Text]]:
         yield "polls", Text(f"{execution.polls}, {execution.state_transitions} state transitions")
     environments = [parse_stream_name(name).environment_id or name for name in found.log_streams]
     yield "environments", Text("\n".join(environments) or NOTHING)
-    yield "artifacts", Text("\n".join(found.artifacts) or NOTHING)
+    yield "artifacts", _artifacts(found)
+
+
+def _artifacts(found: RunSummary) -> Text:
+    if found.artifacts_error:
+        return Text(f"missing: {found.artifacts_error}", "yellow", overflow="fold")
+    return Text("\n".join(found.artifacts) or NOTHING)

@@ -3,19 +3,19 @@
 Owns putting the parts together. How runs are found, logs read and costs estimated is their modules' business.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import cached_property
-from typing import Any, cast
+from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local.clients import RootSession
 from local.stack_file import LocalStack
-from runbook import costs, events, executions, log_lines, stuck
-from runbook.clients import Clients
+from runbook import cancelling, costs, events, executions, log_lines, retrying, stuck
+from runbook.clients import Clients, config_of
 from runbook.costs import Cost
 from runbook.dead_letters import DeadLetter, DeadLetterQueue, DeadLetters
 from runbook.errors import NothingToRetry, ReportMissing, RunNotFound, RunStillOpen
@@ -31,11 +31,10 @@ from runbook.triggering import Trigger
 from runbook.words import OPEN
 from runtime.journal.reader import JournalReader
 from runtime.journal.records import Event, RunMetadata
-from runtime.journal.request import check_session_id
+from runtime.journal.request import check_session_id, parse_request
 from runtime.journal.timestamps import utc_now
 from runtime.journal.vocabulary import Status
 from runtime.journal.waker import Waker
-from runtime.journal.writer import JournalWriter
 
 STUCK_WINDOW = timedelta(days=2)
 
@@ -75,9 +74,8 @@ class Runbook:
         session = RootSession(stack.endpoint_url, stack.key)
 
         def make(service: str) -> Any:
-            if service == "bedrock-agentcore":
-                return session.client(service, endpoint_url=stack.agentcore_endpoint_url)
-            return session.client(service)
+            endpoint = {"endpoint_url": stack.agentcore_endpoint_url} if service == "bedrock-agentcore" else {}
+            return session.client(service, config=config_of(service), **endpoint)
 
         return cls(StackOutputs.from_mapping(stack.stack, stack.outputs), Clients(make))
 
@@ -106,11 +104,12 @@ class Runbook:
         """Start a run and return its session id, which is the id of the event that starts it.
 
         :param prompt: what the agents are to work on, 240 KB at most, quotes counted four times
-        :param retry_of: a run whose finished steps this one starts from
+        :param retry_of: a run whose finished steps, and those of the runs that it retried, this one starts from
         :raises InvalidRequest: if the prompt is empty or too long
+        :raises RunNotFound: if nothing is known of the run to start from
         :raises TriggerFailed: if EventBridge doesn't take the event
         """
-        request = {"prompt": prompt} | ({"retryOf": retry_of} if retry_of else {})
+        request = {"prompt": prompt} | (self._retry_fields(retry_of) if retry_of else {})
         return self._trigger.start([request])[0]
 
     def trigger_many(self, prompts: Iterable[str]) -> list[str]:
@@ -127,6 +126,7 @@ class Runbook:
         :return: the new run's session id
         :raises RunStillOpen: if the run has no outcome yet
         :raises NothingToRetry: if it completed
+        :raises InvalidRequest: if its request can't be run
         """
         metadata = self.metadata(session_id)
         outcome = self._reader.outcome(session_id)
@@ -134,30 +134,28 @@ class Runbook:
             raise RunStillOpen(session_id)
         if outcome.status == Status.AGENT_BACKGROUND_TASK_COMPLETED:
             raise NothingToRetry(session_id)
-        request = _as_object(metadata.request)
-        return self._trigger.start([request | {"retryOf": self._source_of_steps(session_id, request)}])[0]
+        request = retrying.asked(self.clients.stepfunctions, metadata)
+        parse_request(request)
+        return self._trigger.start([request | self._retry_fields(session_id)])[0]
 
     def cancel(self, session_id: str, reason: str) -> Cancellation:
         """Close a run as cancelled, then stop its agent's session.
 
         The agent finds the outcome at its next write, and the state machine at its next look.
 
-        :param reason: goes into the journal, next to who cancelled
+        :param reason: goes into the journal, next to who cancelled: 1 to 2,048 bytes
+        :raises InvalidRequest: if the reason is empty, too long, or no text that UTF-8 has
         :raises RunClosed: if the run has its outcome already; nothing is changed then
         :raises JournalDenied: if the operator's rights don't suffice
-        :raises JournalUnavailable: if the table doesn't answer; the run may or may not be cancelled
+        :raises JournalUnavailable: if the table doesn't take it for half a minute; the run may or may not be cancelled
         """
-        metadata = self.metadata(session_id)
-        ttl_days = round((metadata.expires_at - metadata.created_at.timestamp()) / 86_400)
-        writer = JournalWriter(self.clients.dynamodb, self.outputs.journal_table_name, ttl_days=ttl_days)
-        event = writer.stamp(
-            session_id,
-            Status.SESSION_CANCELLED,
-            error_type="Cancelled",
-            error_message=reason,
-            detail={"cancelledBy": self.clients.sts.get_caller_identity()["Arn"]},
+        event = cancelling.close(
+            self.clients.dynamodb,
+            self.outputs.journal_table_name,
+            self.metadata(session_id),
+            cancelling.check_reason(reason),
+            self.clients.sts.get_caller_identity()["Arn"],
         )
-        writer.close(event)
         try:
             stopped, stop_error = self.stop_session(session_id), None
         except (ClientError, BotoCoreError) as error:
@@ -271,13 +269,15 @@ class Runbook:
         :raises RunNotFound: if there is nothing
         """
         found = self.events(session_id)
+        artifacts, report, artifacts_error = self._produced(session_id)
         return RunSummary(
             events=found,
             metadata=self._reader.metadata(session_id),
             execution=self._execution_if_known(session_id),
             log_streams=[name.name for name in self._logs.names(session_id, self._days(session_id))],
-            artifacts=self.artifacts(session_id),
-            report=self._report_if_there(session_id),
+            artifacts=artifacts,
+            report=report,
+            artifacts_error=artifacts_error,
         )
 
     def cost(self, session_id: str, *, model_id: str | None = None) -> Cost:
@@ -303,12 +303,14 @@ class Runbook:
     def runs(self, since: datetime, outcome: str | None = None, *, until: datetime | None = None) -> Runs:
         """Return the runs that began or ended within a span of time, by queries of the index by day.
 
-        :param since: a time with a time zone
+        :param since: a time with a time zone; the journal keeps nothing that is older than the stack's
+            `journalTtlDays`
         :param outcome: only runs of that status; `OPEN` for those without an outcome
         :param until: the end of the span, now if left out
         :raises ValueError: if a time has no time zone, or `until` is not after `since`
         """
-        return RunFinder(self.clients.dynamodb, self.outputs.journal_table_name).find(since, until, outcome)
+        finder = RunFinder(self.clients.dynamodb, self.outputs.journal_table_name, self.outputs.journal_ttl_days)
+        return finder.find(since, until, outcome)
 
     def stuck(self, since: datetime | None = None) -> StuckRuns:
         """Return the open runs that something is wrong with, each with an explanation.
@@ -345,10 +347,14 @@ class Runbook:
         with suppress(ClientError, BotoCoreError):
             Waker(self.clients.dynamodb, self.clients.stepfunctions, self.outputs.journal_table_name).wake(session_id)
 
-    def _source_of_steps(self, session_id: str, request: Mapping[str, Any]) -> str:
-        """The run to start from: the one before, if this is a retry itself that never came to take its steps over."""
-        earlier = request.get("retryOf")
-        return earlier if earlier and not self.artifacts(session_id) else session_id
+    def _retry_fields(self, session_id: str) -> dict[str, Any]:
+        """What a request says besides when it starts from a run's finished steps."""
+        check_session_id(session_id, "retry_of")
+        runs = list(retrying.lineage(session_id, self._reader.metadata))
+        sources = retrying.take_from((found, self.artifacts(found)) for found, _ in runs)
+        if runs[0][1] is None and not sources:
+            raise RunNotFound(session_id)
+        return {"retryOf": session_id} | ({"takeFrom": sources} if sources else {})
 
     def _execution_if_known(self, session_id: str) -> Execution | None:
         try:
@@ -356,13 +362,16 @@ class Runbook:
         except (RunNotFound, self.clients.stepfunctions.exceptions.ExecutionDoesNotExist):
             return None
 
+    def _produced(self, session_id: str) -> tuple[list[str], str | None, str | None]:
+        """Artifacts, report, and why the bucket can't be read: without it, the journal still tells of the run."""
+        try:
+            artifacts = self.artifacts(session_id)
+            return artifacts, self._report_if_there(session_id), None
+        except (ClientError, BotoCoreError) as error:
+            return [], None, str(error)
+
     def _report_if_there(self, session_id: str) -> str | None:
         try:
             return self.report(session_id)
         except (ReportMissing, RunNotFound, self.clients.s3.exceptions.NoSuchKey):
             return None
-
-
-def _as_object(request: object) -> dict[str, Any]:
-    """A request as an object; one that is none is refused when it is triggered again."""
-    return cast("dict[str, Any]", request) if isinstance(request, dict) else {}

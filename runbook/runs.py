@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 CLOCK_SKEW = timedelta(minutes=5)
 """How far clocks may be apart: just before midnight, the next day is looked at, too."""
+OVERDUE = timedelta(days=7)
+"""How long after its time DynamoDB may still have a record; "within a few days", it says.
+
+Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/TTL.html
+"""
 MOST_KEYS = 100
 """Source: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html"""
 
@@ -139,10 +144,14 @@ class Runs(Table[Run]):
 
 @dataclass(frozen=True, slots=True)
 class RunFinder:
-    """Finds the runs of one journal."""
+    """Finds the runs of one journal.
+
+    :ivar ttl_days: after which DynamoDB forgets records
+    """
 
     client: "DynamoDBClient"
     table_name: str
+    ttl_days: int
 
     def find(self, since: datetime, until: datetime | None = None, outcome: str | None = None) -> Runs:
         """Return the runs that began or ended within a span of time.
@@ -151,9 +160,13 @@ class RunFinder:
         :raises ValueError: if a time has no time zone, or `until` is not after `since`
         """
         _check_span(since, until)
+        latest = utc_now() + CLOCK_SKEW
+        # Every day of the span is a query, and outside of these there is nothing to be found.
+        since = min(max(since, latest - timedelta(days=self.ttl_days) - OVERDUE), latest)
+        until = min(until, latest) if until else None
         metadata: dict[str, RunMetadata] = {}
         outcomes: dict[str, Event] = {}
-        for record in self._records(since, until or utc_now() + CLOCK_SKEW):
+        for record in self._records(since, until or latest):
             if isinstance(record, RunMetadata):
                 metadata[record.session_id] = record
             else:

@@ -20,6 +20,7 @@ class RunSummary:
     :ivar log_streams: the names of its environments' log streams
     :ivar artifacts: keys in the artifact bucket
     :ivar report: the text of the report, None if there is none
+    :ivar artifacts_error: why the bucket could not be read, None if it could
     """
 
     events: Events
@@ -28,6 +29,7 @@ class RunSummary:
     log_streams: Sequence[str]
     artifacts: Sequence[str]
     report: str | None
+    artifacts_error: str | None = None
 
     @property
     def session_id(self) -> str:
@@ -89,6 +91,7 @@ class RunSummary:
             "logStreams": list(self.log_streams),
             "artifacts": list(self.artifacts),
             "report": self.report,
+            "artifactsError": self.artifacts_error,
         }
 
     def _until_outcome(self, status: Status) -> float | None:

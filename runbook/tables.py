@@ -8,6 +8,8 @@ from copy import copy
 from html import escape
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, overload
 
+from runbook.plain_text import visible, whole
+
 if TYPE_CHECKING:
     from pandas import DataFrame
 
@@ -61,7 +63,7 @@ class Table(Sequence[T], Generic[T]):
         """Return a pandas frame with a row for each record. Times are UTC, durations seconds."""
         import pandas as pd
 
-        rows = [self.row(record) for record in self._records]
+        rows = [{name: _storable(value) for name, value in self.row(record).items()} for record in self._records]
         return pd.DataFrame(rows, columns=list(self.columns)).astype(dict(self.columns))
 
     def __repr__(self) -> str:
@@ -90,7 +92,11 @@ class Table(Sequence[T], Generic[T]):
 
 
 def _text(value: Any) -> str:
-    return "" if value is None else shortened(str(value))
+    return "" if value is None else visible(shortened(str(value)))
+
+
+def _storable(value: Any) -> Any:
+    return whole(value) if isinstance(value, str) else value
 
 
 def _cell(value: Any) -> str:

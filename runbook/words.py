@@ -1,5 +1,6 @@
 """How outcomes, durations and errors are said to people, in terminals, notebooks and pictures alike."""
 
+from runbook.plain_text import visible
 from runtime.journal.records import Event
 from runtime.journal.vocabulary import Status
 
@@ -38,7 +39,7 @@ def error(event: Event | None) -> str:
     """Return what went wrong, as its class and its message; an empty text if nothing did."""
     if event is None or not event.error_type:
         return ""
-    return f"{event.error_type}: {event.error_message or 'no message'}"
+    return visible(f"{event.error_type}: {event.error_message or 'no message'}")
 
 
 def amount(number: float) -> str:

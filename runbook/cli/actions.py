@@ -4,8 +4,10 @@ import sys
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from runbook import render
+from runbook.cancelling import check_reason
 from runbook.cli.commands import (
     AsJson,
     Session,
@@ -66,6 +68,7 @@ def cancel(
     stack: Stack = EMBEDDED,
 ) -> None:
     """Close a run as cancelled and stop its agent."""
+    check_reason(reason)
     runbook = connect(stack)
     session_id = session_id_of(runbook, session)
     confirm(f"Cancel run {session_id} of stack {stack}?", yes=yes)
@@ -101,7 +104,7 @@ def dead_letters(
         print_json([letter.as_json() for letter in letters])
     elif letters:
         for letter in letters:
-            typer.echo(f"{letter.session_id or 'not of this stack'}  {letter.error}")
+            render.console().print(Text(f"{letter.session_id or 'not of this stack'}  {letter.error}"), soft_wrap=True)
     else:
         typer.echo("The dead-letter queue is empty.")
 

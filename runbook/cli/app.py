@@ -11,7 +11,7 @@ from runbook.cli.commands import app, command
 from runbook.cli.completion import COMPLETE_VARIABLE, Shell, script
 
 # The modules are here because importing them declares their commands.
-__all__ = ["actions", "app", "main", "one_run", "proving", "several_runs"]
+__all__ = ["actions", "app", "one_run", "proving", "run", "several_runs"]
 
 
 @command("completion", "completion bash > ~/.runbook-completion && source ~/.runbook-completion")
@@ -20,7 +20,10 @@ def completion(shell: Annotated[Shell, typer.Argument(help="The shell to print i
     typer.echo(script(shell, sys.executable))
 
 
-def main() -> None:
-    """Run the command line."""
+def run() -> None:
+    """Run the command that the process was called with.
+
+    :raises SystemExit: always
+    """
     completion_init()
     app(prog_name="python -m runbook", complete_var=COMPLETE_VARIABLE)

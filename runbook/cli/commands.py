@@ -4,7 +4,7 @@ import functools
 import json
 import sys
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, ParamSpec, TypeVar
 
 import typer
@@ -13,8 +13,11 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from runbook import render
+from runbook.cli import process
+from runbook.cli.process import INTERRUPTED, PIPE_CLOSED, REFUSED
 from runbook.connection import EMBEDDED, connect
-from runbook.errors import RunbookError, RunNotFound, WatchTimeout
+from runbook.errors import NoRecentRun, RunbookError, WatchTimeout
+from runbook.events import MOST_SECONDS
 from runbook.runbook import Runbook
 from runtime.journal.errors import JournalError
 from runtime.journal.timestamps import utc_now
@@ -25,9 +28,7 @@ R = TypeVar("R")
 DONE = 0
 NOT_COMPLETED = 1
 USAGE = 2
-REFUSED = 3
 TIMED_OUT = 4
-INTERRUPTED = 130
 LATEST = "latest"
 LOOK_BACK = timedelta(days=2)
 
@@ -38,7 +39,9 @@ EXIT_CODES = {
     REFUSED: "it can't be done: no such stack or run, nothing to do, AWS refuses",
     TIMED_OUT: "the watched run had no outcome in time; it goes on",
     INTERRUPTED: "stopped with Ctrl-C; a watched run goes on",
+    PIPE_CLOSED: "the reader of its output has gone, such as head",
 }
+EXPECTED = (RunbookError, JournalError, ClientError, BotoCoreError, OSError, ValueError)
 _HELP = "Trigger, follow, explain and steer agent runs.\n\n" + "\n".join(
     ["Exit codes:\n", *(f"- {code}: {meaning}" for code, meaning in EXIT_CODES.items())]
 )
@@ -63,21 +66,33 @@ def command(name: str, example: str) -> Callable[[Callable[P, R]], Callable[P, R
     def declare(function: Callable[P, R]) -> Callable[P, R]:
         @functools.wraps(function)
         def run(*args: P.args, **kwargs: P.kwargs) -> R:
+            process.begin()
             try:
                 return function(*args, **kwargs)
             except KeyboardInterrupt:
                 raise typer.Exit(INTERRUPTED) from None
-            except WatchTimeout as error:
-                raise fail(str(error), TIMED_OUT) from error
-            except ClientError as error:
-                raise fail(f"AWS refuses: {error}") from error
-            except (RunbookError, JournalError, BotoCoreError, ValueError) as error:
-                raise fail(str(error)) from error
+            except EXPECTED as error:
+                raise ending(error) from error
 
         app.command(name, epilog=f"Example: `python -m runbook {example}`")(run)
         return function
 
     return declare
+
+
+def ending(error: Exception) -> typer.Exit:
+    """Return the exit that an expected error means, once it is said what it was."""
+    match error:
+        case BrokenPipeError():
+            return typer.Exit(PIPE_CLOSED)
+        case WatchTimeout():
+            return fail(str(error), TIMED_OUT)
+        case ClientError():
+            return fail(f"AWS refuses: {error}")
+        case OSError():
+            return fail(process.described(error))
+        case _:
+            return fail(str(error))
 
 
 def fail(message: str, code: int = REFUSED) -> typer.Exit:
@@ -92,11 +107,20 @@ def confirm(question: str, *, yes: bool) -> None:
     :param yes: don't ask
     :raises typer.Exit: if the answer is no, or nobody is there to answer
     """
+    if yes:
+        return
     try:
-        if not yes and not typer.confirm(question, err=True):
-            raise fail("nothing was done")
-    except typer.Abort:
+        answer = typer.confirm(question, err=True)
+    except typer.Abort as aborted:
+        typer.echo(err=True)
+        if isinstance(aborted.__context__, KeyboardInterrupt):
+            raise typer.Exit(INTERRUPTED) from None
         raise fail("nothing was done: without an answer, say --yes") from None
+    if not sys.stdin.isatty():
+        # Nobody typed the end of the question's line.
+        typer.echo(err=True)
+    if not answer:
+        raise fail("nothing was done")
 
 
 def recent_sessions(incomplete: str) -> list[str]:
@@ -106,6 +130,16 @@ def recent_sessions(incomplete: str) -> list[str]:
     except (RunbookError, ClientError, BotoCoreError):
         return []
     return [run.session_id for run in reversed(runs) if run.session_id.startswith(incomplete)]
+
+
+def waiting_time(seconds: float) -> float:
+    """Return a time to wait.
+
+    :raises typer.BadParameter: if it is none
+    """
+    if not 0 <= seconds <= MOST_SECONDS:
+        raise typer.BadParameter(f"{seconds:g} s can't be waited: give 0 to {MOST_SECONDS} seconds")
+    return seconds
 
 
 Stack = Annotated[
@@ -128,20 +162,22 @@ Session = Annotated[
     ),
 ]
 Watch = Annotated[bool, typer.Option("--watch", "-w", help="Follow the run until it ends.")]
-Timeout = Annotated[float, typer.Option("--timeout", min=0, help="Seconds to wait for the end of the run.")]
+Timeout = Annotated[
+    float, typer.Option("--timeout", callback=waiting_time, help="Seconds to wait for the end of the run.")
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]
 
 
 def session_id_of(runbook: Runbook, session: str) -> str:
     """Return the session id that an argument means.
 
-    :raises RunNotFound: if it means the latest run and there is none
+    :raises NoRecentRun: if it means the latest run and there is none
     """
     if session != LATEST:
         return session
     runs = runbook.runs(utc_now() - LOOK_BACK)
     if not runs:
-        raise RunNotFound(LATEST)
+        raise NoRecentRun(LOOK_BACK)
     return runs[-1].session_id
 
 
@@ -155,17 +191,17 @@ def moment(text: str) -> datetime:
         if text[-1:] in units and text[:-1].isdigit():
             return utc_now() - timedelta(**{units[text[-1]]: int(text[:-1])})
         found = datetime.fromisoformat(text)
+        # Everything that the runbook prints is UTC, so is everything that it is told.
+        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         raise typer.BadParameter(
             f"{text!r} is no time: give 90m, 24h, 7d, 2w, or an ISO 8601 time such as 2026-11-22T20:21Z"
         ) from None
-    # Everything that the runbook prints is UTC, so is everything that it is told.
-    return found if found.tzinfo else found.replace(tzinfo=utc_now().tzinfo)
 
 
 def print_json(value: Any) -> None:
-    """Print a value as one line of JSON."""
-    typer.echo(json.dumps(value, ensure_ascii=False))
+    """Print a value as one line of JSON, in ASCII: no reader takes a character of it for the end of the line."""
+    typer.echo(json.dumps(value))
 
 
 def show(renderable: RenderableType) -> None:

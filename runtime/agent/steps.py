@@ -90,22 +90,22 @@ class WorkflowRun:
                 artifact = await self._blocking(self._artifacts.get, self._session_id, step.name)
                 await self._journal_step(step, StepPhase.SKIPPED, detail=self._step_detail(artifact))
             elif step.name in inherited:
-                artifact = await self._take_over(step)
+                artifact = await self._take_over(step, inherited[step.name])
             else:
                 artifact = await self._work_on(step, earlier)
             earlier.append(artifact)
         return await self._completed(earlier, time.monotonic() - began)
 
-    async def _inherited(self) -> set[str]:
-        """Return the names of the steps that the run which this one retries has finished."""
-        source = self._attempt.job.request.retry_of
-        if source is None:
-            return set()
-        keys = await self._blocking(self._artifacts.finished, source)
-        return {step.name for step in self._steps if artifact_key(source, step.name) in keys}
+    async def _inherited(self) -> dict[str, str]:
+        """Return the runs that finished steps can be taken over from, by the step's name."""
+        found: dict[str, str] = {}
+        for source in self._attempt.job.request.take_from:
+            keys = await self._blocking(self._artifacts.finished, source.session_id)
+            there = (step for step in source.steps if artifact_key(source.session_id, step) in keys)
+            found = dict.fromkeys(there, source.session_id) | found
+        return found
 
-    async def _take_over(self, step: Step) -> Artifact:
-        source = self._attempt.job.request.retry_of or ""
+    async def _take_over(self, step: Step, source: str) -> Artifact:
         found = await self._blocking(self._artifacts.get, source, step.name)
         # Its tokens were paid for by the other run.
         copy = Artifact(step.name, found.text, Usage())

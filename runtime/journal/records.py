@@ -110,7 +110,8 @@ class Event:
 class RunMetadata:
     """What a run was asked to do, and within which limits: enough to explain it and to try it again.
 
-    :ivar request: the request that came with the event
+    :ivar request: the request that came with the event, as text where it is no JSON that Python can read; numbers
+        have 15 significant digits, as the state machine's language has them
     :ivar limits: `maxRunSeconds`, `leaseSeconds`, `maxAttempts` as they were for this run
     """
 
@@ -123,16 +124,23 @@ class RunMetadata:
 
     @classmethod
     def from_item(cls, item: Mapping[str, Any]) -> "RunMetadata":
-        """Return the run of a metadata record. Its request is stored as JSON text."""
+        """Return the run of a metadata record. Its request is stored as JSON text, mostly: anybody can start a run."""
         values = from_item(item)
         return cls(
             session_id=values["sessionId"],
             created_at=from_timestamp(values["createdAt"]),
             expires_at=values["expiresAt"],
             execution_arn=values["executionArn"],
-            request=json.loads(values["request"]),
+            request=_json_or_text(values["request"]),
             limits=values["limits"],
         )
+
+
+def _json_or_text(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
 
 
 def expiry(created_at: datetime, ttl_days: int) -> int:

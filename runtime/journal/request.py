@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
-from runtime.journal.errors import InvalidRequest
+from runtime.journal.errors import InvalidRequest, InvalidStepName
+from runtime.journal.vocabulary import check_step_name
 
 SESSION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{32,99}")
 """What AgentCore accepts in a request (33 characters and more) and returns in a response (100 at most).
@@ -24,6 +25,13 @@ MAX_REQUEST_BYTES = 240 * 1024
 """Of a request as the claim sends it: JSON text within JSON, see :func:`size_in_claim`. Step Functions takes 256 KiB
 for all of a task's arguments (https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html)."""
 
+MAX_RETRY_BYTES = 8 * 1024
+"""What a retry may add, so that a request of just the size that is allowed can be retried: some 500 steps' names."""
+
+RETRY_FIELDS = ("retryOf", "takeFrom")
+MAX_SOURCES = 20
+"""Runs that a retry may take finished steps from; each costs the agent a list of its artifacts."""
+
 MAX_REQUEST_LEVELS = 100
 """Objects and lists within one another. Python's own JSON gives up at about a thousand, at a place that depends on
 the caller; what is refused here is refused everywhere alike."""
@@ -35,16 +43,24 @@ _SESSION_ID_RULE = "33 to 100 characters of A-Z, a-z, 0-9, _ and -, beginning wi
 
 
 @dataclass(frozen=True, slots=True)
+class StepSource:
+    """Another run, and the steps whose results are taken over from it instead of running them."""
+
+    session_id: str
+    steps: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RunRequest:
-    """A valid request.
+    """A valid request. Its `retryOf` is for people only: what is taken over from where is in `take_from`.
 
     :ivar prompt: what the agents are to work on
-    :ivar retry_of: the session whose finished steps this run starts from, if any
+    :ivar take_from: where finished steps are, the newest run first
     :ivar workflow: the name of the workflow, None for the agent's first; only the agent knows which there are
     """
 
     prompt: str
-    retry_of: str | None = None
+    take_from: tuple[StepSource, ...] = ()
     workflow: str | None = None
 
 
@@ -61,8 +77,8 @@ def check_session_id(value: object, field: str = "session_id") -> str:
 def parse_request(value: object) -> RunRequest:
     """Return the request that `value`, the detail of a run's event, holds.
 
-    :raises InvalidRequest: if it is no object, has no prompt, is nested too deeply, holds what JSON in UTF-8 can't, or
-        is too large for the state machine's claim
+    :raises InvalidRequest: if it is no object, has no prompt, is nested too deeply, holds what JSON in UTF-8 can't, is
+        too large for the state machine's claim, or names no usable sources of finished steps
     """
     if not isinstance(value, dict):
         raise InvalidRequest("request", described(value), 'an object such as {"prompt": "…"}')
@@ -70,13 +86,8 @@ def parse_request(value: object) -> RunRequest:
     if not _nests_within(request, MAX_REQUEST_LEVELS):
         limit = f"{MAX_REQUEST_LEVELS} levels"
         raise InvalidRequest("request", f"nested more than {limit} deep", f"nested {limit} deep or less")
-    try:
-        size = size_in_claim(request)
-    except ValueError as error:
-        raise _not_encodable(request, error) from None
-    if size > MAX_REQUEST_BYTES:
-        allowed = f"{MAX_REQUEST_BYTES} bytes or less: put what is larger into S3, and where it is into the request"
-        raise InvalidRequest("request", f"{size} bytes as JSON within JSON, where each quote takes four", allowed)
+    _check_size({name: value for name, value in request.items() if name not in RETRY_FIELDS}, MAX_REQUEST_BYTES)
+    _check_size(request, MAX_REQUEST_BYTES + MAX_RETRY_BYTES)
     prompt = request.get("prompt")
     if not isinstance(prompt, str) or not prompt.strip():
         raise InvalidRequest("request.prompt", described(prompt), "a text that is not empty")
@@ -87,7 +98,17 @@ def parse_request(value: object) -> RunRequest:
     if workflow is not None and not (isinstance(workflow, str) and 0 < len(workflow) <= MAX_WORKFLOW_CHARACTERS):
         allowed = f"a workflow's name, a text of 1 to {MAX_WORKFLOW_CHARACTERS} characters"
         raise InvalidRequest("request.workflow", described(workflow), allowed)
-    return RunRequest(prompt, retry_of, workflow)
+    return RunRequest(prompt, _take_from(request.get("takeFrom")), workflow)
+
+
+def _check_size(request: dict[str, Any], most: int) -> None:
+    try:
+        size = size_in_claim(request)
+    except ValueError as error:
+        raise _not_encodable(request, error) from None
+    if size > most:
+        allowed = f"{most} bytes or less: put what is larger into S3, and where it is into the request"
+        raise InvalidRequest("request", f"{size} bytes as JSON within JSON, where each quote takes four", allowed)
 
 
 def size_in_claim(request: object) -> int:
@@ -121,6 +142,35 @@ def _leaves(value: object, field: str) -> Iterator[tuple[str, object]]:
             yield from _leaves(inner, f"{field}[{number}]")
     else:
         yield field[:200], value
+
+
+def _take_from(value: object) -> tuple[StepSource, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        raise InvalidRequest("request.takeFrom", described(value), 'a list such as [{"session": "…", "steps": ["…"]}]')
+    sources = cast("list[object]", value)
+    if len(sources) > MAX_SOURCES:
+        raise InvalidRequest("request.takeFrom", f"a list of {len(sources)}", f"a list of {MAX_SOURCES} at most")
+    return tuple(_source(source, f"request.takeFrom[{number}]") for number, source in enumerate(sources))
+
+
+def _source(value: object, field: str) -> StepSource:
+    if not isinstance(value, dict):
+        raise InvalidRequest(field, described(value), 'an object such as {"session": "…", "steps": ["…"]}')
+    source = cast("dict[str, object]", value)
+    steps = source.get("steps")
+    if not isinstance(steps, list):
+        raise InvalidRequest(f"{field}.steps", described(steps), "a list of steps' names")
+    names = (_step_name(step, f"{field}.steps") for step in cast("list[object]", steps))
+    return StepSource(check_session_id(source.get("session"), f"{field}.session"), tuple(names))
+
+
+def _step_name(value: object, field: str) -> str:
+    try:
+        return check_step_name(value if isinstance(value, str) else "")
+    except InvalidStepName:
+        raise InvalidRequest(field, described(value), "names of 1 to 40 of a-z, 0-9 and _, a letter first") from None
 
 
 def _nests_within(value: object, levels: int) -> bool:

@@ -66,6 +66,7 @@ def test_run_prints_one_json_object_and_nothing_else(own_tmp: Path) -> None:
         "logStreams",
         "artifacts",
         "report",
+        "artifactsError",
         "cannedReplies",
     ]
     assert run["cannedReplies"] is True

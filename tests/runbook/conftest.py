@@ -76,6 +76,7 @@ def stack_outputs(name: str) -> dict[str, str]:
         "eventDetailType": "AgentRunRequested",
         "deadLetterQueueUrl": f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/dead-letters-{name}",
         "dashboardName": "not the runbook's",
+        "journalTtlDays": "90",
     }
 
 

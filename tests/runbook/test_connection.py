@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+import time
 from pathlib import Path
 from unittest import mock
 
@@ -18,6 +19,7 @@ from runbook.connection import connect
 from runbook.errors import CloudNotRunning, CredentialsUnusable, StackNotDeployed, StackNotFound
 from runbook.runbook import Runbook
 from tests.runbook.conftest import ACCOUNT, CREDENTIALS, REGION, stack_outputs
+from tests.support.http_server import HttpServer, Reply
 
 FREE_PORT_URL = "http://127.0.0.1:9"  # discard: nothing listens there
 
@@ -40,12 +42,58 @@ def test_an_embedded_cloud_that_is_not_running_is_a_plain_sentence(tmp_path: Pat
 
 
 def test_the_description_of_an_embedded_cloud_that_was_killed_is_seen_through(tmp_path: Path) -> None:
-    path = tmp_path / "stack.json"
-    key = AccessKey.new()
-    stack = stack_file.LocalStack(FREE_PORT_URL, FREE_PORT_URL, REGION, "local", stack_outputs("local"), key)
-    stack_file.write(stack, path)
-    with pytest.raises(CloudNotRunning, match="it has ended"):
-        connect("local", environ={"RUNBOOK_STACK_FILE": str(path)})
+    path = described(tmp_path, FREE_PORT_URL)
+    with pytest.raises(CloudNotRunning, match="leads to no embedded cloud that runs"):
+        connect("local", environ={"RUNBOOK_STACK_FILE": path})
+
+
+FOREIGN = {
+    "a page": Reply(200, b"<html>hello</html>", {"Content-Type": "text/html"}),
+    "JSON": Reply(200, b'{"hello": 1}', {"Content-Type": "application/json"}),
+    "nothing": Reply(200),
+    "no such page": Reply(404, b"no", {"Content-Type": "text/plain"}),
+    "no such method": Reply(501, b"<html>no</html>"),
+}
+
+
+@pytest.mark.parametrize("foreign", FOREIGN)
+def test_another_server_on_the_port_of_a_cloud_that_was_killed_is_not_taken_for_it(
+    tmp_path: Path, foreign: str
+) -> None:
+    with HttpServer(FOREIGN[foreign]) as server, pytest.raises(CloudNotRunning) as caught:
+        connect("local", environ={"RUNBOOK_STACK_FILE": described(tmp_path, server.url)})
+    assert "stack.json leads to no embedded cloud that runs" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_endpoint_that_says_nothing_is_found_out_in_seconds(tmp_path: Path) -> None:
+    began = time.monotonic()
+    with HttpServer(Reply(hangs=True)) as server, pytest.raises(CloudNotRunning, match="Read timeout"):
+        connect("local", environ={"RUNBOOK_STACK_FILE": described(tmp_path, server.url)})
+    assert time.monotonic() - began < 15
+
+
+def test_no_client_waits_longer_than_a_minute_for_a_service_that_says_nothing(clients: Clients) -> None:
+    for service in ("dynamodb", "s3", "stepfunctions", "logs", "events", "sqs", "agentcore_control"):
+        config = getattr(clients, service).meta.config
+        assert config.retries["total_max_attempts"] * config.read_timeout <= 60, service
+
+
+def test_an_endpoint_that_is_none_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(CloudNotRunning, match="nonsense"):
+        connect("local", environ={"RUNBOOK_STACK_FILE": described(tmp_path, "nonsense")})
+
+
+def test_a_description_that_can_not_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CloudNotRunning, match=f"{tmp_path} can't be read"):
+        connect("local", environ={"RUNBOOK_STACK_FILE": str(tmp_path)})
+
+
+def described(folder: Path, url: str) -> str:
+    """Write the description of a cloud there, and return its path."""
+    path = folder / "stack.json"
+    stack_file.write(stack_file.LocalStack(url, url, REGION, "local", stack_outputs("local"), AccessKey.new()), path)
+    return str(path)
 
 
 def test_a_file_that_is_no_description_is_named(tmp_path: Path) -> None:

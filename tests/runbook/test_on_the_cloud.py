@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from local import stack_file
+from runbook.cli.process import PIPE_CLOSED
 from runbook.connection import PROJECT
 from runtime.journal.vocabulary import TERMINAL, Status
 from tests.support.fake_model import FakeModel
@@ -174,7 +175,7 @@ def test_on_a_terminal_the_progress_stays_out_of_the_timeline(command: dict[str,
 
 def test_the_command_line_as_a_process_speaks_json(command: dict[str, str], session: str) -> None:
     assert json.loads(run(command, "show", session, "--json").stdout)["sessionId"] == session
-    listed = [json.loads(line) for line in run(command, "list", "--json").stdout.splitlines()]
+    listed = [json.loads(line) for line in run(command, "list", "--json").stdout.split("\n") if line]
     assert session in {found["sessionId"] for found in listed}
 
 
@@ -189,8 +190,34 @@ def test_a_pipe_that_is_closed_early_is_no_error(command: dict[str, str], sessio
         timeout=COMMAND_SECONDS,
         check=False,
     )
-    assert "Traceback" not in done.stderr
+    assert done.returncode in (0, PIPE_CLOSED)
+    assert not done.stderr
     assert len(done.stdout.splitlines()) == 1
+
+
+def test_any_encoding_of_the_terminal_will_do(cloud: RunningCloud, command: dict[str, str]) -> None:
+    session_id = cloud.run("Wölkchen zählen \U0001f4a8")
+    environ = {**command, "PYTHONIOENCODING": "ascii"}
+    for arguments in (["list"], ["show", session_id], ["list", "--json"]):
+        done = run(environ, *arguments)
+        assert (done.returncode, done.stderr) == (0, ""), arguments
+        assert session_id in done.stdout
+    assert "W\\xf6lkchen" in run(environ, "show", session_id).stdout
+
+
+def test_output_that_can_not_be_written_is_a_sentence(command: dict[str, str], session: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "runbook", "show", session],
+            cwd=PROJECT,
+            env=command,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=COMMAND_SECONDS,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (3, "error: the output can't be written: No space left on device\n")
 
 
 def test_ctrl_c_ends_a_watch_and_not_the_run(cloud: RunningCloud, command: dict[str, str], model: FakeModel) -> None:

@@ -92,9 +92,36 @@ def test_the_summary_has_exactly_these_fields(rb: Runbook, history: History, mon
     summary = rb.summary(session_id).as_json()
     assert list(summary) == [
         *("sessionId", "outcome", "attempts", "events", "seconds", "polls", "stateTransitions"),
-        *("logStreams", "artifacts", "report"),
+        *("logStreams", "artifacts", "report", "artifactsError"),
     ]
     assert summary["outcome"] == "AGENT_BACKGROUND_TASK_COMPLETED"
     assert summary["seconds"] == {"invoker": None, "acknowledge": None, "task": 2.97, "total": 3.0}
     assert summary["events"][0]["status"] == "SESSION_INITIATED"
     json.dumps(summary)
+
+
+@pytest.mark.parametrize("code", ["NoSuchBucket", "AccessDenied"])
+def test_without_its_bucket_a_run_is_told_and_its_cost_estimated_all_the_same(
+    rb: Runbook, history: History, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    monkeypatch.setattr(rb, "_execution_if_known", Mock(return_value=None))
+    session_id = history.completed(seconds=3)
+    with Stubber(rb.clients.s3) as s3:
+        for _ in range(2):
+            s3.add_client_error("list_objects_v2", code, "as it is")
+        summary = rb.summary(session_id)
+        cost = {item.item: item for item in rb.cost(session_id, model_id="unknown")}
+    assert (summary.artifacts, summary.report) == ([], None)
+    assert code in str(summary.as_json()["artifactsError"])
+    assert cost["artifacts written"].quantity == 0
+
+
+def test_a_report_that_may_not_be_read_leaves_the_rest_of_the_summary(
+    rb: Runbook, history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rb, "_execution_if_known", Mock(return_value=None))
+    session_id = history.completed(seconds=3)
+    with Stubber(rb.clients.s3) as s3:
+        s3.add_response("list_objects_v2", {"Contents": [{"Key": f"sessions/{session_id}/reporter.md"}]})
+        s3.add_client_error("get_object", "AccessDenied", "you may not")
+        assert "you may not" in str(rb.summary(session_id).artifacts_error)

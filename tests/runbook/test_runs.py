@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+import dataclasses
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
+from runbook.clients import Clients
+from runbook.outputs import StackOutputs
 from runbook.runbook import Runbook
 from runbook.words import OPEN
 from runtime.journal.timestamps import utc_now
@@ -142,6 +145,36 @@ def test_runs_as_json_have_the_journal_s_names(rb: Runbook, history: History) ->
         3.0,
         {"inputTokens": 20, "outputTokens": 9},
     )
+
+
+@pytest.mark.parametrize(
+    ("since", "until"),
+    [
+        (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)),
+        (datetime.min.replace(tzinfo=timezone(14 * HOUR)), datetime.max.replace(tzinfo=timezone(-14 * HOUR))),
+        (datetime.max.replace(tzinfo=UTC) - HOUR, datetime.max.replace(tzinfo=UTC)),
+        (datetime.min.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC) + HOUR),
+        (datetime.min.replace(tzinfo=UTC), None),
+        (datetime.max.replace(tzinfo=timezone(-14 * HOUR)), None),
+    ],
+)
+def test_only_days_of_which_the_journal_can_have_something_are_asked_for(
+    clients: Clients, outputs: StackOutputs, history: History, since: datetime, until: datetime | None
+) -> None:
+    history.completed()
+    days: list[str] = []
+
+    def count(params: Any, **_: Any) -> None:
+        days.append(params["ExpressionAttributeValues"][":day"]["S"])
+
+    clients.dynamodb.meta.events.register("provide-client-params.dynamodb.Query", count)
+    try:
+        found = Runbook(dataclasses.replace(outputs, journal_ttl_days=14), clients).runs(since, until=until)
+    finally:
+        clients.dynamodb.meta.events.unregister("provide-client-params.dynamodb.Query", count)
+    everything = since.year == 1 and (until is None or until.year == 9999)
+    assert len(found) == everything
+    assert len(days) == len(set(days)) <= 14 + 9
 
 
 def test_nothing_is_later_than_now(rb: Runbook) -> None:

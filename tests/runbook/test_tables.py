@@ -49,6 +49,16 @@ def test_what_people_wrote_is_text_in_a_notebook() -> None:
     assert Clouds([])._repr_html_() == "<p><em>none</em></p>"
 
 
+def test_text_that_no_encoding_takes_is_shown_all_the_same_and_becomes_a_frame() -> None:
+    clouds = Clouds([Cloud("half \ud800 \x1b[31m \u202e 😀", 1, "\udfff")])
+    assert repr(clouds).encode()
+    assert clouds._repr_html_().encode()
+    assert "\x1b" not in repr(clouds) + clouds._repr_html_()
+    frame = clouds.to_frame()
+    assert frame["name"].tolist() == ["half \ufffd \x1b[31m \u202e 😀"]
+    assert frame.to_csv().encode()
+
+
 def test_a_long_table_shows_its_beginning_and_says_so() -> None:
     clouds = Clouds([Cloud(f"cloud {number}", number) for number in range(SHOWN_ROWS + 5)])
     assert repr(clouds).endswith("… and 5 more")

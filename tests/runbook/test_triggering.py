@@ -7,13 +7,9 @@ import json
 import pytest
 from botocore.stub import Stubber
 
-from runbook.clients import Clients
-from runbook.errors import NothingToRetry, RunStillOpen, TriggerFailed
-from runbook.outputs import StackOutputs
+from runbook.errors import TriggerFailed
 from runbook.runbook import Runbook
 from runtime.journal.errors import InvalidRequest
-from runtime.journal.vocabulary import Status
-from tests.runbook.history import NOON, History
 
 
 def entry(detail: dict[str, str]) -> dict[str, object]:
@@ -31,13 +27,6 @@ def test_a_run_is_an_event_that_the_stack_s_rule_matches(rb: Runbook) -> None:
     with Stubber(rb.clients.events) as events:
         events.add_response("put_events", taken("id-1"), entry({"prompt": "Wolken zählen"}))
         assert rb.trigger("Wolken zählen") == "id-1"
-
-
-def test_a_run_may_name_the_one_that_it_retries(rb: Runbook) -> None:
-    old = "0" * 36
-    with Stubber(rb.clients.events) as events:
-        events.add_response("put_events", taken("id-1"), entry({"prompt": "Count", "retryOf": old}))
-        rb.trigger("Count", retry_of=old)
 
 
 def test_an_empty_prompt_starts_nothing(rb: Runbook) -> None:
@@ -84,39 +73,3 @@ def test_runs_that_were_started_are_known_though_a_later_batch_is_refused(rb: Ru
             rb.trigger_many([f"Count cloud {number}" for number in range(11)])
     assert len(caught.value.accepted) == 10
     assert caught.value.failed[0][0] == "Count cloud 10"
-
-
-def test_only_a_run_that_failed_is_tried_again(rb: Runbook, history: History) -> None:
-    with pytest.raises(RunStillOpen):
-        rb.retry(history.claim())
-    with pytest.raises(NothingToRetry):
-        rb.retry(history.completed())
-
-
-def failed_run(history: History, request: dict[str, str]) -> str:
-    """A run that came to nothing."""
-    session_id = history.claim(request=request)
-    history.close(session_id, Status.SESSION_FAILED, NOON)
-    return session_id
-
-
-def test_a_retry_asks_the_same_and_names_the_old_run(rb: Runbook, history: History) -> None:
-    old = failed_run(history, {"prompt": "Count", "tenant": "north"})
-    with Stubber(rb.clients.events) as events:
-        detail = {"prompt": "Count", "tenant": "north", "retryOf": old}
-        events.add_response("put_events", taken("id-1"), entry(detail))
-        assert rb.retry(old) == "id-1"
-
-
-def test_the_retry_of_a_retry_that_did_nothing_starts_from_the_steps_of_the_first(
-    rb: Runbook, history: History, clients: Clients, outputs: StackOutputs
-) -> None:
-    first = failed_run(history, {"prompt": "Count"})
-    second = failed_run(history, {"prompt": "Count", "retryOf": first})
-    for took_over, source in ((False, first), (True, second)):
-        if took_over:
-            key = f"sessions/{second}/analyst.md"
-            clients.s3.put_object(Bucket=outputs.artifact_bucket_name, Key=key, Body=b"clouds")
-        with Stubber(rb.clients.events) as events:
-            events.add_response("put_events", taken("id-1"), entry({"prompt": "Count", "retryOf": source}))
-            rb.retry(second)

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
+import typer
 from botocore.stub import Stubber
 from typer.testing import CliRunner, Result
 
+from runbook import render
 from runbook.cli import commands, following
 from runbook.cli.app import app
 from runbook.clients import Clients
+from runbook.dead_letters import DeadLetter
 from runbook.errors import CloudNotRunning
 from runbook.outputs import StackOutputs
 from runbook.runbook import Runbook
@@ -114,6 +120,53 @@ def test_a_time_that_is_none_is_exit_code_2(cli: Cli, since: str) -> None:
     assert "is no time" in " ".join(result.stderr.split())
 
 
+@pytest.mark.parametrize("timeout", ["-1", "nan", "inf", "1e300"])
+def test_a_time_that_can_not_be_waited_is_exit_code_2(cli: Cli, failed: str, timeout: str) -> None:
+    result = cli("watch", failed, "--timeout", timeout)
+    assert result.exit_code == commands.USAGE
+    assert "can't be waited: give 0 to 2592000 seconds" in " ".join(result.stderr.replace("│", " ").split())
+
+
+@pytest.mark.parametrize("since", ["0001-01-01", "0001-01-01T00:00-00:01", "9000w", "99999w", "9999-12-31"])
+@pytest.mark.parametrize("until", ["9999-12-31", "9999-12-31T23:59:59Z"])
+def test_any_date_is_an_answer_or_a_sentence(cli: Cli, failed: str, since: str, until: str) -> None:
+    result = cli("list", "--since", since, "--until", until)
+    sentences = ("is no time", "must be later", "No such runs")
+    assert failed in result.stdout or any(sentence in result.stdout + result.stderr for sentence in sentences)
+
+
+def test_an_interrupted_question_is_exit_code_130(cli: Cli, history: History, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> bool:
+        aborted = typer.Abort()
+        aborted.__context__ = KeyboardInterrupt()
+        raise aborted
+
+    monkeypatch.setattr("typer.confirm", interrupted)
+    assert cli("cancel", history.claim(NOW), "--reason", "wrong prompt").exit_code == commands.INTERRUPTED
+
+
+def test_a_reason_that_can_not_be_stored_is_refused_before_anything_is_asked(cli: Cli, history: History) -> None:
+    result = cli("cancel", history.claim(NOW), "--reason", " ")
+    assert (result.exit_code, result.stderr.partition(" is ")[0]) == (commands.REFUSED, "error: reason")
+
+
+def test_a_run_that_nobody_knows_is_nothing_to_start_from(cli: Cli) -> None:
+    result = cli("trigger", "Count the clouds", "--retry-of", new_session_id())
+    assert (result.exit_code, result.stdout) == (commands.REFUSED, "")
+    assert "there is no run" in result.stderr
+
+
+def test_without_its_bucket_a_run_is_shown_and_its_artifacts_are_said_to_be_missing(
+    cli: Cli, rb: Runbook, failed: str
+) -> None:
+    with Stubber(rb.clients.s3) as s3:
+        s3.add_client_error("list_objects_v2", "NoSuchBucket", "it is gone")
+        result = cli("show", failed)
+    assert result.exit_code == commands.DONE
+    assert "missing: " in result.stdout
+    assert "NoSuchBucket" in result.stdout
+
+
 def test_a_time_without_a_zone_is_utc(cli: Cli, failed: str) -> None:
     assert failed in cli("list", "--since", f"{NOW - timedelta(hours=1):%Y-%m-%dT%H:%M}").stdout
     assert "must be later" in cli("list", "--since", "1h", "--until", "2h").stderr
@@ -138,7 +191,7 @@ def test_latest_is_the_run_that_began_last(cli: Cli, history: History, failed: s
 def test_there_is_no_latest_run_in_an_empty_stack(cli: Cli) -> None:
     result = cli("show", "latest")
     assert result.exit_code == commands.REFUSED
-    assert "no run latest" in result.stderr
+    assert "no run began or ended in the last 2 days" in result.stderr
 
 
 def test_a_run_that_nobody_knows_is_exit_code_3(cli: Cli) -> None:
@@ -187,12 +240,75 @@ def test_cost_prints_a_sum(cli: Cli, rb: Runbook, failed: str, monkeypatch: pyte
     assert json.loads(cli("cost", failed, "--json").stdout)["usd"] > 0
 
 
+HOSTILE = "\x1b]0;title\x07\x1b[2Jred \x9b31m half \ud800 \u202eback line\u2028sep\u0085 [bold]end"
+HARMLESS = re.compile(r"[\n\t -~\u00a0-\u2027\u2030-\u2065\u2070-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*")
+
+
+def hostile_run(history: History) -> str:
+    """A run all of whose text is somebody else's."""
+    session_id = history.claim(NOW - timedelta(minutes=2), request={"prompt": HOSTILE})
+    detail = {"takenFrom": HOSTILE.replace("\ud800", "")}
+    history.add(session_id, "TASK_ANALYST_SKIPPED", NOW - timedelta(minutes=1), step="analyst", detail=detail)
+    text = HOSTILE.replace("\ud800", "")
+    history.close(session_id, Status.SESSION_FAILED, NOW, error_type="AgentLost", error_message=text)
+    return session_id
+
+
+def test_what_a_run_says_never_acts_on_the_terminal(
+    cli: Cli, rb: Runbook, history: History, clients: Clients, outputs: StackOutputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rb, "dead_letters", Mock(return_value=[DeadLetter(new_session_id(), None, HOSTILE)]))
+    session_id = hostile_run(history)
+    place: Any = {
+        "logGroupName": outputs.agent_log_group_name,
+        "logStreamName": f"{NOW:%Y/%m/%d}/[runtime-logs-{session_id}]f3a95c1e-0cb4",
+    }
+    clients.logs.create_log_stream(**place)
+    line = json.dumps({"level": "ERROR", "message": HOSTILE, "stackTrace": [HOSTILE]})
+    events: Any = [{"timestamp": int(NOW.timestamp() * 1000), "message": line}]
+    clients.logs.put_log_events(**place, logEvents=events)
+    for arguments in (
+        ["list"],
+        ["show", session_id],
+        ["watch", session_id],
+        ["logs", session_id],
+        ["dead-letters"],
+        ["report", session_id],
+    ):
+        result = cli(*arguments)
+        assert HARMLESS.fullmatch(result.stdout + result.stderr), arguments
+    assert "␛[2Jred" in cli("show", session_id).stdout
+    assert "␛[2Jred" in cli("logs", session_id).stdout
+
+
+def test_a_report_on_a_terminal_never_acts_on_it() -> None:
+    links = "[a](http://example.com/\x1b]0;t\x07) [b](http://example.com/&#27;]0;t&#7;) <http://example.com/\x1b[2J>"
+    report = render.report(f"# {HOSTILE}\n\n{links} &#27;[2J &#x9b;31m")
+    file = io.StringIO()
+    console = render.console(file)
+    # As a terminal, so that links are sent as such.
+    terminal = type(console)(file=file, force_terminal=True, color_system="truecolor", width=80, legacy_windows=False)
+    terminal.print(report)
+    links_and_colours = re.compile(r"\x1b\[[0-9;]*m|\x1b]8;[^\x1b\x07]*\x1b\\")
+    assert HARMLESS.fullmatch(links_and_colours.sub("", file.getvalue()))
+
+
+def test_json_is_one_line_for_a_record_whatever_is_in_it(cli: Cli, history: History) -> None:
+    session_id, other = hostile_run(history), history.completed(NOW - timedelta(minutes=1))
+    lines = cli("list", "--json").stdout.splitlines()
+    assert [json.loads(line)["sessionId"] for line in lines] == [session_id, other]
+    assert json.loads(lines[0])["prompt"] == HOSTILE
+    assert cli("show", session_id, "--json").stdout.isascii()
+
+
 def test_cancel_asks_before_it_does_anything(cli: Cli, rb: Runbook, history: History) -> None:
     session_id = history.claim(NOW)
     for answer in ("n\n", ""):
         result = cli("cancel", session_id, "--reason", "wrong prompt", stdin=answer)
         assert result.exit_code == commands.REFUSED
-        assert "nothing was done" in result.stderr
+        question, sentence = result.stderr.splitlines()
+        assert question.rstrip().endswith("[y/N]:")
+        assert sentence.startswith("error: nothing was done")
     assert rb.outcome(session_id) is None
     assert cli("cancel", session_id, "--yes").exit_code == commands.USAGE
 

@@ -15,7 +15,7 @@ from runtime.agent.steps import WorkflowRun
 from runtime.agent.workflow import Step
 from runtime.journal.reader import JournalReader
 from runtime.journal.records import Event
-from runtime.journal.request import RunRequest
+from runtime.journal.request import RunRequest, StepSource
 from runtime.journal.run_clock import RunClock
 from runtime.journal.writer import JournalWriter
 from tests.support import virtual_time
@@ -74,7 +74,7 @@ class Simulation:
     dynamodb: "DynamoDBClient"
     s3: "S3Client"
     session_id: str
-    retry_of: str | None = None
+    take_from: tuple[StepSource, ...] = ()
     deadline_seconds: float = 3600.0
     work: dict[str, Work] = field(
         default_factory=lambda: {"analyst": says("the analysis"), "reporter": says("the report")}
@@ -126,7 +126,7 @@ class Simulation:
         """Return an attempt of the run; its lease begins now."""
         job = Job(
             session_id=self.session_id,
-            request=RunRequest("Why is it slow?", self.retry_of),
+            request=RunRequest("Why is it slow?", take_from=self.take_from),
             attempt=number,
             max_attempts=3,
             now=self.now(),

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from runtime.agent.job import Job, parse_job
 from runtime.journal.errors import InvalidRequest
-from runtime.journal.request import RunRequest
+from runtime.journal.request import RunRequest, StepSource
 
 SESSION = "6a7e8feb-b491-4cf7-a9f1-bf3703467718"
 PAYLOAD: dict[str, Any] = {
@@ -15,7 +15,7 @@ PAYLOAD: dict[str, Any] = {
     "maxAttempts": 3,
     "now": "2026-11-22T20:21:26.123Z",
     "secondsLeft": 3600,
-    "request": {"prompt": "Why?", "retryOf": SESSION},
+    "request": {"prompt": "Why?", "takeFrom": [{"session": SESSION, "steps": ["analyst"]}]},
 }
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
@@ -27,7 +27,7 @@ JSON = st.recursive(
 def test_a_job_is_read_from_what_the_invoker_sends() -> None:
     assert parse_job(PAYLOAD, SESSION) == Job(
         session_id=SESSION,
-        request=RunRequest("Why?", SESSION),
+        request=RunRequest("Why?", take_from=(StepSource(SESSION, ("analyst",)),)),
         attempt=2,
         max_attempts=3,
         now=datetime(2026, 11, 22, 20, 21, 26, 123_000, UTC),

@@ -7,6 +7,7 @@ import pytest
 from botocore.exceptions import ResponseStreamingError
 
 from runtime.agent.artifacts import Artifact, Usage, artifact_key
+from runtime.journal.request import StepSource
 from tests.runtime.agent.simulation import LEASE_SECONDS, Simulation, hangs, raises, says
 from tests.support.faulty_dynamodb import client_error, timed_out
 
@@ -17,9 +18,8 @@ ANALYSIS = Artifact("analyst", "an earlier analysis", Usage(100, 50))
 @pytest.fixture
 def retry(simulation: Simulation) -> Simulation:
     """A run that retries another one, whose analysis is there."""
-    other = f"{simulation.session_id}-retried"
-    simulation.artifacts.put(other, ANALYSIS)
-    simulation.retry_of = other
+    simulation.artifacts.put(OTHER, ANALYSIS)
+    simulation.take_from = (StepSource(OTHER, ("analyst",)),)
     return simulation
 
 
@@ -57,7 +57,7 @@ def test_a_retry_takes_over_what_the_other_run_finished_and_pays_for_the_rest_on
     assert retry.statuses == ["STARTED", "ANALYST_SKIPPED", "REPORTER_STARTED", "REPORTER_COMPLETED", "COMPLETED"]
     assert retry.detail("ANALYST_SKIPPED") == {
         "artifact": artifact_key(retry.session_id, "analyst"),
-        "takenFrom": retry.retry_of,
+        "takenFrom": OTHER,
         "tokens": {"inputTokens": 0, "outputTokens": 0},
     }
     assert retry.detail("_TASK_COMPLETED")["tokens"] == {"inputTokens": 10, "outputTokens": 5}
@@ -73,10 +73,23 @@ def test_a_retry_prefers_what_it_has_itself(retry: Simulation) -> None:
 
 
 def test_a_retry_of_a_run_that_left_nothing_does_everything(simulation: Simulation) -> None:
-    simulation.retry_of = OTHER
+    simulation.take_from = (StepSource("0" * 36, ("analyst", "reporter")),)
     simulation.run_task()
     assert simulation.statuses[-1] == "COMPLETED"
     assert simulation.messages.keys() == {"analyst", "reporter"}
+
+
+def test_each_step_is_taken_over_from_the_newest_run_that_still_has_it(simulation: Simulation) -> None:
+    newest, middle, oldest = ("2" * 36, "1" * 36, "0" * 36)
+    for session_id, steps in ((middle, ["analyst"]), (oldest, ["analyst", "reporter"])):
+        for step in steps:
+            simulation.artifacts.put(session_id, Artifact(step, f"of {session_id}", Usage()))
+    sources = (newest, ("analyst",)), (middle, ("analyst", "gone")), (oldest, ("analyst", "reporter"))
+    simulation.take_from = tuple(StepSource(session_id, steps) for session_id, steps in sources)
+    simulation.run_task()
+    assert simulation.statuses == ["STARTED", "ANALYST_SKIPPED", "REPORTER_SKIPPED", "COMPLETED"]
+    taken = [simulation.detail(f"{step}_SKIPPED")["takenFrom"] for step in ("ANALYST", "REPORTER")]
+    assert taken == [middle, oldest]
 
 
 def test_a_second_artifact_of_a_step_does_not_replace_the_first(simulation: Simulation) -> None:

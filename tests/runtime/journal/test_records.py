@@ -105,18 +105,7 @@ def test_event_ids_of_one_process_sort_in_the_order_they_were_made() -> None:
 
 def test_metadata_is_read_as_the_state_machine_writes_it() -> None:
     request = {"prompt": "Why?", "more": [1, None]}
-    item: dict[str, Any] = {
-        "PK": {"S": "SESSION#abc"},
-        "SK": {"S": "METADATA"},
-        "sessionId": {"S": "abc"},
-        "createdAt": {"S": "2026-11-22T20:21:26.123Z"},
-        "expiresAt": {"N": "1800000000"},
-        "day": {"S": "2026-11-22"},
-        "executionArn": {"S": "arn:aws:states:us-east-1:123456789012:execution:x:y"},
-        "request": {"S": json.dumps(request)},
-        "limits": {"M": {"maxRunSeconds": {"N": "60"}, "leaseSeconds": {"N": "6"}, "maxAttempts": {"N": "3"}}},
-    }
-    assert RunMetadata.from_item(item) == RunMetadata(
+    assert RunMetadata.from_item(metadata_item(json.dumps(request))) == RunMetadata(
         session_id="abc",
         created_at=NOW,
         expires_at=1_800_000_000,
@@ -124,6 +113,26 @@ def test_metadata_is_read_as_the_state_machine_writes_it() -> None:
         request=request,
         limits={"maxRunSeconds": 60, "leaseSeconds": 6, "maxAttempts": 3},
     )
+
+
+@pytest.mark.parametrize("text", ["bare text", "", "[" * 100_000, '{"prompt": ', "NaN of it"])
+def test_a_stored_request_that_is_no_json_is_kept_as_text(text: str) -> None:
+    assert RunMetadata.from_item(metadata_item(text)).request == text
+
+
+def metadata_item(request: str) -> dict[str, Any]:
+    """Return a metadata record as the state machine writes it."""
+    return {
+        "PK": {"S": "SESSION#abc"},
+        "SK": {"S": "METADATA"},
+        "sessionId": {"S": "abc"},
+        "createdAt": {"S": "2026-11-22T20:21:26.123Z"},
+        "expiresAt": {"N": "1800000000"},
+        "day": {"S": "2026-11-22"},
+        "executionArn": {"S": "arn:aws:states:us-east-1:123456789012:execution:x:y"},
+        "request": {"S": request},
+        "limits": {"M": {"maxRunSeconds": {"N": "60"}, "leaseSeconds": {"N": "6"}, "maxAttempts": {"N": "3"}}},
+    }
 
 
 @pytest.mark.parametrize("character", ["x", "ä", "€", "😀"])

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from runtime.journal.errors import InvalidRequest
 from runtime.journal.request import (
     MAX_REQUEST_BYTES,
+    MAX_RETRY_BYTES,
     SESSION_ID,
     RunRequest,
+    StepSource,
     check_session_id,
     parse_request,
     size_in_claim,
@@ -82,8 +84,17 @@ def test_a_request_is_its_prompt() -> None:
     assert parse_request({"prompt": "Why?", "customer": 7}) == RunRequest("Why?")
 
 
-def test_a_request_can_name_the_run_that_it_retries() -> None:
-    assert parse_request({"prompt": "Why?", "retryOf": EVENTBRIDGE_ID}).retry_of == EVENTBRIDGE_ID
+def source(*steps: object, session: object = EVENTBRIDGE_ID) -> dict[str, object]:
+    """Return a source of finished steps."""
+    return {"session": session, "steps": list(steps)}
+
+
+def test_a_request_can_name_runs_whose_finished_steps_it_takes_over() -> None:
+    request = {"prompt": "Why?", "retryOf": EVENTBRIDGE_ID, "takeFrom": [source("analyst", "reporter"), source()]}
+    assert parse_request(request).take_from == (
+        StepSource(EVENTBRIDGE_ID, ("analyst", "reporter")),
+        StepSource(EVENTBRIDGE_ID, ()),
+    )
     assert parse_request({"prompt": "Why?", "workflow": "only the agent knows"}).workflow == "only the agent knows"
 
 
@@ -120,6 +131,19 @@ def test_a_request_can_name_the_run_that_it_retries() -> None:
         ({"prompt": "x", "share": math.inf}, "request.share is inf: it must be a number that JSON can hold"),
         ({"prompt": "x", "share": [0, math.nan]}, "request.share[1] is nan: it must be a number that JSON can hold"),
         ({"prompt": "x", "share": 10**5000}, "request is nothing that can be sent (Exceeds the limit"),
+        *(
+            ({"prompt": "Why?", "takeFrom": take_from}, f"request.takeFrom{message}")
+            for take_from, message in [
+                (EVENTBRIDGE_ID, f" is '{EVENTBRIDGE_ID}' (36 characters): it must be a list"),
+                ({}, " is a dict: it must be a list"),
+                ([source()] * 21, " is a list of 21: it must be a list of 20 at most"),
+                ([EVENTBRIDGE_ID], f"[0] is '{EVENTBRIDGE_ID}'"),
+                ([source(), {"session": EVENTBRIDGE_ID}], "[1].steps is missing: it must be a list of steps' names"),
+                ([source(session="short")], "[0].session is 'short'"),
+                ([source("../report")], "[0].steps is '../report' (9 characters): it must be names of 1 to 40"),
+                ([source(7)], "[0].steps is 7: it must be names"),
+            ]
+        ),
     ],
 )
 def test_a_request_that_cannot_be_run_is_refused_in_one_sentence(request_: object, message: str) -> None:
@@ -140,6 +164,15 @@ def test_a_request_that_just_fits_into_the_claim_is_taken_and_one_more_character
     assert len(json.dumps({"S": json.dumps(request, ensure_ascii=False)}, ensure_ascii=False).encode()) < 250_000
     with pytest.raises(InvalidRequest, match="bytes as JSON within JSON"):
         parse_request({"prompt": request["prompt"] + repeated})
+
+
+def test_a_request_of_the_largest_size_can_be_retried() -> None:
+    request: dict[str, Any] = {"prompt": "x" * (MAX_REQUEST_BYTES - size_in_claim({"prompt": ""}))}
+    assert size_in_claim(request) == MAX_REQUEST_BYTES
+    steps = [f"step_{number}" for number in range(500)]
+    assert parse_request(request | {"retryOf": EVENTBRIDGE_ID, "takeFrom": [source(*steps)]}).take_from[0].steps[-1]
+    with pytest.raises(InvalidRequest, match=rf"it must be {MAX_REQUEST_BYTES + MAX_RETRY_BYTES} bytes or less"):
+        parse_request(request | {"takeFrom": [source(*steps, *steps)]})
 
 
 @pytest.mark.parametrize("levels", [101, 900, 5000, 100_000])

@@ -1,0 +1,75 @@
+"""The process around a command, as a shell has it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from runbook.connection import PROJECT
+
+SECONDS = 30
+RUNBOOK = f"{sys.executable} -m runbook"
+
+
+def shell(command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command line in bash."""
+    return subprocess.run(
+        ["/bin/bash", "-c", f"set -o pipefail; {command}"],
+        cwd=PROJECT,
+        env={**os.environ, "RUNBOOK_STACK_FILE": "/nowhere/stack.json"},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("arguments", ["list", "--help", "completion bash"])
+def test_without_a_standard_output_nothing_is_done(arguments: str) -> None:
+    done = shell(f"{RUNBOOK} {arguments} >&-")
+    assert (done.returncode, done.stderr) == (3, "error: standard output is closed: nothing was done\n")
+
+
+@pytest.mark.parametrize("arguments", ["--help", "completion bash"])
+def test_a_full_disk_is_a_sentence(arguments: str) -> None:
+    done = shell(f"{RUNBOOK} {arguments} >/dev/full")
+    assert (done.returncode, done.stderr) == (3, "error: the output can't be written: No space left on device\n")
+
+
+@pytest.mark.parametrize("arguments", ["--help", "completion bash"])
+def test_a_reader_that_has_gone_is_exit_code_141(arguments: str) -> None:
+    done = shell(f"(sleep 0.01; {RUNBOOK} {arguments}) | exec true")
+    assert (done.returncode, done.stdout, done.stderr) == (141, "", "")
+
+
+@pytest.mark.parametrize("closed", ["2>&-", "2>/dev/full", "<&-"])
+def test_other_streams_may_be_closed(closed: str) -> None:
+    done = shell(f"{RUNBOOK} list {closed}")
+    assert done.returncode == 3
+    assert "Traceback" not in done.stderr
+
+
+def test_ctrl_c_while_the_command_is_imported_is_exit_code_130_and_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "boto3.py").write_text("import sys, time\nprint('importing', flush=True)\ntime.sleep(30)\n")
+    importing = subprocess.Popen(
+        [sys.executable, "-m", "runbook", "list"],
+        cwd=PROJECT,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert importing.stdout
+        assert importing.stdout.readline() == "importing\n"
+        importing.send_signal(signal.SIGINT)
+        _, errors = importing.communicate(timeout=SECONDS)
+    finally:
+        importing.kill()
+        importing.wait(SECONDS)
+    assert (importing.returncode, errors) == (130, "")

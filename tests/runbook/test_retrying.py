@@ -1,0 +1,185 @@
+"""What a run is tried again with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+from unittest import mock
+from unittest.mock import ANY
+
+import pytest
+from botocore.stub import Stubber
+
+from runbook.clients import Clients
+from runbook.errors import NothingToRetry, RunNotFound, RunStillOpen
+from runbook.outputs import StackOutputs
+from runbook.retrying import take_from
+from runbook.runbook import Runbook
+from runtime.journal.errors import InvalidRequest
+from runtime.journal.request import MAX_REQUEST_BYTES, size_in_claim
+from runtime.journal.vocabulary import Status
+from tests.runbook.history import NOON, History, new_session_id
+
+
+@pytest.fixture
+def stepfunctions(rb: Runbook) -> Iterator[Stubber]:
+    """Step Functions' answers."""
+    with Stubber(rb.clients.stepfunctions) as stubber:
+        yield stubber
+
+
+def forgotten(stepfunctions: Stubber) -> None:
+    """Let Step Functions have forgotten the execution, as it does after 90 days."""
+    stepfunctions.add_client_error("describe_execution", "ExecutionDoesNotExist", "no")
+
+
+def given(stepfunctions: Stubber, execution_input: str) -> None:
+    """Let Step Functions tell what an execution was started with."""
+    answer = {
+        "executionArn": "arn:aws:states:us-east-1:123456789012:execution:workflow:name",
+        "stateMachineArn": "arn:aws:states:us-east-1:123456789012:stateMachine:workflow",
+        "status": "FAILED",
+        "startDate": NOON,
+        "input": execution_input,
+    }
+    stepfunctions.add_response("describe_execution", answer, {"executionArn": ANY})
+
+
+def sent(rb: Runbook, session_id: str) -> dict[str, Any]:
+    """Retry a run, and return the request that was sent."""
+    events = rb.clients.events
+    with mock.patch.object(events, "put_events", wraps=events.put_events) as put_events:
+        assert rb.retry(session_id)
+    return json.loads(put_events.call_args.kwargs["Entries"][0]["Detail"])
+
+
+def failed_run(history: History, request: Any) -> str:
+    """A run that came to nothing."""
+    session_id = history.claim(request=request)
+    history.close(session_id, Status.SESSION_FAILED, NOON + timedelta(seconds=3))
+    return session_id
+
+
+def finish(clients: Clients, outputs: StackOutputs, session_id: str, *steps: str) -> None:
+    """Leave artifacts of a run's steps."""
+    for step in steps:
+        key = f"sessions/{session_id}/{step}.md"
+        clients.s3.put_object(Bucket=outputs.artifact_bucket_name, Key=key, Body=b"clouds")
+
+
+def test_only_a_run_that_failed_is_tried_again(rb: Runbook, history: History) -> None:
+    with pytest.raises(RunStillOpen):
+        rb.retry(history.claim())
+    with pytest.raises(NothingToRetry):
+        rb.retry(history.completed())
+
+
+def test_a_retry_asks_the_same_and_names_the_old_run(rb: Runbook, history: History, stepfunctions: Stubber) -> None:
+    old = failed_run(history, {"prompt": "Count", "tenant": "north"})
+    forgotten(stepfunctions)
+    assert sent(rb, old) == {"prompt": "Count", "tenant": "north", "retryOf": old}
+
+
+def test_a_retry_asks_what_was_asked_to_the_last_digit(rb: Runbook, history: History, stepfunctions: Stubber) -> None:
+    old = failed_run(history, {"prompt": "Count", "account": 12345678901234600000})
+    given(
+        stepfunctions, json.dumps({"session_id": old, "request": {"prompt": "Count", "account": 12345678901234567890}})
+    )
+    assert sent(rb, old)["account"] == 12345678901234567890
+
+
+@pytest.mark.parametrize("execution_input", ["", "no JSON", "[]", '"text"', "{}", "[" * 100_000])
+def test_the_journal_s_request_stands_in_for_an_input_that_has_none(
+    rb: Runbook, history: History, stepfunctions: Stubber, execution_input: str
+) -> None:
+    old = failed_run(history, {"prompt": "Count"})
+    given(stepfunctions, execution_input)
+    assert sent(rb, old) == {"prompt": "Count", "retryOf": old}
+
+
+@pytest.mark.parametrize("request_", ["bare text", ["a", "list"], 7])
+def test_a_request_that_never_could_be_run_is_not_tried_again(
+    rb: Runbook, history: History, stepfunctions: Stubber, request_: Any
+) -> None:
+    old = failed_run(history, request_)
+    forgotten(stepfunctions)
+    with pytest.raises(InvalidRequest, match=r"^request is "):
+        rb.retry(old)
+
+
+def test_the_retry_of_a_retry_takes_each_step_from_the_newest_run_that_has_it(
+    rb: Runbook, history: History, stepfunctions: Stubber, clients: Clients, outputs: StackOutputs
+) -> None:
+    first = failed_run(history, {"prompt": "Count"})
+    finish(clients, outputs, first, "analyst", "critic")
+    second = failed_run(history, {"prompt": "Count", "retryOf": first, "takeFrom": [{"session": first, "steps": []}]})
+    forgotten(stepfunctions)
+    steps_of_first = {"session": first, "steps": ["analyst", "critic"]}
+    assert sent(rb, second) == {"prompt": "Count", "retryOf": second, "takeFrom": [steps_of_first]}
+    finish(clients, outputs, second, "analyst")
+    forgotten(stepfunctions)
+    assert sent(rb, second)["takeFrom"] == [
+        {"session": second, "steps": ["analyst"]},
+        {"session": first, "steps": ["critic"]},
+    ]
+
+
+def test_runs_that_name_each_other_are_looked_at_once(rb: Runbook, history: History, stepfunctions: Stubber) -> None:
+    first = new_session_id()
+    second = failed_run(history, {"prompt": "Count", "retryOf": first})
+    history.claim(request={"prompt": "Count", "retryOf": second}, session_id=first)
+    forgotten(stepfunctions)
+    assert sent(rb, second) == {"prompt": "Count", "retryOf": second}
+
+
+def test_a_line_of_retries_is_followed_as_far_as_a_request_may_name_runs(
+    rb: Runbook, history: History, stepfunctions: Stubber, clients: Clients, outputs: StackOutputs
+) -> None:
+    line = [failed_run(history, {"prompt": "Count"})]
+    for number in range(24):
+        line.append(failed_run(history, {"prompt": "Count", "retryOf": line[-1]}))
+        finish(clients, outputs, line[-1], f"step_{number}")
+    forgotten(stepfunctions)
+    assert [source["session"] for source in sent(rb, line[-1])["takeFrom"]] == line[:4:-1]
+
+
+def test_a_request_of_the_largest_size_can_be_retried(
+    rb: Runbook, history: History, stepfunctions: Stubber, clients: Clients, outputs: StackOutputs
+) -> None:
+    request = {"prompt": "x" * (MAX_REQUEST_BYTES - size_in_claim({"prompt": ""}))}
+    old = failed_run(history, request)
+    finish(clients, outputs, old, *(f"step_{number}" for number in range(50)))
+    forgotten(stepfunctions)
+    assert len(sent(rb, old)["takeFrom"][0]["steps"]) == 50
+
+
+def test_a_new_run_may_start_from_the_steps_of_another(
+    rb: Runbook, history: History, clients: Clients, outputs: StackOutputs
+) -> None:
+    old = history.claim()
+    finish(clients, outputs, old, "analyst")
+    with Stubber(rb.clients.events) as events:
+        detail = {"prompt": "Count", "retryOf": old, "takeFrom": [{"session": old, "steps": ["analyst"]}]}
+        entry = {"Source": "fire-and-forget.dev", "DetailType": "AgentRunRequested", "Detail": json.dumps(detail)}
+        events.add_response("put_events", {"Entries": [{"EventId": "id-1"}]}, {"Entries": [entry]})
+        assert rb.trigger("Count", retry_of=old) == "id-1"
+
+
+def test_a_run_that_nobody_knows_is_nothing_to_start_from(rb: Runbook) -> None:
+    with Stubber(rb.clients.events), pytest.raises(RunNotFound):
+        rb.trigger("Count", retry_of=new_session_id())
+    with pytest.raises(InvalidRequest, match="retry_of is 'mistyped'"):
+        rb.trigger("Count", retry_of="mistyped")
+
+
+def test_what_is_no_step_s_artifact_is_left_alone() -> None:
+    keys = [
+        "sessions/a/analyst.md",
+        "sessions/a/analyst/0001.md",
+        "sessions/a/Notes.md",
+        "sessions/a/x.txt",
+        "turns/a/y.md",
+    ]
+    assert take_from([("a", keys), ("b", ["sessions/b/analyst.md"])]) == [{"session": "a", "steps": ["analyst"]}]
