@@ -85,7 +85,7 @@ def test_an_endpoint_that_is_none_is_a_sentence(tmp_path: Path) -> None:
 
 
 def test_a_description_that_can_not_be_read_is_named(tmp_path: Path) -> None:
-    with pytest.raises(CloudNotRunning, match=f"{tmp_path} can't be read"):
+    with pytest.raises(CloudNotRunning, match=f"{tmp_path} is not a description of an embedded cloud"):
         connect("local", environ={"RUNBOOK_STACK_FILE": str(tmp_path)})
 
 
