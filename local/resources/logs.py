@@ -37,8 +37,10 @@ def metric_filter(new: Resource) -> Created:
         "metricName": metric.require("name"),
         "metricNamespace": metric.require("namespace"),
         "metricValue": metric.require("value"),
-        **metric.some("defaultValue", "dimensions", "unit"),
+        **metric.some("dimensions", "unit"),
     }
+    if default := metric.take("defaultValue"):
+        transformation["defaultValue"] = float(default)
     new.emulator.client("logs").put_metric_filter(
         filterName=name,
         logGroupName=inputs.require("logGroupName"),
