@@ -24,7 +24,7 @@ T = TypeVar("T")
 WORKFLOW = "verify"
 LOOK_SECONDS = 0.5
 CLAIM_SECONDS = 60.0
-CLEAN_UP_SECONDS = 10.0
+CLEAN_UP_SECONDS = 30.0
 END_SECONDS = 150.0
 """From the request to the run's outcome: a cold start and some polls."""
 NO_EVENT = (
