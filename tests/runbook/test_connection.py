@@ -96,6 +96,16 @@ def described(folder: Path, url: str) -> str:
     return str(path)
 
 
+def test_an_embedded_cloud_of_another_version_is_not_for_pulumi_to_deploy(tmp_path: Path) -> None:
+    path = tmp_path / "stack.json"
+    outputs = {name: value for name, value in stack_outputs("local").items() if name != "deadLetterQueueUrl"}
+    for lacking in (outputs, {}):
+        stack = stack_file.LocalStack(FREE_PORT_URL, FREE_PORT_URL, REGION, "local", lacking, AccessKey.new())
+        stack_file.write(stack, path)
+        with pytest.raises(CloudNotRunning, match=r"another version.*`make local`"):
+            connect("local", environ={"RUNBOOK_STACK_FILE": str(path)})
+
+
 def test_a_file_that_is_no_description_is_named(tmp_path: Path) -> None:
     (tmp_path / "stack.json").write_text("{}")
     with pytest.raises(CloudNotRunning, match=r"stack\.json is not a description"):
