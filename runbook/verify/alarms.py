@@ -20,6 +20,8 @@ WHEN_IT_HAPPENS = {
     ("AWS/Bedrock-AgentCore", "SystemErrors"),
 }
 """Metrics that may be without data until what they count happens for the first time."""
+BY_OUTCOME = "Runs"
+"""The stack's own metric of finished runs (`components/finished_runs.py`): of each outcome once there was one."""
 # Which dimension of an alarm names the thing: the others are asked of it.
 _THING = ("FunctionName", "QueueName", "StateMachineArn", "Resource", "TableName")
 
@@ -72,6 +74,8 @@ def _contradiction(runbook: Runbook, name: str, alarm: Mapping[str, Any]) -> Seq
         raise Unjudged(name)
     if (namespace, metric) in WHEN_IT_HAPPENS and dimensions in {found for _, found in published}:
         return []
+    if metric == BY_OUTCOME and any(found == metric and _names(of) == _names(dimensions) for found, of in published):
+        return []
     others = sorted({f"{found}({', '.join(sorted(key for key, _ in of))})" for found, of in published})
     own = f"{metric}({', '.join(sorted(key for key, _ in dimensions))})"
     return [f"{name} watches {namespace} {own}, and there is {', '.join(others[:8])}"]
@@ -88,6 +92,10 @@ def _published(runbook: Runbook, namespace: str, dimensions: Sequence[Mapping[st
         for page in pages
         for found in page.get("Metrics", [])
     }
+
+
+def _names(dimensions: Dimensions) -> set[str]:
+    return {name for name, _ in dimensions}
 
 
 def _as_set(dimensions: Iterable[Mapping[str, Any]]) -> Dimensions:

@@ -77,6 +77,8 @@ OF_ANOTHER: Metric = ("AWS/Lambda", "Invocations", {"FunctionName": "somebody el
         ),
         ([ERRORS, ("AWS/SQS", "Visible", {"QueueName": "q"})], [INVOCATIONS], Verdict.FAILED, "alarm-0 watches"),
         ([], [ERRORS], Verdict.FAILED, "the stack has no alarm"),
+        ([(PREFIX, "Runs", {"outcome": "TIMED_OUT"})], [(PREFIX, "Runs", {"outcome": "DONE"})], Verdict.OK, "1 of 1"),
+        ([(PREFIX, "Runs", {"outcomes": "X"})], [(PREFIX, "Runs", {"outcome": "DONE"})], Verdict.FAILED, "alarm-0"),
     ],
     ids=[
         "there",
