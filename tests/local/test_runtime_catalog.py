@@ -34,7 +34,7 @@ def test_a_version_has_its_code_and_what_it_was_given(catalog: RuntimeCatalog, a
     )
     version = looked_up(catalog, arn)
     assert (version.runtime_arn, version.version, version.role_arn) == (arn, "1", role)
-    assert (version.idle_seconds, version.max_lifetime_seconds, version.environment) == (120, 3600, {"A": "1"})
+    assert (version.idle_seconds, version.max_lifetime_seconds, version.environment["A"]) == (120, 3600, "1")
     assert (version.code_directory / "main.py").read_text() == "the code"
 
 
