@@ -90,6 +90,8 @@ OF_ANOTHER: Metric = ("AWS/Lambda", "Invocations", {"FunctionName": "somebody el
         "one yet",
         "both",
         "none",
+        "another outcome",
+        "another dimension",
     ],
 )
 def test_an_alarm_s_metric_is_judged_by_its_neighbours(
