@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from components.asl import expression
 from components.workflow_budget import WorkflowSettings
 from runtime.journal.keys import EVENT_PREFIX, METADATA, OUTCOME, TOKEN_PREFIX
+from runtime.journal.request import MAX_REQUEST_BYTES, MAX_RETRY_BYTES
 from runtime.journal.vocabulary import Status
 
 Item: TypeAlias = dict[str, Any]
@@ -19,8 +20,8 @@ ENTERED_AT = "$fromMillis($toMillis($states.context.State.EnteredTime))"
 EVENT_ID = "$hash($states.context.Execution.Id & $states.context.State.Name & $states.context.State.EnteredTime, 'MD5')"
 SESSION_ID = "$sessionId"
 DAY_SECONDS = 86_400
-MAX_TEXT_CHARACTERS = 230_000
-"""Of a request's text, escaped: a character has a byte or more, and 256 KiB have to hold the rest of the claim, too."""
+MAX_TEXT_CHARACTERS = MAX_REQUEST_BYTES + MAX_RETRY_BYTES + len('[""]')
+"""Of a request's text, escaped: with more characters it has more bytes than the invoker lets through."""
 
 
 def partition_key(session_id: str = SESSION_ID) -> Item:

@@ -245,8 +245,8 @@ def test_a_refused_claim_says_the_sentence_alone(cause: str) -> None:
         (7, "7"),
         (None, "null"),
         ([], "[]"),
-        ({"prompt": '"' * 60_000}, "null"),
-        ({"prompt": "x" * 200_000}, json.dumps({"prompt": "x" * 200_000}, separators=(",", ":"))),
+        ({"prompt": '"' * 64_000}, "null"),
+        ({"prompt": "x" * 245_000}, json.dumps({"prompt": "x" * 245_000}, separators=(",", ":"))),
     ],
     ids=["object", "text", "number", "null", "list", "too large when escaped", "large"],
 )
