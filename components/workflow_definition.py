@@ -464,13 +464,14 @@ def _failed_call(status: Status) -> dict[str, str]:
 
 def _unescaped(text: str) -> str:
     """JSON's escapes, but for those of characters beyond ASCII, which Lambda sends as they are."""
-    known = r"""{'n': '\n', 't': '\t', 'r': ' ', 'b': ' ', 'f': ' '}"""
-    one = (
-        f"function($m) {{ ($code := $substring($m.match, 1); $known := $lookup({known}, $code); "
-        "$length($code) > 1 ? $decodeUrlComponent('%' & $substring($code, 3)) : $exists($known) ? $known : $code) }"
-    )
-    # \x5c is the backslash: JSONata's reader takes a bracket after a written one for escaped.
-    return rf"$replace({text}, /\x5c(u00[0-7][0-9a-fA-F]|[^u])/, {one})"
+    # A written backslash waits as a character that nobody uses. \x5c is one in a pattern: JSONata's
+    # reader takes a bracket after a plain one for escaped.
+    plain = {r"\\": r"\ue000", r"\"": '"', r"\n": r"\n", r"\t": r"\t", r"\r": " ", r"\/": "/"}
+    for escaped, meant in plain.items():
+        text = f"$replace({text}, '{escaped.replace(chr(92), 2 * chr(92))}', '{meant}')"
+    character = "function($m) { $decodeUrlComponent('%' & $substring($m.match, 4)) }"
+    text = rf"$replace({text}, /\x5cu00[0-7][0-9a-fA-F]/, {character})"
+    return rf"$replace({text}, '\ue000', '\\')"
 
 
 def _database_retry(seconds: int = DATABASE_RETRY_SECONDS) -> list[dict[str, Any]]:

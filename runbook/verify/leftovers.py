@@ -4,7 +4,10 @@ Telemetry arrives late, so these looks wait for it, each up to a limit.
 """
 
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import Any
+
+from botocore.exceptions import ClientError
 
 from runbook.runbook import Runbook
 from runbook.verify.findings import Look, Refuted, Unjudged
@@ -14,6 +17,8 @@ from runbook.verify.trials import Trials
 
 LOG_SECONDS = 60.0
 SPAN_SECONDS = 90.0
+GONE_SECONDS = 90.0
+"""How long AgentCore may take to tear down a session; a minute was seen."""
 SPANS_GROUP = "aws/spans"
 """Where Transaction Search puts the spans of a whole account.
 
@@ -112,10 +117,27 @@ def _dead_letters(runbook: Runbook) -> str:
 
 
 def _environments(trials: Trials) -> str:
-    left = [session_id for session_id in trials.started if trials.runbook.stop_session(session_id)]
+    left = [session_id for session_id in trials.started if _was_left(trials, session_id)]
     if left:
         raise Refuted(
             f"{len(left)} of {len(trials.started)} were: {', '.join(left)}; they are stopped now",
             "the function must know and may call stop_runtime_session: see its log",
         )
     return f"{len(trials.started)} runs, none"
+
+
+def _was_left(trials: Trials, session_id: str) -> bool:
+    """Whether a session still had an environment; one that is on its way out is waited for."""
+
+    def look() -> tuple[bool] | None:
+        try:
+            return (trials.runbook.stop_session(session_id),)
+        except ClientError as error:
+            if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") != HTTPStatus.CONFLICT:
+                raise
+            return None
+
+    def missed() -> Refuted:
+        return Refuted(f"{session_id} is still being torn down after {GONE_SECONDS:.0f} s", "look again in a minute")
+
+    return trials.until(look, GONE_SECONDS, missed)[0]
