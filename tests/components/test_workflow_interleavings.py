@@ -29,7 +29,7 @@ from runtime.journal.vocabulary import TERMINAL, Status
 from runtime.journal.writer import JournalWriter
 from tests.support.faulty_dynamodb import client_error
 from tests.support.journal_table import create_journal_table
-from tests.support.state_machine import World, entered, failure, play
+from tests.support.state_machine import START, World, entered, failure, play
 
 SESSION = "6a7e8feb-b491-4cf7-a9f1-bf3703467718"
 TABLE = "journal"
@@ -37,6 +37,8 @@ LEASE_SECONDS, MAX_RUN_SECONDS, MAX_ATTEMPTS = 20, 120, 3
 LIMIT_SECONDS = 3600
 SKEWS = st.sampled_from([0, 0, 0, 0.2, -0.2, 30, -30, 300, -300, 600, -600])
 HEALTHY = ("completes", "fails", "goes on")
+# Its lease, the longest poll, and conflicts that are tried again.
+NOTICED_SECONDS = LEASE_SECONDS + 10 + 30
 
 
 @dataclass(frozen=True)
@@ -46,12 +48,14 @@ class Agent:
     :ivar does: what the agent does after `seconds`; until then it writes heartbeats
     :ivar skew: of its machine's clock
     :ivar answers: whether the invoker gets its acknowledgement
+    :ivar begins: seconds until it claims the attempt
     """
 
     does: str
     seconds: float
-    skew: float
-    answers: bool
+    skew: float = 0
+    answers: bool = True
+    begins: float = 0.02
 
 
 @dataclass(frozen=True)
@@ -61,17 +65,29 @@ class Story:
     completion: str
     agents: list[Agent]
     invoker_skews: list[float]
-    cancel: tuple[float, float] | None
-    noise: list[tuple[float, float]]
-    conflicts: int
+    cancel: tuple[float, float] | None = None
+    noise: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
+    conflicts: int = 0
 
 
 AGENTS = st.builds(
     Agent,
-    does=st.sampled_from([*HEALTHY, "dies", "releases", "releases unclaimed", "refuses", "is throttled", "is silent"]),
+    does=st.sampled_from(
+        [
+            *HEALTHY,
+            "ignores its deadline",
+            "dies",
+            "releases",
+            "releases unclaimed",
+            "refuses",
+            "is throttled",
+            "is silent",
+        ]
+    ),
     seconds=st.sampled_from([0.1, 3, 19, 45, 118]),
     skew=SKEWS,
     answers=st.sampled_from([True, True, True, False]),
+    begins=st.sampled_from([0.02, 0.02, 8]),
 )
 STORIES = st.builds(
     Story,
@@ -92,7 +108,9 @@ class Played:
     client: Any
     world: World = field(default_factory=lambda: World(LIMIT_SECONDS))
     invocations: int = 0
-    died: int = 0
+    died_at: list[float] = field(default_factory=list[float])
+    called_at: list[float] = field(default_factory=list[float])
+    acknowledged_at: float = float("inf")
     woken: bool = False
     clocks: dict[int, RunClock] = field(default_factory=dict[int, RunClock])
 
@@ -132,6 +150,7 @@ class Played:
         if payload["operation"] == "stop":
             return {"Payload": {"stopped": True}}
         number, self.invocations = self.invocations, self.invocations + 1
+        self.called_at.append(self.world.seconds)
         agent = self.story.agents[number % len(self.story.agents)]
         skew = self.story.invoker_skews[number % len(self.story.invoker_skews)]
         core = Mock()
@@ -166,9 +185,10 @@ class Played:
         if agent.does != "is silent":
             Task(self, agent, job, self.clocks[attempt]).begin()
         else:
-            self.died += 1
+            self.died_at.append(self.world.seconds)
         if not agent.answers:
             raise client_error("InternalServerException", 500, "InvokeAgentRuntime")
+        self.acknowledged_at = min(self.acknowledged_at, self.world.seconds)
         body = json.dumps({"accepted": {"now": to_timestamp(self.clocks[attempt].now())}}).encode()
         return {"response": BytesIO(body)}
 
@@ -239,13 +259,16 @@ class Task:
         if self.agent.does == "releases unclaimed":
             at(now + min(end, 2), self.release)
             return
-        at(now + 0.02, self.claim)
+        at(now + self.agent.begins, self.claim)
         if self.agent.does == "goes on" or end > self.job["secondsLeft"]:
             end = self.job["secondsLeft"]
+        if self.agent.does == "ignores its deadline":
+            end = 3 * MAX_RUN_SECONDS
         for beat in range(1, int(end / (LEASE_SECONDS / 4)) + 1):
-            at(now + beat * LEASE_SECONDS / 4, self.beat)
+            if beat * LEASE_SECONDS / 4 > self.agent.begins:
+                at(now + beat * LEASE_SECONDS / 4, self.beat)
         ends = {"dies": self.die, "releases": self.release}
-        at(now + max(end, 0.03), ends.get(self.agent.does, self.close))
+        at(now + max(end, self.agent.begins + 0.01), ends.get(self.agent.does, self.close))
 
     def stamp(self, status: Status, **fields: Any) -> Any:
         attempt = {"attempt": self.job["attempt"], "environment_id": f"environment-{self.played.invocations}"}
@@ -279,7 +302,8 @@ class Task:
         self.die()
 
     def die(self) -> None:
-        self.played.died += not self.over
+        if not self.over:
+            self.played.died_at.append(self.played.world.seconds)
         self.over = True
 
     def _write(self, write: Callable[[], None]) -> None:
@@ -315,15 +339,24 @@ def check(story: Story, client: Any) -> None:
     assert entered(execution)[-4:-1] == ["ReleaseSession", "PublishFinished", "Ended"]
     [announced] = player.announced
     assert announced["Entries"][0]["Detail"]["outcome"] == ends[0]
-    # An agent that lives is never taken for lost, whatever the clocks say.
-    lost = sum(event.status == Status.AGENT_BACKGROUND_TASK_LOST for event in events)
-    assert lost <= player.died
+    # Whatever the clocks say: an agent that lives is never taken for lost, one that is lost is soon noticed,
+    # and what ignores its deadline is ended.
+    lost_at = [
+        (event.created_at - START).total_seconds()
+        for event in events
+        if event.status == Status.AGENT_BACKGROUND_TASK_LOST
+    ]
+    assert len(lost_at) <= len(player.died_at)
+    reactions = [*lost_at, *player.called_at, player.world.seconds]
+    for died_at in player.died_at:
+        assert any(died_at <= at <= died_at + NOTICED_SECONDS for at in reactions)
+    assert player.world.seconds < player.acknowledged_at + MAX_RUN_SECONDS + LEASE_SECONDS + NOTICED_SECONDS
     # No loop without a wait in it: a look takes nine or thirteen events and seconds go by.
     assert len(entered(execution)) < 60 + 3 * player.world.seconds
 
 
 def test_a_claim_that_came_upon_another_writer_is_made_again(client: Any) -> None:
-    story = Story("poll", [Agent("completes", 0.1, 0, True)], [0], None, [], 0)
+    story = Story("poll", [Agent("completes", 0.1)], [0])
     player = Played(story, client)
     refusals = iter(["TransactionConflict"] * 2)
     create_journal_table(client, TABLE)
@@ -337,6 +370,24 @@ def test_a_claim_that_came_upon_another_writer_is_made_again(client: Any) -> Non
 def raise_next(codes: Iterator[str]) -> None:
     if code := next(codes, None):
         raise client_error(code, 400)
+
+
+NAMED = {
+    "a loss by a clock that is ahead": Story("poll", [Agent("dies", 19), Agent("completes", 3)], [600]),
+    "a deadline by a clock that is ahead": Story("poll", [Agent("ignores its deadline", 0)], [600]),
+    "a later attempt by a clock that is behind": Story(
+        "poll", [Agent("dies", 45), Agent("completes", 45)], [600, 0], noise=[(1, 600)] * 12
+    ),
+    "the same attempt again, which begins late": Story(
+        "poll", [Agent("releases unclaimed", 1), Agent("completes", 19, begins=14)], [0]
+    ),
+    "a close that came upon another writer": Story("poll", [Agent("refuses", 0)], [0], conflicts=3),
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_a_story_that_once_went_wrong_ends_in_exactly_one_outcome(name: str, client: Any) -> None:
+    check(NAMED[name], client)
 
 
 @pytest.mark.parametrize(
