@@ -3,7 +3,7 @@ real journal, in virtual time (see `tests/support/state_machine.py` for the inte
 
 import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -355,33 +355,46 @@ def check(story: Story, client: Any) -> None:
     assert len(entered(execution)) < 60 + 3 * player.world.seconds
 
 
+CONFLICT = "TransactionConflict"
+
+
 def test_a_claim_that_came_upon_another_writer_is_made_again(client: Any) -> None:
-    story = Story("poll", [Agent("completes", 0.1)], [0])
-    player = Played(story, client)
-    refusals = iter(["TransactionConflict"] * 2)
-    create_journal_table(client, TABLE)
-    with patch.object(player, "_conflict", lambda: raise_next(refusals)):
-        execution = player.play()
-    client.delete_table(TableName=TABLE)
+    execution = played_with(client, Agent("completes", 0.1), [CONFLICT, CONFLICT])
     assert execution["status"] == "SUCCEEDED"
     assert entered(execution)[:4] == ["ClaimSession", "WhyNotClaimed", "WaitToClaim", "ClaimSession"]
 
 
-def raise_next(codes: Iterator[str]) -> None:
-    if code := next(codes, None):
-        raise client_error(code, 400)
+def test_a_close_that_came_upon_another_writer_is_made_again(client: Any) -> None:
+    execution = played_with(client, Agent("refuses", 0), [None, CONFLICT, CONFLICT])
+    assert execution["error"] == "AgentRefused"
+    assert entered(execution).count("CloseSession") == 2
+
+
+def played_with(client: Any, agent: Agent, refusals: Sequence[str | None]) -> dict[str, Any]:
+    """Play a run in which the machine's first transactions are refused like that; None lets one through."""
+    player, left = Played(Story("poll", [agent], [0]), client), iter(refusals)
+
+    def refuse() -> None:
+        if code := next(left, None):
+            raise client_error(code, 400)
+
+    create_journal_table(client, TABLE)
+    try:
+        with patch.object(player, "_conflict", refuse):
+            return player.play()
+    finally:
+        client.delete_table(TableName=TABLE)
 
 
 NAMED = {
     "a loss by a clock that is ahead": Story("poll", [Agent("dies", 19), Agent("completes", 3)], [600]),
     "a deadline by a clock that is ahead": Story("poll", [Agent("ignores its deadline", 0)], [600]),
     "a later attempt by a clock that is behind": Story(
-        "poll", [Agent("dies", 45), Agent("completes", 45)], [600, 0], noise=[(1, 600)] * 12
+        "poll", [Agent("dies", 45), *[Agent("completes", 45)] * 3], [600, 0, 0, 0], noise=[(1, 600)] * 12
     ),
     "the same attempt again, which begins late": Story(
         "poll", [Agent("releases unclaimed", 1), Agent("completes", 19, begins=14)], [0]
     ),
-    "a close that came upon another writer": Story("poll", [Agent("refuses", 0)], [0], conflicts=3),
 }
 
 
