@@ -24,8 +24,9 @@ from typing import Any
 
 import psutil
 
-from local.clients import REGION, AccessKey
-from local.emulator import Emulator, free_port
+from local.emulator.clients import REGION, AccessKey
+from local.emulator.process import Emulator
+from local.loopback.ports import free_port
 from runtime.journal.reader import JournalReader
 from runtime.journal.records import Event
 from runtime.journal.timestamps import to_timestamp

@@ -11,7 +11,7 @@ from benchmarks.agent_app import ECHO, OURS, agent_app, agent_environ
 from benchmarks.progress import progress
 from benchmarks.rows import Row, ratio_row
 from benchmarks.samples import Samples, seconds_of
-from local.clients import AccessKey
+from local.emulator.clients import AccessKey
 
 COUNT = 30
 FLOOR = "an echo BedrockAgentCoreApp, started the same way"

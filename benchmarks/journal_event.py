@@ -15,7 +15,7 @@ from benchmarks.rows import Row, ratio_row
 from benchmarks.samples import interleaved
 from benchmarks.sent import sent_by
 from benchmarks.stub_server import stub_server
-from local.clients import REGION
+from local.emulator.clients import REGION
 from runtime.journal.client import CLIENT_CONFIG
 from runtime.journal.vocabulary import Status
 from runtime.journal.writer import JournalWriter

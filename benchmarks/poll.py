@@ -18,7 +18,7 @@ from moto import mock_aws
 from benchmarks.progress import progress
 from benchmarks.rows import Row
 from components.workflow_definition import NEWEST_RECORDS, WorkflowSettings, build_definition
-from local.clients import REGION
+from local.emulator.clients import REGION
 from runtime.journal.records import Event, Item, expiry, new_event_id
 from runtime.journal.vocabulary import Status
 from tests.support.journal_table import create_journal_table

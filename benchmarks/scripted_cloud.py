@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from local.agentcore.environments.settings import DataPlaneSettings
 from local.cloud import AGENT_ENDPOINT
-from local.data_plane_settings import DataPlaneSettings
 from tests.support.running_cloud import RunningCloud, running_cloud
 
 SCRIPTED_MODEL = Path(__file__).with_name("apps") / "scripted_model.py"

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from local import stack_file
-from local.clients import REGION
+from local.emulator.clients import REGION
 
 if TYPE_CHECKING:
     from local.cloud import EmbeddedCloud

@@ -15,12 +15,12 @@ from typing import Any, Self
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.clients import REGION
-from local.data_plane import DataPlane
-from local.data_plane_settings import DataPlaneSettings
-from local.deploy import deploy
-from local.emulator import LAMBDA_QUEUE_SECONDS, MODEL_SECONDS, Emulator
-from local.program import project_name, stack_config
+from local.agentcore.data_plane import DataPlane
+from local.agentcore.environments.settings import DataPlaneSettings
+from local.deployment.deploy import deploy
+from local.deployment.program import project_name, stack_config
+from local.emulator.clients import REGION
+from local.emulator.process import LAMBDA_QUEUE_SECONDS, MODEL_SECONDS, Emulator
 from local.stack_file import LocalStack
 
 STACK = "local"

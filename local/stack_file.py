@@ -20,7 +20,7 @@ from typing import Any
 
 import psutil
 
-from local.clients import AccessKey
+from local.emulator.clients import AccessKey
 
 STACK_FILE = Path(__file__).resolve().parent.parent / ".local" / "stack.json"
 MOST_BYTES = 1_000_000

@@ -12,7 +12,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.clients import RootSession
+from local.emulator.clients import RootSession
 from local.stack_file import LocalStack
 from runbook import cancelling, costs, events, executions, log_lines, retrying, stuck
 from runbook.clients import Clients, config_of

@@ -9,7 +9,7 @@ import yaml
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from local.program import PROJECT
+from local.deployment.program import PROJECT
 from runbook.cli.app import app
 from tests.support.configuration_table import STACKS
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pulumi.output import Unknown
 
-from local.program import PROJECT
+from local.deployment.program import PROJECT
 from tests.support.pulumi_program import Deployment, deploy, deployed
 from tests.support.pulumi_schema import problems
 

@@ -10,7 +10,7 @@ import pulumi_aws as aws
 import pytest
 import yaml
 
-from local.program import PROJECT
+from local.deployment.program import PROJECT
 from tests.support.configuration_table import PAGE, STACKS, render
 from tests.support.pulumi_schema import problems_of
 

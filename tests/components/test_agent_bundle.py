@@ -13,7 +13,7 @@ import pytest
 
 from components import agent_bundle
 from components.agent_bundle import AgentCode, BundleError, build, check_size
-from local.program import PROJECT
+from local.deployment.program import PROJECT
 
 PINNED = re.compile(r"^([a-z0-9][a-z0-9.-]*)(?:\[[a-z,-]+\])?==([^\s;\\]+)", re.MULTILINE)
 # e_machine of an ELF file for 64-bit ARM: https://github.com/ARM-software/abi-aa/blob/main/aaelf64/aaelf64.rst

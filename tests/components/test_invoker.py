@@ -9,7 +9,7 @@ from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile
 
 from components.invoker import code
-from local.program import PROJECT
+from local.deployment.program import PROJECT
 from tests.support.pulumi_program import deploy, deployed
 
 FUNCTION = deployed("dev").one("Function").inputs

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from local.program import PROJECT
+from local.deployment.program import PROJECT
 from tests.support.aws_calls import actions_called
 from tests.support.iam_linter import TEMPLATE, condition_keys, findings, is_of_format, resource_formats
 from tests.support.pulumi_program import ACCOUNT_ID, REGION, Deployment, deploy, deployed

@@ -12,7 +12,7 @@ from pulumi import RunError
 from pulumi.runtime import mocks
 
 from components.settings import INTEGERS, LOG_RETENTION_DAYS, TEXTS, known_keys
-from local.program import PROJECT, run_program, stack_config
+from local.deployment.program import PROJECT, run_program, stack_config
 from tests.support.pulumi_program import deploy
 
 DECLARED: dict[str, dict[str, Any]] = {

@@ -17,7 +17,7 @@ from components.workflow_cost import (
     describe,
     waiting_cost,
 )
-from local.program import PROJECT
+from local.deployment.program import PROJECT
 
 
 def settings(**changes: Any) -> WorkflowSettings:

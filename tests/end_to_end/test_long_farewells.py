@@ -3,8 +3,8 @@
 import os
 import signal
 
-from local.data_plane_settings import DataPlaneSettings
-from local.environment import State
+from local.agentcore.environments.environment import State
+from local.agentcore.environments.settings import DataPlaneSettings
 from runtime.journal.vocabulary import Status
 from tests.support.paced_model import PacedModel
 from tests.support.running_cloud import RunningCloud, running_cloud

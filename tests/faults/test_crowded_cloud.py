@@ -10,8 +10,8 @@ import psutil
 import pytest
 
 from components.workflow_budget import tries_for
+from local.agentcore.environments.settings import DataPlaneSettings
 from local.cloud import EmbeddedCloud
-from local.data_plane_settings import DataPlaneSettings
 from runbook import Runbook
 from runtime.journal.vocabulary import Status
 from tests.support.fault_proxy import Call, throttled

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from local.deploy import deploy
-from local.emulator import Emulator
+from local.deployment.deploy import deploy
+from local.emulator.process import Emulator
 
 DeployProgram = Callable[[str], dict[str, Any]]
 

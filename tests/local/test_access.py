@@ -15,10 +15,10 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
-from local.clients import AccessKey, RootSession
-from local.data_plane import DataPlane
-from local.data_plane_settings import DataPlaneSettings
-from local.emulator import Emulator
+from local.agentcore.data_plane import DataPlane
+from local.agentcore.environments.settings import DataPlaneSettings
+from local.emulator.clients import AccessKey, RootSession
+from local.emulator.process import Emulator
 from tests.local.conftest import DeployProgram
 
 PAGE = {"Origin": "https://evil.example"}

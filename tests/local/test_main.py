@@ -13,8 +13,8 @@ import psutil
 import pytest
 
 from local import stack_file
-from local.clients import RootSession
-from local.emulator import free_port
+from local.emulator.clients import RootSession
+from local.loopback.ports import free_port
 from tests.support.fake_model import FakeModel
 from tests.support.waiting import wait_until
 
@@ -133,7 +133,7 @@ def test_an_emulator_that_dies_under_a_run_is_what_the_run_says(own_tmp: Path) -
         wait_until(lambda: len(model.requests) > 1 or process.poll() is not None, "the run's first call", seconds=60)
         assert process.poll() is None, process.communicate()
         for child in psutil.Process(process.pid).children():
-            if "local.emulator_edge" in child.cmdline():
+            if "local.emulator.edge" in child.cmdline():
                 child.kill()
         _, errors = process.communicate(timeout=90)
     assert process.returncode == 2

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from local import stack_file
-from local.clients import AccessKey
+from local.emulator.clients import AccessKey
 from local.stack_file import LocalStack
 
 STACK = LocalStack(

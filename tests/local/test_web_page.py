@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from local.data_plane import DataPlane
-from local.emulator import Emulator
+from local.agentcore.data_plane import DataPlane
+from local.emulator.process import Emulator
 from tests.local.test_access import signed
 from tests.support.http_server import HttpServer, Received, Reply
 from tests.support.waiting import wait_until

@@ -12,7 +12,7 @@ import pytest
 from botocore.stub import Stubber
 
 from local import stack_file
-from local.clients import AccessKey
+from local.emulator.clients import AccessKey
 from runbook import connection
 from runbook.clients import Clients
 from runbook.connection import connect

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.config import Config
 
-from local.clients import REGION, AccessKey
-from local.emulator import Emulator
+from local.emulator.clients import REGION, AccessKey
+from local.emulator.process import Emulator
 
 if TYPE_CHECKING:
     from mypy_boto3_bedrock_agentcore import BedrockAgentCoreClient

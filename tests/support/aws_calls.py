@@ -14,7 +14,7 @@ from pathlib import Path
 import boto3
 from botocore import xform_name
 
-from local.program import PROJECT
+from local.deployment.program import PROJECT
 
 # https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
 ACTIONS: dict[str, set[str]] = {

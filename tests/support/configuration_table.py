@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from local.program import PROJECT
+from local.deployment.program import PROJECT
 
 PAGE = PROJECT / "docs" / "configuration.md"
 STACKS = ("dev", "staging", "prod", "local")

@@ -8,7 +8,7 @@
 
 What the emulator makes of it (ministack 1.5.33, `services/bedrock_runtime.py`): text and tool calls become Converse
 blocks and `usage` the tokens; `finish_reason` it ignores, so that a reply cut by length looks like a normal end. An
-HTTP error, or no answer in time, is a ModelErrorException (`local/emulator_edge/model.py`).
+HTTP error, or no answer in time, is a ModelErrorException (`local/emulator/edge/model.py`).
 """
 
 import json

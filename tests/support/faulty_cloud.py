@@ -17,8 +17,8 @@ from typing import Any
 
 import psutil
 
-from local.data_plane_settings import DataPlaneSettings
-from local.environment import EnvironmentRecord, State
+from local.agentcore.environments.environment import EnvironmentRecord, State
+from local.agentcore.environments.settings import DataPlaneSettings
 from runtime.journal.reader import JournalReader
 from runtime.journal.records import Event
 from runtime.journal.timestamps import utc_now

@@ -16,9 +16,10 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
-from local.clients import REGION
-from local.emulator import free_port
-from local.program import PROJECT
+from local.agentcore.environments.agent_process import AGENT_PATH
+from local.deployment.program import PROJECT
+from local.emulator.clients import REGION
+from local.loopback.ports import free_port
 from tests.support.fault_proxy import Call, Rule
 from tests.support.faulty_cloud import FaultyCloud
 from tests.support.http_server import Reply
@@ -46,7 +47,7 @@ class OwnAgent:
             cwd=PROJECT,
             env={
                 **runtime["environmentVariables"],
-                "PYTHONPATH": str(PROJECT / "local" / "agent_path"),
+                "PYTHONPATH": str(AGENT_PATH),
                 "HOST": "127.0.0.1",
                 "PORT": str(self._port),
                 "AWS_ENDPOINT_URL": faulty.aws.url,

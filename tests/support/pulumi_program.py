@@ -18,7 +18,7 @@ from unittest import mock
 from pulumi.runtime import mocks, rpc
 
 from components import agent_bundle
-from local.program import run_program, stack_config
+from local.deployment.program import run_program, stack_config
 
 ACCOUNT_ID = "123456789012"
 REGION = "us-east-1"

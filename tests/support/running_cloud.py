@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from local.agentcore.environments.settings import DataPlaneSettings
 from local.cloud import EmbeddedCloud
-from local.data_plane_settings import DataPlaneSettings
 from local.stack_file import LocalStack
 from runbook import Runbook
 from runtime.journal.records import Event

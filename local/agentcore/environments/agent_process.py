@@ -1,0 +1,124 @@
+"""One agent's process, with everything that it starts.
+
+Owns its clean surroundings (environment variables, directory, process group), the pipe that takes its output, and
+its end. What it serves, and whether that is well, is `local.agentcore.environments.environment`'s part.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import sys
+from asyncio.subprocess import DEVNULL, Process
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Self
+
+from local.agentcore.environments.log_buffer import LogBuffer
+from local.agentcore.environments.runtime_catalog import RuntimeVersion
+from local.processes.guard import ProcessGuard, kill_marked
+
+# Before the project's own packages.
+AGENT_PATH = Path(__file__).with_name("agent_path")
+_READ_BYTES = 65_536
+_KILLED_SECONDS = 5.0
+_LAST_OUTPUT_SECONDS = 1.0
+
+
+class AgentProcess:
+    """A running process. Made by `start`; `end` must be called whatever happens."""
+
+    def __init__(self, process: Process, output: int, directory: Path, log: LogBuffer, guard: ProcessGuard) -> None:
+        self.pid = process.pid
+        self._process = process
+        self._directory = directory
+        self._guard = guard
+        self._drained = asyncio.create_task(_drain(output, log))
+
+    @classmethod
+    async def start(
+        cls,
+        version: RuntimeVersion,
+        directory: Path,
+        environment: Mapping[str, str],
+        log: LogBuffer,
+        guard: ProcessGuard,
+    ) -> Self:
+        """Start the version's entry point with this project's Python.
+
+        :param directory: its HOME and TMPDIR, which is its to delete at its end.
+        :param environment: the platform's variables, which win over the runtime's own.
+        :raises OSError: if there can be no such process.
+        """
+        # Not asyncio's own pipe: with that, waiting for a process is waiting for all who hold the pipe as well.
+        output, its_end = os.pipe()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *version.entry_point,
+                cwd=version.code_directory,
+                env={
+                    "PYTHONPATH": str(AGENT_PATH),
+                    "PYTHONUNBUFFERED": "1",
+                    **version.environment,
+                    "HOME": str(directory),
+                    "TMPDIR": str(directory),
+                    **environment,
+                },
+                stdin=DEVNULL,
+                stdout=its_end,
+                stderr=its_end,
+                start_new_session=True,
+            )
+        except BaseException:
+            os.close(output)
+            raise
+        finally:
+            os.close(its_end)
+        guard.watch(process.pid)
+        return cls(process, output, directory, log, guard)
+
+    @property
+    def exit_code(self) -> int | None:
+        """Negative for a signal, None while it runs."""
+        return self._process.returncode
+
+    async def ended(self) -> None:
+        """Return when the process, not necessarily all that it started, has ended."""
+        await self._process.wait()
+
+    async def end(self, grace_seconds: float) -> None:
+        """Ask it to end, kill what is left of it and of all it has started after the grace, and delete its files."""
+        self._signal(signal.SIGTERM)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._process.wait(), grace_seconds)
+        self._signal(signal.SIGKILL)
+        await asyncio.wait_for(self._process.wait(), _KILLED_SECONDS)
+        await asyncio.to_thread(kill_marked, self._directory)
+        # What could not be found may hold the pipe open for ever.
+        await asyncio.wait({self._drained}, timeout=_LAST_OUTPUT_SECONDS)
+        self._drained.cancel()
+        self._guard.release(self.pid)
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def _signal(self, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError, PermissionError):  # macOS says the latter of zombies
+            os.killpg(self.pid, number)
+
+
+async def _drain(output: int, log: LogBuffer) -> None:
+    """Read on whatever happens to the lines, so that the agent never waits for its output to be taken."""
+    reader = asyncio.StreamReader()
+    pipe = os.fdopen(output, "rb", buffering=0)
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), pipe
+    )
+    try:
+        while piece := await reader.read(_READ_BYTES):
+            log.write(piece)
+    finally:
+        transport.close()
+        log.close()

@@ -1,0 +1,64 @@
+"""IAM roles with their inline policies."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from local.deployment.resources.resource import Created, Resource, tag_list
+
+AGENT_SERVICE = "bedrock-agentcore.amazonaws.com"
+# AWS authorizes Converse under the action of InvokeModel; the emulator has an action of each operation's own name.
+# https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStream.html
+EMULATOR_ACTIONS = {
+    "bedrock:InvokeModel": "bedrock:Converse",
+    "bedrock:InvokeModelWithResponseStream": "bedrock:ConverseStream",
+}
+
+
+def role(new: Resource) -> Created:
+    """A role; one that AgentCore may assume can be assumed by the account's root too."""
+    name, inputs, iam = new.physical_name(), new.inputs, new.emulator.client("iam")
+    inputs.ignore("forceDetachPolicies", reason="it matters when the role is deleted")
+    options = {
+        "Path": inputs.take("path"),
+        "Description": inputs.take("description"),
+        "MaxSessionDuration": inputs.take("maxSessionDuration"),
+        "PermissionsBoundary": inputs.take("permissionsBoundary"),
+    }
+    created = iam.create_role(
+        RoleName=name,
+        AssumeRolePolicyDocument=_assumable_locally(new, inputs.require("assumeRolePolicy")),
+        Tags=tag_list(inputs.take("tags")),
+        **{key: value for key, value in options.items() if value is not None},
+    )["Role"]
+    return Created(name, {"name": name, "arn": created["Arn"], "uniqueId": created["RoleId"]})
+
+
+def role_policy(new: Resource) -> Created:
+    """A policy inside a role."""
+    name, role_name = new.physical_name(), new.inputs.require("role")
+    new.emulator.client("iam").put_role_policy(
+        RoleName=role_name, PolicyName=name, PolicyDocument=_for_the_emulator(new.inputs.require("policy"))
+    )
+    return Created(f"{role_name}:{name}", {"name": name})
+
+
+def _for_the_emulator(policy: str) -> str:
+    document: dict[str, Any] = json.loads(policy)
+    for statement in document["Statement"]:
+        action = statement.get("Action", [])
+        actions = action if isinstance(action, list) else [action]
+        if added := [EMULATOR_ACTIONS[action] for action in actions if action in EMULATOR_ACTIONS]:
+            statement["Action"] = actions + added
+    return json.dumps(document)
+
+
+def _assumable_locally(new: Resource, trust_policy: str) -> str:
+    """AgentCore's part is played by `local.agentcore.data_plane`, which can't be a service and acts as root instead."""
+    if AGENT_SERVICE not in trust_policy:
+        return trust_policy
+    root = new.emulator.client("sts").get_caller_identity()["Arn"]
+    document: dict[str, Any] = json.loads(trust_policy)
+    document["Statement"].append({"Effect": "Allow", "Principal": {"AWS": root}, "Action": "sts:AssumeRole"})
+    return json.dumps(document)

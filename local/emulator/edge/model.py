@@ -1,0 +1,84 @@
+"""Bedrock's answers: a model server's, or canned ones that say so, and never canned ones in place of a server's.
+
+Ministack answers canned text whenever the server refuses, is not there or takes too long, and a run completes with it.
+Here such a call fails as it would on AWS when a model does, with what went wrong in the message.
+https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html#API_runtime_Converse_Errors
+"""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+from contextvars import ContextVar
+from types import SimpleNamespace
+from typing import Any
+
+from ministack.services import bedrock_runtime
+
+from local.emulator.edge.replacing import replace
+
+_FAILED_STATUS = 424
+_SHOWN_BYTES = 300
+
+_failure: ContextVar[str] = ContextVar("failure", default="")
+
+
+class ModelServerFailed(Exception):
+    """The model server gave no answer that can be used."""
+
+
+def install() -> None:
+    """Let failed calls fail."""
+    url = bedrock_runtime._PROXY_URL  # pyright: ignore[reportPrivateUsage]
+    replace(bedrock_runtime, "_mock_reply", _saying_so)
+    if url:
+        replace(bedrock_runtime, "_proxy_openai_chat_message", lambda found: _asking(found, url), "return None, None")
+        replace(bedrock_runtime, "handle_request", _failing, "urllib.request.urlopen(req, timeout=_PROXY_TIMEOUT_S)")
+        # Its errors are swallowed where it is called.
+        watched = SimpleNamespace(**vars(urllib.request) | {"urlopen": _opened})
+        bedrock_runtime.urllib = SimpleNamespace(request=watched, error=urllib.error)
+
+
+def _saying_so(original: Any) -> Any:
+    def mock_reply(*arguments: Any) -> str:
+        return f"A canned reply, not a model's: {original(*arguments)}"
+
+    return mock_reply
+
+
+def _asking(original: Any, url: str) -> Any:
+    def ask(*arguments: Any) -> Any:
+        _failure.set("its answer is no chat completion")
+        message, counts = original(*arguments)
+        if message is None:
+            raise ModelServerFailed(f"The model server {url} failed: {_failure.get()}.")
+        return message, counts
+
+    return ask
+
+
+def _failing(original: Any) -> Any:
+    async def handle_request(*arguments: Any) -> Any:
+        try:
+            return await original(*arguments)
+        except ModelServerFailed as error:
+            return bedrock_runtime._error(  # pyright: ignore[reportPrivateUsage]
+                "ModelErrorException", str(error), _FAILED_STATUS
+            )
+
+    return handle_request
+
+
+def _opened(request: urllib.request.Request, timeout: float) -> Any:
+    try:
+        return urllib.request.urlopen(request, timeout=timeout)  # noqa: S310 - an http URL that the user has given
+    except urllib.error.HTTPError as error:
+        said = error.read(_SHOWN_BYTES).decode("utf-8", "replace").strip()
+        _failure.set(f"{request.full_url} answered {error.code} {error.reason}" + (f": {said}" if said else ""))
+        raise
+    except TimeoutError:
+        _failure.set(f"no answer within {timeout:g} s")
+        raise
+    except OSError as error:
+        _failure.set(str(getattr(error, "reason", error)))
+        raise

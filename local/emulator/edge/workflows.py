@@ -1,0 +1,59 @@
+"""Step Functions' errors as AWS names and words them.
+
+A throttled function is `Lambda.TooManyRequestsException` on AWS, which ministack calls `Lambda.Unknown`; a caught
+time-out has an empty Cause.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ministack.services import stepfunctions
+
+from local.emulator.edge.replacing import replace
+
+_THROTTLED = "TooManyRequestsException"
+
+
+def install() -> None:
+    """Translate what tasks fail with."""
+    replace(stepfunctions, "_call_lambda", _naming_throttling, 'body.get("errorType", "Lambda.Unknown")')
+    replace(stepfunctions, "_invoke_resource_with_timeout", _without_cause, '"States.Timeout", f"Task timed out')
+    replace(stepfunctions, "_invoke_with_callback", _without_cause, '"Task timed out waiting for callback"')
+
+
+def _naming_throttling(original: Any) -> Any:
+    def call_lambda(*arguments: Any) -> Any:
+        try:
+            return original(*arguments)
+        except stepfunctions._ExecutionError as error:  # pyright: ignore[reportPrivateUsage]
+            if error.error == "Lambda.Unknown" and (message := _throttling(error.cause)) is not None:
+                raise _failure(f"Lambda.{_THROTTLED}", message) from None
+            raise
+
+    return call_lambda
+
+
+def _throttling(cause: str) -> str | None:
+    try:
+        body = json.loads(cause)
+    except ValueError:
+        return None
+    return str(body.get("message")) if isinstance(body, dict) and body.get("__type") == _THROTTLED else None
+
+
+def _without_cause(original: Any) -> Any:
+    def invoke(*arguments: Any) -> Any:
+        try:
+            return original(*arguments)
+        except stepfunctions._ExecutionError as error:  # pyright: ignore[reportPrivateUsage]
+            if error.error == "States.Timeout":
+                raise _failure("States.Timeout", "") from None
+            raise
+
+    return invoke
+
+
+def _failure(error: str, cause: str) -> Exception:
+    return stepfunctions._ExecutionError(error, cause)  # pyright: ignore[reportPrivateUsage]
