@@ -1,7 +1,7 @@
 """The emulator: ministack as a child process on a free loopback port, with IAM enforcement on.
 
-Owns its settings, its readiness and its end. `local.emulator.edge` changes what ministack does. What it only pretends to
-have, AgentCore's data plane, is served by `local.agentcore.data_plane`.
+Owns its settings, its readiness and its end. `local.emulator.edge` changes what ministack does;
+`local.agentcore.data_plane` serves what it only pretends to have, AgentCore's data plane.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A Python module as a child process that leaves nothing behind.
 
-Owns the child's process group, its private temporary directory, its output and its end. It knows nothing about
-what the child does or when it is ready; that is its user's part (`local.emulator.process`).
+Owns the child's process group, its private temporary directory, its output and its end. What the child does, and when
+it is ready, is for its user to know (`local.emulator.process`).
 """
 
 from __future__ import annotations
@@ -16,11 +16,18 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from local.processes import parent_watch
-from local.processes.guard import kill_marked
+from local.processes.guard import ProcessGuard, kill_marked
 
 END_SECONDS = 10.0
 OUTPUT_LINES_SHOWN = 8
+_PROJECT = Path(__file__).resolve().parents[2]
+# The project's path comes last, and in this process alone: what it starts doesn't see this project's packages.
+_RUN_MODULE = """
+import runpy, sys
+sys.path.append(sys.argv[1])
+del sys.argv[:2]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
 
 
 class ChildProcess:
@@ -34,17 +41,19 @@ class ChildProcess:
     def __init__(self, module: str, environment: Mapping[str, str]) -> None:
         self._directory = Path(tempfile.mkdtemp(prefix=f"{module}-"))
         self._log = self._directory / "output.log"
+        self._guard = ProcessGuard(self._directory)
         own = {"HOME": str(self._directory), "TMPDIR": str(self._directory)}
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", parent_watch.__file__, module],
+                [sys.executable, "-P", "-c", _RUN_MODULE, str(_PROJECT), module],
                 env={"PATH": os.environ.get("PATH", os.defpath), **environment, **own},
                 cwd=self._directory,
-                stdin=subprocess.PIPE,
+                stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 process_group=0,
             )
+        self._guard.watch(self._process.pid)
 
     @property
     def alive(self) -> bool:
@@ -65,6 +74,6 @@ class ChildProcess:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait(END_SECONDS)
         kill_marked(self._directory)
-        if self._process.stdin is not None:
-            self._process.stdin.close()
+        self._guard.release(self._process.pid)
+        self._guard.close()
         shutil.rmtree(self._directory, ignore_errors=True)

@@ -1,12 +1,12 @@
-"""Kills process groups and deletes a directory when the process that started it all is gone, however it went.
+"""Kills process groups and deletes a directory when the process that started them is gone, however it went.
 
-Owns nothing but that: one small process that waits for the end of its standard input, which the kernel closes
-even when the parent is killed with SIGKILL. Agents stay exactly what AWS runs, `python main.py`, with no watcher
-inside; Linux's PR_SET_PDEATHSIG would depend on the thread that forked and miss what agents start themselves.
+Owns one small process that waits for the end of its standard input, which the kernel closes even when the parent is
+killed with SIGKILL. What it guards, the emulator and the agents, has no watcher inside and needs none; Linux's
+PR_SET_PDEATHSIG would depend on the thread that forked, and miss what the guarded start themselves.
 
 What has left its process group (`setsid`, a daemon) is found by its mark: the private directory of whoever started
-it, which is its TMPDIR and HOME and passes on to whatever it starts. Found where there is a /proc, that is on Linux;
-what has emptied its environment is not.
+it, which is its TMPDIR and HOME and passes on to whatever it starts. That takes a /proc, so Linux; a process that has
+emptied its environment is not found.
 
 Imported, it is the handle to that process; run as a script, it is the process. It uses the standard library only,
 because it starts without site-packages.
@@ -92,7 +92,7 @@ class ProcessGuard:
     def _tell(self, line: str) -> None:
         pipe = self._process.stdin
         if pipe is not None and not pipe.closed:
-            with suppress(BrokenPipeError):  # somebody killed the guard; agents go on
+            with suppress(BrokenPipeError):  # somebody killed the guard; what it guards goes on
                 pipe.write(f"{line}\n".encode())
                 pipe.flush()
 

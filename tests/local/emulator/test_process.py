@@ -214,7 +214,7 @@ def test_nothing_survives_a_killed_parent(tmp_path: Path, tmp_path_factory: pyte
         parent.kill()
     wait_until(lambda: not processes_below(tmp_path), "the emulator is gone")
     wait_until(lambda: not function.is_running() or function.status() == psutil.STATUS_ZOMBIE, "and its function")
-    assert list(tmp_path.iterdir()) == []
+    wait_until(lambda: list(tmp_path.iterdir()) == [], "and their files")
 
 
 def test_a_port_lost_to_another_program_is_replaced(listening_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
