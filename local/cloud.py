@@ -1,7 +1,6 @@
 """The embedded cloud: the emulator, AgentCore's data plane and the deployed Pulumi program, as one thing.
 
-Owns the order in which they start and stop. What each of them does is its own module's business, and what is
-done with the cloud is `local.run`'s, the runbook's and the tests'.
+Owns the order in which they start and stop. `local.run`, the runbook and the tests use it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Runs worth looking at in the notebooks: some that completed, one that failed, one that was killed and resumed.
 
-Owns which, and nothing about how a run is started or shown.
+Owns the choice of runs; the runbook starts and follows them.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ def make_samples(cloud: EmbeddedCloud) -> None:
     :raises WatchTimeout: if one of them has no outcome after two minutes
     """
     runbook = Runbook.of_local(cloud.stack)
-    sessions = [_killed_once(cloud, runbook), _without_a_prompt(cloud), *map(runbook.trigger, PROMPTS)]
+    sessions = [_trigger_and_kill(cloud, runbook), _send_without_a_prompt(cloud), *map(runbook.trigger, PROMPTS)]
     for session_id in sessions:
         for _ in runbook.watch(session_id, timeout_seconds=FOLLOW_SECONDS):
             pass
 
 
-def _killed_once(cloud: EmbeddedCloud, runbook: Runbook) -> str:
+def _trigger_and_kill(cloud: EmbeddedCloud, runbook: Runbook) -> str:
     session_id = runbook.trigger("Which dashboards does nobody open any more?")
     events = runbook.watch(session_id, timeout_seconds=FOLLOW_SECONDS, poll_seconds=0.02)
     next(event for event in events if event.status == Status.AGENT_BACKGROUND_TASK_STARTED)
@@ -43,7 +43,7 @@ def _killed_once(cloud: EmbeddedCloud, runbook: Runbook) -> str:
     return session_id
 
 
-def _without_a_prompt(cloud: EmbeddedCloud) -> str:
+def _send_without_a_prompt(cloud: EmbeddedCloud) -> str:
     outputs = cloud.stack.outputs
     entry = {
         "Source": outputs["eventSource"],

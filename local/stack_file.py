@@ -23,7 +23,7 @@ import psutil
 from local.emulator.clients import AccessKey
 
 STACK_FILE = Path(__file__).resolve().parent.parent / ".local" / "stack.json"
-MOST_BYTES = 1_000_000
+MAX_BYTES = 1_000_000
 # What is computed from the time of boot moves with the clock.
 _SAME_START_SECONDS = 5.0
 
@@ -54,10 +54,10 @@ class LocalStack:
 def claimed(path: Path = STACK_FILE) -> Generator[None]:
     """Keep every other embedded cloud from the file, and leave none behind.
 
-    :raises StackFileError: if another embedded cloud has it, or something that is no file is in its place.
+    :raises StackFileError: if another embedded cloud has it, or something else is in its place.
     """
     if path.exists() and not path.is_file():
-        raise StackFileError(f"{path} is no file: move it away, or name another one with --stack-path.")
+        raise StackFileError(f"{path} is not a file: move it away, or name another one with --stack-path.")
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_name(f"{path.name}.lock").open("a+") as lock:
         try:
@@ -136,12 +136,12 @@ def _content(path: Path) -> str:
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise ValueError("it is no ordinary file")
-        content = os.read(handle, MOST_BYTES + 1)
+            raise ValueError("it is not a regular file")
+        content = os.read(handle, MAX_BYTES + 1)
     finally:
         os.close(handle)
-    if len(content) > MOST_BYTES:
-        raise ValueError(f"it is larger than {MOST_BYTES} bytes")
+    if len(content) > MAX_BYTES:
+        raise ValueError(f"it is larger than {MAX_BYTES} bytes")
     return content.decode("utf-8")
 
 

@@ -1,8 +1,8 @@
 """AgentCore's data plane on the wire: InvokeAgentRuntime and StopRuntimeSession, as boto3 speaks them.
 
-Owns paths, headers and the format of errors. Everything else it asks others: the gatekeeper who may, the pool
-where to. Bytes are passed through: nothing that an agent receives or answers is parsed here. Custom headers are
-not passed on, even where a runtime allows them.
+Owns paths, headers and the format of errors. The authorizer says who may, the pool where to. Bytes are passed
+through: nothing that an agent receives or answers is parsed here. Custom headers are not passed on, even where a
+runtime allows them.
 
 Shapes from botocore's service model `bedrock-agentcore`, 2024-02-28; errors are restJson1's:
 https://smithy.io/2.0/aws/protocols/aws-restjson1-protocol.html#operation-error-serialization
@@ -23,8 +23,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
+from local.agentcore.authorizer import Authorizer
 from local.agentcore.environments.pool import EnvironmentPool
-from local.agentcore.gatekeeper import Gatekeeper
 from local.agentcore.protocol.errors import AgentCoreError, NamedError, ThrottledError, ValidationError
 from local.agentcore.protocol.requests import (
     REQUEST_ID_HEADER,
@@ -48,7 +48,7 @@ _LOGGER = logging.getLogger(__name__)
 class DataPlaneApi:
     """What each path does."""
 
-    gatekeeper: Gatekeeper
+    authorizer: Authorizer
     pool: EnvironmentPool
     rate: RateLimit
 
@@ -69,7 +69,7 @@ class DataPlaneApi:
         refuse_what_is_not_emulated(request.headers)
         endpoint = endpoint_of(request.path_params["arn"], request.query_params.get("qualifier"))
         session_id = session_id_of(request.headers)
-        await self.gatekeeper.admit_invocation(request, payload, endpoint)
+        await self.authorizer.authorize_invocation(request, payload, endpoint)
         environment = await self.pool.environment_of(endpoint, session_id)
         session = (SESSION_HEADER.encode(), session_id.encode("latin-1"))
         headers = [session, *_trace_of(request)]
@@ -84,7 +84,7 @@ class DataPlaneApi:
         if SESSION_HEADER not in request.headers:
             raise ValidationError("Value at 'runtimeSessionId' failed to satisfy constraint: it must not be null")
         session_id = session_id_of(request.headers)
-        await self.gatekeeper.admit_stop(request, payload, endpoint)
+        await self.authorizer.authorize_stop(request, payload, endpoint)
         self.pool.stop(endpoint, session_id)
         headers = {SESSION_HEADER: session_id, "x-amzn-RequestId": request_id}
         await JSONResponse({}, headers=headers)(request.scope, request.receive, send)

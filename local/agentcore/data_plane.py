@@ -1,8 +1,8 @@
 """The local AgentCore data plane: a server on 127.0.0.1 that runs agents as AgentCore would.
 
-Owns the server's thread and what the rest of the program sees of it. What it serves is `local.agentcore.api`'s
-part. The emulator is asked about everything that is not running agents: who may call, which runtimes there are,
-where logs go; it has to be there from `start` until after `stop`.
+Owns the server's thread and what the rest of the program sees of it; `local.agentcore.api` says what it serves. The
+emulator is asked about everything that is not running agents: who may call, which runtimes there are, where logs go. It
+has to be there from `start` until after `stop`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class DataPlane:
 
     def __init__(self, settings: DataPlaneSettings | None = None) -> None:
         self._settings = settings or DataPlaneSettings()
-        self._listener = _bound_socket(self._settings.port)
+        self._listener = _bind_socket(self._settings.port)
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self._thread: threading.Thread | None = None
         self._started: Future[Running] | None = None
@@ -58,7 +58,7 @@ class DataPlane:
 
         :param emulator_url: such as `http://127.0.0.1:4566`.
         :param client: gives root's boto3 client for a service of the emulator, as `Emulator.client` does.
-        :raises DataPlaneError: if that does not work out.
+        :raises DataPlaneError: if it does not start.
         """
         address = Address(self._listener, self.url, emulator_url, client)
         self._started = started = Future[Running]()
@@ -120,7 +120,7 @@ def _run(address: Address, settings: DataPlaneSettings, started: Future[Running]
         started.set_exception(error)
 
 
-def _bound_socket(port: int) -> socket.socket:
+def _bind_socket(port: int) -> socket.socket:
     # The protocol is named because asyncio sets TCP_NODELAY only where it is: 40 ms a request otherwise.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -128,5 +128,7 @@ def _bound_socket(port: int) -> socket.socket:
         listener.bind(("127.0.0.1", port))
     except OSError as error:
         listener.close()
-        raise DataPlaneError(f"Port {port} on 127.0.0.1 can't be had for the data plane: {error.strerror}.") from error
+        raise DataPlaneError(
+            f"Port {port} on 127.0.0.1 can't be bound for the data plane: {error.strerror}."
+        ) from error
     return listener

@@ -1,6 +1,6 @@
 """A token bucket, for the rate at which requests are taken.
 
-Owns counting only; what is refused, and how, is its user's part.
+Owns counting only; its user decides what is refused, and how.
 """
 
 from __future__ import annotations

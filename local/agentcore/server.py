@@ -1,6 +1,6 @@
 """The data plane's event loop: its parts put together, served, and taken apart in order.
 
-Owns the order in which things start and end. The thread that this runs in is `local.agentcore.data_plane`'s.
+Owns the order in which things start and end. `local.agentcore.data_plane` owns the thread that this runs in.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from urllib.parse import urlsplit
 import uvicorn
 
 from local.agentcore.api import CREDENTIALS_PATH, DataPlaneApi
+from local.agentcore.authorizer import Authorizer
 from local.agentcore.environments.environment import Host
 from local.agentcore.environments.log_shipping import LogShipper
 from local.agentcore.environments.pool import EnvironmentPool
 from local.agentcore.environments.role_credentials import RoleCredentialsStore
 from local.agentcore.environments.runtime_catalog import RuntimeCatalog
 from local.agentcore.environments.settings import DataPlaneSettings
-from local.agentcore.gatekeeper import Gatekeeper
 from local.agentcore.rate_limit import RateLimit
 from local.loopback.gate import gated
 from local.processes.guard import ProcessGuard
@@ -64,7 +64,7 @@ async def serve(address: Address, settings: DataPlaneSettings, started: Future[R
 
     :param started: gets its result as soon as requests are taken.
     """
-    async with _assembled(address, settings) as api:
+    async with _assemble(address, settings) as api:
         # Only uvicorn's own complaints about responses that were cut off on purpose are lost at this level.
         config = uvicorn.Config(
             gated(api.app()),
@@ -87,7 +87,7 @@ async def serve(address: Address, settings: DataPlaneSettings, started: Future[R
 
 
 @asynccontextmanager
-async def _assembled(address: Address, settings: DataPlaneSettings) -> AsyncGenerator[DataPlaneApi, None]:
+async def _assemble(address: Address, settings: DataPlaneSettings) -> AsyncGenerator[DataPlaneApi, None]:
     client = address.emulator_client
     directory = Path(tempfile.mkdtemp(prefix="agentcore-"))
     guard = ProcessGuard(directory)
@@ -106,7 +106,7 @@ async def _assembled(address: Address, settings: DataPlaneSettings) -> AsyncGene
     pool = EnvironmentPool(catalog, RoleCredentialsStore(client("sts")), host)
     try:
         yield DataPlaneApi(
-            Gatekeeper(urlsplit(address.emulator_url).port or 80, client("iam")),
+            Authorizer(urlsplit(address.emulator_url).port or 80, client("iam")),
             pool,
             RateLimit(settings.requests_per_second, time.monotonic()),
         )

@@ -53,4 +53,4 @@ def deploy(
 
 
 def _misconfigured(stack: str, error: Exception) -> DeployError:
-    return DeployError(f"The stack {stack} is not configured rightly: {error}")
+    return DeployError(f"The stack {stack} has an invalid configuration: {error}")

@@ -1,8 +1,8 @@
 """Runs the unchanged Pulumi program without Pulumi's engine: in this process, under mocks.
 
 Owns what the engine does before and around a program: reading the project's and the stack's configuration with
-defaults and types, and collecting the stack's outputs. What becomes of a registered resource is the mocks'
-business: tests record it, the embedded cloud creates it.
+defaults and types, and collecting the stack's outputs. The mocks decide what becomes of a
+registered resource: tests record it, the embedded cloud creates it.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Every page that is open in a browser on this machine can reach 127.0.0.1. What it sends has an `Origin` or
 `Sec-Fetch-…` header that a page can't remove, or, after its own name was pointed here (DNS rebinding), a foreign
-`Host`. AWS's clients send none of these. Owns that rule and the answer; signatures are the servers' own business.
+`Host`. AWS's clients send none of these. Owns that rule and the answer; the servers check signatures themselves.
 
 https://developer.mozilla.org/en-US/docs/Glossary/Forbidden_request_header
 """

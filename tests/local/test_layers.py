@@ -1,4 +1,4 @@
-"""The embedded cloud's rooms: which folder imports which, and on how many floors."""
+"""The embedded cloud's rooms: which folder imports which, and in how many layers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from local.deployment.program import PROJECT
 
-FLOORS_MAX = 5
+LAYERS_MAX = 5
 MODULES = {
     ".".join(path.relative_to(PROJECT).with_suffix("").parts).removesuffix(".__init__"): path
     for path in (PROJECT / "local").rglob("*.py")
@@ -56,8 +56,8 @@ def within(room: str) -> Graph:
     }
 
 
-def floors(graph: Graph) -> dict[str, int]:
-    """On which floor each node stands: 1, or one above the highest that it imports.
+def layers(graph: Graph) -> dict[str, int]:
+    """In which layer each node is: 1, or one above the highest that it imports.
 
     :raises CycleError: if there is a circle.
     """
@@ -67,16 +67,16 @@ def floors(graph: Graph) -> dict[str, int]:
     return found
 
 
-def test_rooms_import_in_one_direction_on_five_floors_at_most() -> None:
-    found = floors(between_rooms())
-    assert max(found.values()) <= FLOORS_MAX, found
+def test_rooms_import_in_one_direction_in_five_layers_at_most() -> None:
+    found = layers(between_rooms())
+    assert max(found.values()) <= LAYERS_MAX, found
     assert max(found, key=found.__getitem__) == "local", "what starts and shows the cloud stands above all rooms"
 
 
 @pytest.mark.parametrize("room", between_rooms())
-def test_modules_of_a_room_import_in_one_direction_on_five_floors_at_most(room: str) -> None:
-    found = floors(within(room))
-    assert max(found.values()) <= FLOORS_MAX, found
+def test_modules_of_a_room_import_in_one_direction_in_five_layers_at_most(room: str) -> None:
+    found = layers(within(room))
+    assert max(found.values()) <= LAYERS_MAX, found
 
 
 def test_agentcore_and_the_emulator_meet_in_the_cloud_only() -> None:

@@ -110,9 +110,9 @@ def _edited(**changes: Any) -> Callable[[Path], object]:
         (_text("{}"), "outputs is missing"),
         (_text("[" * 100_000), "recursion"),
         (_bytes(b"\x7fELF\xff\xfe"), "not text in UTF-8"),
-        (_bytes(b" " * (stack_file.MOST_BYTES + 1)), "larger than 1000000 bytes"),
-        (Path.mkdir, "no ordinary file"),
-        (os.mkfifo, "no ordinary file"),
+        (_bytes(b" " * (stack_file.MAX_BYTES + 1)), "larger than 1000000 bytes"),
+        (Path.mkdir, "not a regular file"),
+        (os.mkfifo, "not a regular file"),
         (_edited(endpointUrl=1), "endpointUrl is int, not text"),
         (_edited(secretAccessKey=None), "secretAccessKey is NoneType, not text"),
         (_edited(outputs=[]), "no attribute 'items'"),
@@ -144,5 +144,5 @@ def test_a_second_cloud_for_the_same_file_is_refused_and_leaves_it_alone(tmp_pat
 
 
 def test_a_directory_in_its_place_is_no_place_for_a_cloud(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="is no file: move it away"), stack_file.claimed(tmp_path):
+    with pytest.raises(ValueError, match="is not a file: move it away"), stack_file.claimed(tmp_path):
         pass

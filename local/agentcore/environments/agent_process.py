@@ -1,7 +1,7 @@
 """One agent's process, with everything that it starts.
 
 Owns its clean surroundings (environment variables, directory, process group), the pipe that takes its output, and
-its end. What it serves, and whether that is well, is `local.agentcore.environments.environment`'s part.
+its end. `local.agentcore.environments.environment` knows what it serves and whether it is healthy.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ class AgentProcess:
     ) -> Self:
         """Start the version's entry point with this project's Python.
 
-        :param directory: its HOME and TMPDIR, which is its to delete at its end.
+        :param directory: its HOME and TMPDIR, which it deletes at its end.
         :param environment: the platform's variables, which win over the runtime's own.
-        :raises OSError: if there can be no such process.
+        :raises OSError: if the process can't be started.
         """
         # Not asyncio's own pipe: with that, waiting for a process is waiting for all who hold the pipe as well.
         output, its_end = os.pipe()
@@ -86,8 +86,8 @@ class AgentProcess:
         """Negative for a signal, None while it runs."""
         return self._process.returncode
 
-    async def ended(self) -> None:
-        """Return when the process, not necessarily all that it started, has ended."""
+    async def wait(self) -> None:
+        """Wait until the process has ended, though not necessarily all that it started."""
         await self._process.wait()
 
     async def end(self, grace_seconds: float) -> None:

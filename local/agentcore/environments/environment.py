@@ -121,21 +121,21 @@ class Environment:
     async def live(self) -> None:
         """Start, serve, and end: when told to, when its time has come, or when the process does."""
         try:
-            process = self._process = await self._launched()
-            await self._until_it_answers(process)
+            process = self._process = await self._launch()
+            await self._wait_until_it_answers(process)
             self._answered.set()
-            await _first_of(process.ended(), self._stopping.wait(), self._until_reclaimed())
+            await _wait_for_first(process.wait(), self._stopping.wait(), self._wait_until_reclaimed())
         except RuntimeClientError as failure:
             self._start_failure = failure
         finally:
             await self._end()
 
-    async def ready(self) -> None:
-        """Return as soon as it takes requests.
+    async def wait_until_ready(self) -> None:
+        """Wait until it takes requests.
 
         :raises RuntimeClientError: if it never will.
         """
-        await _first_of(self._answered.wait(), self._stopping.wait())
+        await _wait_for_first(self._answered.wait(), self._stopping.wait())
         if not self._answered.is_set():
             await self.gone.wait()
             raise self._start_failure
@@ -171,7 +171,7 @@ class Environment:
                 yield answer
         except ConnectionLostError as error:
             # So that the caller's next request finds a new environment and not the remains of this one.
-            await _first_of(self.gone.wait(), asyncio.sleep(_DEATH_NOTICED_SECONDS))
+            await _wait_for_first(self.gone.wait(), asyncio.sleep(_DEATH_NOTICED_SECONDS))
             raise RuntimeClientError(f"The runtime did not answer: {error}. {SEE_LOGS}") from error
         finally:
             self._saw_request()
@@ -190,7 +190,7 @@ class Environment:
             started_at=self._started_at,
         )
 
-    async def _launched(self) -> AgentProcess:
+    async def _launch(self) -> AgentProcess:
         variables = {
             **self._host.variables,
             "HOST": "127.0.0.1",
@@ -204,7 +204,7 @@ class Environment:
         except OSError as error:
             raise RuntimeClientError(f"An error occurred when starting the runtime: {error}.") from error
 
-    async def _until_it_answers(self, process: AgentProcess) -> None:
+    async def _wait_until_it_answers(self, process: AgentProcess) -> None:
         limit_seconds = self._host.settings.start_limit_seconds
         deadline = monotonic() + limit_seconds
         while await self._client.ping() is None:
@@ -228,20 +228,20 @@ class Environment:
             if self._process is not None:
                 if self._process.exit_code is None:  # otherwise connections break by themselves
                     self._client.cut_off()
-                    await self._put_off(self._host.settings.stop_delay_seconds)
+                    await self._delay(self._host.settings.stop_delay_seconds)
                 await self._process.end(self._host.settings.stop_grace_seconds)
             if self._stopped_by_caller:
-                await self._put_off(self._host.settings.teardown_seconds)
+                await self._delay(self._host.settings.teardown_seconds)
         finally:
             self._client.cut_off()
             self.log.close()
             self.gone.set()
 
-    async def _put_off(self, seconds: float) -> None:
+    async def _delay(self, seconds: float) -> None:
         if seconds > 0:
-            await _first_of(asyncio.sleep(seconds), self._host.closing.wait())
+            await _wait_for_first(asyncio.sleep(seconds), self._host.closing.wait())
 
-    async def _until_reclaimed(self) -> None:
+    async def _wait_until_reclaimed(self) -> None:
         while True:
             await asyncio.sleep(self._host.settings.ping_interval_seconds)
             if self._lifecycle is None:
@@ -256,8 +256,8 @@ class Environment:
             self._lifecycle.saw_request(monotonic())
 
 
-async def _first_of(*awaitables: Awaitable[object]) -> None:
-    """Return when the first one is done; the others are cancelled, and its error is raised."""
+async def _wait_for_first(*awaitables: Awaitable[object]) -> None:
+    """Wait until the first one is done; the others are cancelled, and its error is raised."""
     tasks = [asyncio.ensure_future(awaitable) for awaitable in awaitables]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

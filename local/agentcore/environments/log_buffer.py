@@ -31,7 +31,7 @@ class LogLine:
 
 
 class LogBuffer:
-    """The lines of one log stream: written in one thread, taken in another.
+    """The lines of one log stream: written in one thread, taken from another.
 
     :ivar destination: log group and log stream; None as long as nobody has invoked the agent.
     :ivar closed: whether the last line has been written.
@@ -67,8 +67,8 @@ class LogBuffer:
         """The last lines, whether already sent or not."""
         return "\n".join(self._tail)
 
-    def taken(self) -> list[LogLine]:
-        """All lines so far, which are no longer kept here."""
+    def take(self) -> list[LogLine]:
+        """Remove and return all lines so far."""
         with self._lock:
             lines, lost = list(self._lines), self._lost
             self._lines.clear()

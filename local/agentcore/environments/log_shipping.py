@@ -63,7 +63,7 @@ class LogShipper:
         for buffer in list(self._buffers):
             done = buffer.closed  # looked at first: a line that comes after this look waits for the next round
             if buffer.destination is not None:
-                self._ship(buffer.destination, buffer.taken())
+                self._ship(buffer.destination, buffer.take())
             if done:
                 self._buffers.remove(buffer)
                 self._made.discard(buffer.destination or ("", ""))

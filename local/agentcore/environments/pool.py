@@ -58,11 +58,11 @@ class EnvironmentPool:
         session = (endpoint, session_id)
         environment = self._running(session)
         if environment is None:
-            version = await self._startable(endpoint)
+            version = await self._resolve_version(endpoint)
             async with self._place():
                 # Another request may have come first.
-                environment = self._running(session) or self._bound(session, version)
-        await environment.ready()
+                environment = self._running(session) or self._bind(session, version)
+        await environment.wait_until_ready()
         return environment
 
     def stop(self, endpoint: Endpoint, session_id: str) -> None:
@@ -79,15 +79,15 @@ class EnvironmentPool:
         environment.stop()
 
     async def warm(self, endpoint: Endpoint) -> None:
-        """Return when there are as many spares as there shall be.
+        """Wait until the spare pool is full.
 
         :raises AgentCoreError: if the agent can't be started; its last lines are in the message.
         """
-        version = await self._startable(endpoint)
+        version = await self._resolve_version(endpoint)
         self._replenish(version)
         for spare in self._spares_of(version):
             try:
-                await spare.ready()
+                await spare.wait_until_ready()
             except RuntimeClientError as error:
                 raise RuntimeClientError(f"{error}\nIts last output:\n{spare.log.tail()}") from error
 
@@ -146,12 +146,12 @@ class EnvironmentPool:
             if not place.done():
                 place.set_result(None)
 
-    async def _startable(self, endpoint: Endpoint) -> RuntimeVersion:
+    async def _resolve_version(self, endpoint: Endpoint) -> RuntimeVersion:
         version = await self._catalog.version_behind(endpoint)
         await self._credentials.credentials_of(version.role_arn)  # a role that can't be assumed is known here
         return version
 
-    def _bound(self, session: _Session, version: RuntimeVersion) -> Environment:
+    def _bind(self, session: _Session, version: RuntimeVersion) -> Environment:
         if self._closing:
             raise _in_transition(session[1])
         spares = self._spares_of(version)
@@ -159,7 +159,7 @@ class EnvironmentPool:
             environment = min(spares, key=lambda spare: spare.state is State.STARTING)
             self._spares.remove(environment)
         else:
-            environment = self._launched(version)
+            environment = self._launch(version)
         self._by_session[session] = environment
         environment.bind(*session)
         asyncio.get_running_loop().call_later(_REPLENISH_DELAY_SECONDS, self._replenish, version)
@@ -176,9 +176,9 @@ class EnvironmentPool:
             if spare.version.runtime_arn == version.runtime_arn and spare.version != version:
                 spare.stop()
         for _ in range(self._host.settings.warm_spares - len(self._spares_of(version))):
-            self._spares.append(self._launched(version))
+            self._spares.append(self._launch(version))
 
-    def _launched(self, version: RuntimeVersion) -> Environment:
+    def _launch(self, version: RuntimeVersion) -> Environment:
         environment = Environment(version, self._host)
         self._all[environment.id] = environment
         life = asyncio.create_task(self._life_of(environment))

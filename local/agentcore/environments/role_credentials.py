@@ -63,10 +63,10 @@ class RoleCredentialsStore:
         """
         known = self._by_role.get(role_arn)
         if known is None or known.expiration - datetime.now(UTC) < _RENEWED_WHEN_LEFT:
-            self._by_role[role_arn] = known = await asyncio.to_thread(self._assumed, role_arn)
+            self._by_role[role_arn] = known = await asyncio.to_thread(self._assume, role_arn)
         return known
 
-    def _assumed(self, role_arn: str) -> RoleCredentials:
+    def _assume(self, role_arn: str) -> RoleCredentials:
         try:
             answer = self._sts.assume_role(
                 RoleArn=role_arn,

@@ -82,10 +82,10 @@ class RuntimeCatalog:
         key = (endpoint.runtime_id, live)
         if key not in self._versions:
             found = self._control.get_agent_runtime(agentRuntimeId=key[0], agentRuntimeVersion=live)
-            self._versions[key] = self._described(found)
+            self._versions[key] = self._load(found)
         return self._versions[key]
 
-    def _described(self, found: Mapping[str, Any]) -> RuntimeVersion:
+    def _load(self, found: Mapping[str, Any]) -> RuntimeVersion:
         code = found["agentRuntimeArtifact"].get("codeConfiguration")
         if code is None:
             raise RuntimeClientError("The local AgentCore data plane runs code packages only, no containers")
@@ -98,10 +98,10 @@ class RuntimeCatalog:
             environment=found.get("environmentVariables", {}),
             idle_seconds=lifecycle.get("idleRuntimeSessionTimeout", DEFAULT_IDLE_SECONDS),
             max_lifetime_seconds=lifecycle.get("maxLifetime", DEFAULT_MAX_LIFETIME_SECONDS),
-            code_directory=self._unpacked(code["code"]["s3"], found),
+            code_directory=self._unpack(code["code"]["s3"], found),
         )
 
-    def _unpacked(self, location: Mapping[str, str], found: Mapping[str, Any]) -> Path:
+    def _unpack(self, location: Mapping[str, str], found: Mapping[str, Any]) -> Path:
         target = self._directory / f"{found['agentRuntimeId']}-{found['agentRuntimeVersion']}"
         place = {"Bucket": location["bucket"], "Key": location["prefix"]}
         if "versionId" in location:

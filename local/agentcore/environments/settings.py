@@ -57,5 +57,5 @@ class DataPlaneSettings:
             if not isinstance(value, int | float):
                 continue
             if value < 0 or (value == 0 and setting.name not in may_be_zero):
-                least = "0 or more" if setting.name in may_be_zero else "more than 0"
-                raise ValueError(f"DataPlaneSettings.{setting.name} is {value}: it must be {least}")
+                allowed = "0 or more" if setting.name in may_be_zero else "more than 0"
+                raise ValueError(f"DataPlaneSettings.{setting.name} is {value}: it must be {allowed}")

@@ -1,7 +1,7 @@
-"""The errors of AgentCore's data plane, as boto3 shall see them.
+"""The errors of AgentCore's data plane, as boto3 sees them.
 
 Owns names, HTTP status codes and wording. Each class is a modelled error of InvokeAgentRuntime or
-StopRuntimeSession; the wire format is `local.agentcore.api`'s business.
+StopRuntimeSession; `local.agentcore.api` puts them on the wire.
 
 https://docs.aws.amazon.com/bedrock-agentcore/latest/devguide/runtime-http-protocol-contract.html
 """

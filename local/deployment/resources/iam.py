@@ -55,7 +55,7 @@ def _for_the_emulator(policy: str) -> str:
 
 
 def _assumable_locally(new: Resource, trust_policy: str) -> str:
-    """AgentCore's part is played by `local.agentcore.data_plane`, which can't be a service and acts as root instead."""
+    """`local.agentcore.data_plane` stands in for AgentCore; it can't be a service, so it acts as root."""
     if AGENT_SERVICE not in trust_policy:
         return trust_policy
     root = new.emulator.client("sts").get_caller_identity()["Arn"]

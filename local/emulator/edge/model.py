@@ -35,7 +35,7 @@ def install() -> None:
         replace(bedrock_runtime, "_proxy_openai_chat_message", lambda found: _asking(found, url), "return None, None")
         replace(bedrock_runtime, "handle_request", _failing, "urllib.request.urlopen(req, timeout=_PROXY_TIMEOUT_S)")
         # Its errors are swallowed where it is called.
-        watched = SimpleNamespace(**vars(urllib.request) | {"urlopen": _opened})
+        watched = SimpleNamespace(**vars(urllib.request) | {"urlopen": _open})
         bedrock_runtime.urllib = SimpleNamespace(request=watched, error=urllib.error)
 
 
@@ -48,7 +48,7 @@ def _saying_so(original: Any) -> Any:
 
 def _asking(original: Any, url: str) -> Any:
     def ask(*arguments: Any) -> Any:
-        _failure.set("its answer is no chat completion")
+        _failure.set("its answer is not a chat completion")
         message, counts = original(*arguments)
         if message is None:
             raise ModelServerFailed(f"The model server {url} failed: {_failure.get()}.")
@@ -69,7 +69,7 @@ def _failing(original: Any) -> Any:
     return handle_request
 
 
-def _opened(request: urllib.request.Request, timeout: float) -> Any:
+def _open(request: urllib.request.Request, timeout: float) -> Any:
     try:
         return urllib.request.urlopen(request, timeout=timeout)  # noqa: S310 - an http URL that the user has given
     except urllib.error.HTTPError as error:

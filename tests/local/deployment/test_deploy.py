@@ -105,7 +105,8 @@ def test_an_error_of_the_program_itself_is_one_sentence(deploy_program: DeployPr
 
 def test_a_wrong_configuration_is_one_sentence(emulator: Emulator) -> None:
     with pytest.raises(
-        DeployError, match=r"^The stack local is not configured rightly: fire-and-forget:leaseSeconds is 1; allowed is"
+        DeployError,
+        match=r"^The stack local has an invalid configuration: fire-and-forget:leaseSeconds is 1; allowed is",
     ):
         deploy(emulator, config_overrides={"leaseSeconds": 1})
 

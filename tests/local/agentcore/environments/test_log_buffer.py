@@ -4,7 +4,7 @@ from local.agentcore.environments.log_buffer import EVENT_OVERHEAD_BYTES, LINE_M
 
 
 def messages(buffer: LogBuffer) -> list[str]:
-    return [line.message for line in buffer.taken()]
+    return [line.message for line in buffer.take()]
 
 
 def test_lines_may_begin_and_end_anywhere_in_the_output() -> None:
@@ -49,12 +49,12 @@ def test_a_full_buffer_loses_its_oldest_lines_and_says_how_many() -> None:
 def test_timestamps_never_go_back() -> None:
     buffer = LogBuffer()
     buffer.write(b"1\n2\n3\n")
-    times = [line.timestamp for line in buffer.taken()]
+    times = [line.timestamp for line in buffer.take()]
     assert times == sorted(times)
 
 
 def test_the_last_lines_stay_known_after_they_were_taken() -> None:
     buffer = LogBuffer()
     buffer.write(b"Traceback\nKeyError: 'x'\n")
-    buffer.taken()
+    buffer.take()
     assert buffer.tail() == "Traceback\nKeyError: 'x'"

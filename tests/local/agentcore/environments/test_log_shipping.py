@@ -154,4 +154,4 @@ def test_a_buffer_that_nobody_named_is_dropped(shipper: LogShipper) -> None:
     buffer.write(b"a spare that was never used\n")
     buffer.close()
     shipper.close()
-    assert len(buffer.taken()) == 1
+    assert len(buffer.take()) == 1

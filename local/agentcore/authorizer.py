@@ -50,8 +50,8 @@ _ASSUMED_ROLE = re.compile(r"arn:(aws[\w-]*):sts::(\d{12}):assumed-role/([^/]+)/
 
 
 @dataclass(frozen=True)
-class Gatekeeper:
-    """Authenticates and authorises one request at a time.
+class Authorizer:
+    """Authenticates and authorizes one request at a time.
 
     :ivar emulator_port: where on 127.0.0.1 the emulator is.
     :ivar iam: a client that may simulate policies.
@@ -60,7 +60,7 @@ class Gatekeeper:
     emulator_port: int
     iam: IAMClient
 
-    async def admit_invocation(self, request: Request, payload: bytes, endpoint: Endpoint) -> None:
+    async def authorize_invocation(self, request: Request, payload: bytes, endpoint: Endpoint) -> None:
         """Return if the caller may invoke this endpoint, which then exists.
 
         :raises AccessDeniedError: if a policy forbids it or none allows it.
@@ -69,7 +69,7 @@ class Gatekeeper:
         """
         await self._forward(request, payload, endpoint, {}, b"")
 
-    async def admit_stop(self, request: Request, payload: bytes, endpoint: Endpoint) -> None:
+    async def authorize_stop(self, request: Request, payload: bytes, endpoint: Endpoint) -> None:
         """Return if the caller may stop sessions of this endpoint.
 
         The emulator has no StopRuntimeSession: it tells who signed the request, and simulates their policies.
