@@ -45,7 +45,7 @@ def run(prompt: str, *, as_json: bool, model_url: str | None, timeout_seconds: f
 
 @contextmanager
 def _alive(cloud: EmbeddedCloud) -> Generator[None]:
-    """Where a part of the cloud has died, that is what went wrong, and not the call that noticed it."""
+    """If a part of the cloud has died, raise that, and not the error of the call that noticed it."""
     try:
         yield
     except Exception:

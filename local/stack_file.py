@@ -1,8 +1,8 @@
 """`.local/stack.json`: how everyone else finds the running embedded cloud, and that there is one of them at a time.
 
-Owns the file's place and form, and whether what it tells of can still be there. It is written when everything is ready
-and removed at the end. One that was left behind by a killed process is recognised by that process; where even that
-can't be told, readers must be prepared for a connection that is refused.
+Owns the file's place and form, and whether the cloud that it describes can still be running. It is written when
+everything is ready and removed at the end. A file left behind by a killed process is recognized by that process's id
+and start time; readers must still be prepared for a refused connection.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def write(stack: LocalStack, path: Path = STACK_FILE) -> None:
 
 
 def read(path: Path = STACK_FILE) -> LocalStack:
-    """The embedded cloud that the file tells of.
+    """The embedded cloud that the file describes.
 
     :raises FileNotFoundError: if none is running.
     :raises StackFileError: if the file is not one of ours, can't be read, or tells of a cloud that has ended.

@@ -32,7 +32,7 @@ class DataPlaneError(Exception):
 class DataPlane:
     """A data plane whose address is known from construction, and which serves from `start` to `stop`.
 
-    As a context manager it stops at the end; starting it is still the caller's.
+    As a context manager it stops at the end; the caller starts it.
 
     :ivar url: what boto3 takes as `endpoint_url` of `bedrock-agentcore`.
     :raises DataPlaneError: if its port is taken.

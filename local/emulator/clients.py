@@ -33,7 +33,7 @@ _CONFIG = Config(
 
 @dataclass(frozen=True)
 class AccessKey:
-    """A key of AWS's; one that is made here is root in one emulator, and worth nothing anywhere else."""
+    """An AWS access key; one that is made here is root in one emulator and worth nothing anywhere else."""
 
     access_key_id: str
     secret_access_key: str = field(repr=False)

@@ -75,7 +75,7 @@ class AgentClient:
             raise self._why_cancelled()
 
     def cut_off(self) -> None:
-        """End all requests in flight now, in an error."""
+        """Fail all requests in flight now."""
         self._cut_off = True
         for scope in self._in_flight:
             scope.cancel()

@@ -91,7 +91,7 @@ class AgentProcess:
         await self._process.wait()
 
     async def end(self, grace_seconds: float) -> None:
-        """Ask it to end, kill what is left of it and of all it has started after the grace, and delete its files."""
+        """Send SIGTERM, after the grace SIGKILL to it and all that it started, and delete its files."""
         self._signal(signal.SIGTERM)
         with suppress(TimeoutError):
             await asyncio.wait_for(self._process.wait(), grace_seconds)
@@ -110,7 +110,7 @@ class AgentProcess:
 
 
 async def _drain(output: int, log: LogBuffer) -> None:
-    """Read on whatever happens to the lines, so that the agent never waits for its output to be taken."""
+    """Keep reading, whatever happens to the lines, so that the agent never blocks on its output."""
     reader = asyncio.StreamReader()
     pipe = os.fdopen(output, "rb", buffering=0)
     transport, _ = await asyncio.get_running_loop().connect_read_pipe(

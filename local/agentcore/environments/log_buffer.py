@@ -58,7 +58,7 @@ class LogBuffer:
             self._unfinished = self._unfinished[LINE_MAX_BYTES:]
 
     def close(self) -> None:
-        """Take an unfinished last line as it is; harmless when repeated."""
+        """Add an unfinished last line; harmless when repeated."""
         self._add(self._unfinished)
         self._unfinished = b""
         self.closed = True

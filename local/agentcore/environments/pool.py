@@ -59,14 +59,14 @@ class EnvironmentPool:
         environment = self._running(session)
         if environment is None:
             version = await self._resolve_version(endpoint)
-            async with self._place():
+            async with self._wait_for_place():
                 # Another request may have come first.
                 environment = self._running(session) or self._bind(session, version)
         await environment.wait_until_ready()
         return environment
 
     def stop(self, endpoint: Endpoint, session_id: str) -> None:
-        """Begin to end a session; its environment is soon gone.
+        """Begin to end a session.
 
         :raises NotFoundError: if there is no such session.
         :raises ConflictError: if it is ending already.
@@ -106,7 +106,7 @@ class EnvironmentPool:
         return await self._credentials.credentials_of(environment.version.role_arn)
 
     async def close(self) -> None:
-        """End every environment; returns when nothing is left of them."""
+        """End every environment, and wait until nothing is left of them."""
         self._closing = True
         self._host.closing.set()
         for place in self._queue:
@@ -124,7 +124,7 @@ class EnvironmentPool:
         return environment
 
     @asynccontextmanager
-    async def _place(self) -> AsyncGenerator[None]:
+    async def _wait_for_place(self) -> AsyncGenerator[None]:
         """Wait in line for room for one more session. Nothing inside may wait: the place is not held otherwise."""
         place = asyncio.get_running_loop().create_future()
         self._queue.append(place)

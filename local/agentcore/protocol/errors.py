@@ -12,7 +12,7 @@ SEE_LOGS = "Please check your CloudWatch logs for more information."
 
 
 class AgentCoreError(Exception):
-    """A request that ends in an error response; the message is the caller's to read.
+    """A request that ends in an error response; the message is for the caller.
 
     :ivar code: the error's name in the service model.
     :ivar status: its HTTP status code.
@@ -30,7 +30,7 @@ class ValidationError(AgentCoreError):
 
 
 class QuotaExceededError(AgentCoreError):
-    """There are as many active sessions as the account may have."""
+    """The account has no room for another active session."""
 
     code = "ServiceQuotaExceededException"
     status = 402
@@ -58,7 +58,7 @@ class ConflictError(AgentCoreError):
 
 
 class RuntimeClientError(AgentCoreError):
-    """The agent failed: it answered with an error, did not start, or died with the request in its hands."""
+    """The agent failed: it answered with an error, did not start, or died during the request."""
 
     code = "RuntimeClientError"
     status = 424

@@ -89,7 +89,7 @@ def session_id_of(headers: Mapping[str, str]) -> str:
 
 
 def refuse_what_is_not_emulated(headers: Mapping[str, str]) -> None:
-    """Do nothing, if every header is one that this data plane acts upon as AWS would.
+    """Refuse a header that this data plane does not act upon as AWS would.
 
     :raises ValidationError: if the request names a user.
     """

@@ -28,7 +28,7 @@ class ModelServerFailed(Exception):
 
 
 def install() -> None:
-    """Let failed calls fail."""
+    """Make failed calls fail."""
     url = bedrock_runtime._PROXY_URL  # pyright: ignore[reportPrivateUsage]
     replace(bedrock_runtime, "_mock_reply", _saying_so)
     if url:
