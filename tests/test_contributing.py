@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import subprocess
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from components.python_version import DEPLOYED
-from local.program import PROJECT
 
+PROJECT = Path(__file__).parents[1]
 MAKEFILE = (PROJECT / "Makefile").read_text(encoding="utf-8")
 PYPROJECT: dict[str, Any] = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
 VERSION = re.compile(r"\b3\.1[0-9]\b")
