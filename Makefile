@@ -53,7 +53,7 @@ soak: setup ## the long tests, and one that needs a Chromium
 check: setup ## format, lint, types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
-	@$(BIN)/basedpyright --pythonversion $(OLDEST)
+	@$(BIN)/basedpyright --pythonversion $(OLDEST) --threads 2
 
 format: setup ## what ruff can put right
 	@$(BIN)/ruff format .
