@@ -24,11 +24,12 @@ from pathlib import Path
 
 import pulumi
 
+from components.python_version import DEPLOYED
+
 PROJECT = Path(__file__).resolve().parent.parent
 CACHE = PROJECT / ".build"
 REQUIREMENTS = Path("runtime/agent/requirements.txt")
-PYTHON_VERSION = "3.13"
-RUNTIME = f"PYTHON_{PYTHON_VERSION.replace('.', '_')}"
+RUNTIME = f"PYTHON_{DEPLOYED.replace('.', '_')}"
 
 # https://docs.aws.amazon.com/bedrock-agentcore/latest/devguide/bedrock-agentcore-limits.html
 MAX_ZIP_BYTES = 250 * 1024 * 1024
@@ -112,7 +113,7 @@ def install_dependencies(requirements: Path, cache: Path) -> Path:
     :returns: the folder that holds them
     :raises BundleError: if uv is missing or fails
     """
-    name = hashlib.sha256(f"{PYTHON_VERSION} ".encode() + requirements.read_bytes()).hexdigest()[:16]
+    name = hashlib.sha256(f"{DEPLOYED} ".encode() + requirements.read_bytes()).hexdigest()[:16]
     target = cache / f"dependencies-{name}"
     if target.is_dir():
         return target
@@ -133,7 +134,7 @@ def install_dependencies(requirements: Path, cache: Path) -> Path:
 
 def _run_uv(requirements: Path, target: Path) -> None:
     command = [_find_uv(), "pip", "install", "--quiet", "--target", str(target)]
-    command += ["--python-platform", "aarch64-manylinux2014", "--python-version", PYTHON_VERSION]
+    command += ["--python-platform", "aarch64-manylinux2014", "--python-version", DEPLOYED]
     command += ["--only-binary", ":all:", "--require-hashes", "--requirement", str(requirements)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as uv:
         try:

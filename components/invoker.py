@@ -16,6 +16,7 @@ from components.finished_runs import run_namespace
 from components.location import Location
 from components.metrics import THROTTLED_STARTS
 from components.policies import ActorRole, actor_role, allow, trust
+from components.python_version import DEPLOYED
 from components.settings import Settings
 from runtime.invoker.errors import AgentThrottled
 
@@ -57,7 +58,7 @@ class InvokerFunction(pulumi.ComponentResource):
         function = aws.lambda_.Function(
             f"{name}-function",
             role=role.arn,
-            runtime="python3.13",
+            runtime=f"python{DEPLOYED}",
             architectures=["arm64"],
             handler="runtime.invoker.handler.handler",
             code=code(),

@@ -110,16 +110,19 @@ class Runbook:
 
     # -- starting and ending runs
 
-    def trigger(self, prompt: str, *, retry_of: str | None = None) -> str:
+    def trigger(self, prompt: str, *, retry_of: str | None = None, workflow: str | None = None) -> str:
         """Start a run and return its session id, which is the id of the event that starts it.
 
         :param prompt: what the agents are to work on, 240 KB at most, quotes counted four times
         :param retry_of: a run whose finished steps, and those of the runs that it retried, this one starts from
-        :raises InvalidRequest: if the prompt is empty or too long
+        :param workflow: the agent's default if None; the agent refuses a run whose workflow it does not have
+        :raises InvalidRequest: if the prompt is empty or too long, or no workflow can have that name
         :raises RunNotFound: if nothing is known of the run to start from
         :raises TriggerFailed: if EventBridge doesn't take the event
         """
-        request = {"prompt": prompt} | (self._retry_fields(retry_of) if retry_of else {})
+        request: dict[str, Any] = {"prompt": prompt} | (self._retry_fields(retry_of) if retry_of else {})
+        if workflow is not None:
+            request["workflow"] = workflow
         return self._trigger.start([request])[0]
 
     def trigger_many(self, prompts: Iterable[str]) -> list[str]:

@@ -30,6 +30,7 @@ DEFAULT_TIMEOUT_SECONDS = 3600.0
 def trigger(
     prompt: Annotated[str, typer.Argument(help="What the agents are to work on; `-` reads it from standard input.")],
     retry_of: Annotated[str | None, typer.Option(help="A run whose finished steps this one starts from.")] = None,
+    workflow: Annotated[str | None, typer.Option(help="Another workflow than the agent's default.")] = None,
     watch: Watch = False,
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
     as_json: AsJson = False,
@@ -37,7 +38,8 @@ def trigger(
 ) -> None:
     """Start a run and print its session id."""
     runbook = connect(stack)
-    session_id = runbook.trigger(sys.stdin.read() if prompt == "-" else prompt, retry_of=retry_of)
+    prompt = sys.stdin.read() if prompt == "-" else prompt
+    session_id = runbook.trigger(prompt, retry_of=retry_of, workflow=workflow)
     _print_session(session_id, as_json=as_json)
     if watch:
         follow(runbook, session_id, timeout_seconds=timeout, as_json=as_json)

@@ -8,9 +8,10 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 from botocore.config import Config
-from strands import Agent
+from strands import Agent, tool
 from strands.middleware import ExecuteToolContext, ExecuteToolStage
 from strands.models.bedrock import BedrockModel
+from strands.types.tools import AgentTool
 
 from runtime.agent.artifacts import Artifact, Usage
 from runtime.agent.errors import EmptyAnswer, Escaped, StepStopped
@@ -63,9 +64,9 @@ async def run_step(model: BedrockModel, step: Step, message: str) -> Artifact:
     :raises EmptyAnswer: if it wrote nothing
     :raises Exception: whatever Strands and Bedrock raise
     """
-    agent = Agent(
-        model=model, system_prompt=step.system_prompt, tools=list(step.tools), name=step.name, callback_handler=None
-    )
+    # Here and not by a decorator, for which every start would have to import Strands.
+    tools = [made if isinstance(made, AgentTool) else tool(made) for made in step.tools]
+    agent = Agent(model=model, system_prompt=step.system_prompt, tools=tools, name=step.name, callback_handler=None)
     agent.add_middleware(ExecuteToolStage, hold_what_escapes)
     result = await agent.invoke_async(message, limits={"turns": MAX_TURNS, "output_tokens": MAX_OUTPUT_TOKENS})
     # A capped run is no exception in Strands: only the stop reason tells.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from runtime.agent import verification
+from runtime.agent import earlier_runs, verification
 from runtime.agent.artifacts import Artifact
 from runtime.agent.errors import InvalidWorkflow
 from runtime.journal.errors import InvalidRequest
@@ -34,7 +34,7 @@ class Step:
 
     :ivar name: 1 to 40 of a-z, 0-9 and _, a letter first
     :ivar prompt_file: an agent's system prompt, a file in `prompts/`
-    :ivar tools: the agent's Strands tools, functions decorated with `@tool`
+    :ivar tools: functions that the agent may call; see `earlier_runs.py`
     :ivar work: the code in an agent's place
     :raises InvalidStepName: if the name can't become part of an event's status
     :raises InvalidWorkflow: if there are both prompt and code or neither, code with tools, or no such file
@@ -95,6 +95,8 @@ WORKFLOWS = table(
     Workflow("default", (Step("analyst", "analyst.md"), Step("reporter", "reporter.md"))),
     # What `runbook verify` runs: no model, cents, seconds.
     Workflow("verify", (Step("prepare", work=verification.prepare), Step("work", work=verification.work))),
+    # One agent with a tool; the example to copy.
+    Workflow("follow_up", (Step("librarian", "librarian.md", (earlier_runs.read_run,)),)),
 )
 
 

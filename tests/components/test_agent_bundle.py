@@ -231,6 +231,7 @@ def test_the_lock_of_the_bundle_has_every_version_that_is_wanted() -> None:
         assert locked[name] == version
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_the_real_bundle_builds_for_arm64_within_agentcores_limits(capsys: pytest.CaptureFixture[str]) -> None:
     try:

@@ -70,6 +70,7 @@ def test_every_condition_is_one_that_its_actions_know(stack: Deployment, actor: 
             assert {key for key in tested if not key.startswith("aws:")} <= condition_keys(action), action
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", TEMPLATE)
 def test_an_independent_linter_finds_nothing(stack: Deployment, kind: str) -> None:
     policies = [found.inputs[key] for found in stack.all(kind) for key in POLICIES if key in found.inputs]
@@ -78,6 +79,7 @@ def test_an_independent_linter_finds_nothing(stack: Deployment, kind: str) -> No
         assert findings(kind, policy) == []
 
 
+@pytest.mark.slow
 def test_the_linter_would_find_what_is_wrong() -> None:
     statement = {"Effect": "Allow", "Action": "s3:GetObjekt", "Resource": "*", "Condition": {"StringIs": {"a": "b"}}}
     found = findings("RolePolicy", json.dumps({"Version": "2012-10-17", "Statement": [statement]}))

@@ -45,6 +45,7 @@ def test_a_deleted_machine_is_waited_for_as_long_as_an_execution_may_wait(
 
 # Not callbacks whose polls grow: its schema has no computed TimeoutSeconds, which AWS does:
 # https://docs.aws.amazon.com/step-functions/latest/dg/transforming-data.html
+@pytest.mark.slow
 @pytest.mark.parametrize(("completion", "longest"), [("poll", 1), ("poll", 300), ("callback", 1)])
 def test_cloudformations_linter_accepts_the_definition(completion: str, longest: int) -> None:
     # It knows the states language with JSONata; neither the engine nor the emulator checks a definition.
@@ -52,6 +53,7 @@ def test_cloudformations_linter_accepts_the_definition(completion: str, longest:
     assert lint(json.loads(stack.one("StateMachine").inputs["definition"])) == []
 
 
+@pytest.mark.slow
 def test_cloudformations_linter_would_notice_a_mistake() -> None:
     wait = {"Type": "Wait", "Second": 1, "Next": "CheckStatus"}
     broken = {**DEFINITION, "StartAt": "Nowhere", "States": {**DEFINITION["States"], "WaitForCompletion": wait}}

@@ -403,6 +403,7 @@ def test_a_story_that_once_went_wrong_ends_in_exactly_one_outcome(name: str, cli
     check(NAMED[name], client)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "examples", [pytest.param(30, id="some"), pytest.param(400, id="many", marks=[pytest.mark.soak])]
 )

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_s3 import S3Client
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 SESSION_HEADER = "X-Amzn-Bedrock-AgentCore-Runtime-Session-Id"
 DENIED = Reply(403, b'{"message": "not this model"}', {"x-amzn-ErrorType": "AccessDeniedException"})

@@ -132,6 +132,17 @@ def test_a_step_uses_its_tools_and_pays_for_every_turn() -> None:
     assert "42 ms" in str(model.told[1][-1])
 
 
+def test_a_plain_function_is_a_tool_that_its_docstring_describes() -> None:
+    def weigh(grams: int) -> str:
+        """Weigh something."""
+        return f"{grams} g"
+
+    model = ScriptedModel(calls("weigh"), says("it can't be weighed, then"))
+    run(model, step_with(weigh))
+    # The model left the argument out, which its type has found.
+    assert "grams" in str(model.told[1][-1])
+
+
 def test_a_tool_that_fails_is_told_to_the_model() -> None:
     model = ScriptedModel(calls("fail"), says("no such metric, then"))
     assert run(model, step_with(fail)).text == "no such metric, then"

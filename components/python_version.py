@@ -1,0 +1,8 @@
+"""The Python that the agent and the invoker have on AWS; `pyproject.toml` names it."""
+
+import tomllib
+from pathlib import Path
+
+_PYPROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
+DEPLOYED: str = tomllib.loads(_PYPROJECT.read_text(encoding="utf-8"))["tool"]["fire-and-forget"]["deployed-python"]
+"""Major and minor version, such as 3.13."""

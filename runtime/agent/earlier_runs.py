@@ -1,0 +1,37 @@
+"""The tool of the workflow `follow_up`: what an earlier run wrote. Copy it for a tool of your own.
+
+A tool is a plain function. Its name, types and docstring are all that the model knows of it, so the docstring is in the
+form that Strands reads. It runs in a thread and may block; what it raises is told to the model, which goes on. It has
+the rights of the agent's role (`components/agent_execution_role.py`): this one needs what the steps need anyway, to
+list and read artifacts. Its client is made at the first call, so that it costs other runs nothing.
+"""
+
+import os
+from functools import cache
+from pathlib import PurePosixPath
+
+from runtime.agent.artifacts import ArtifactStore, artifact_prefix, connect
+from runtime.agent.errors import ArtifactMissing
+from runtime.agent.settings import AgentSettings
+
+MAX_CHARACTERS = 40_000
+"""Of each artifact: what a tool returns is sent to the model with every further turn."""
+
+
+def read_run(session_id: str) -> str:
+    """Read what each step of an earlier run wrote, as Markdown with a heading for each step.
+
+    Args:
+        session_id: the run's id, 33 to 100 letters, digits, _ and -
+    """
+    store = _store()
+    steps = sorted(PurePosixPath(key).stem for key in store.finished(session_id))
+    if not steps:
+        raise ArtifactMissing(artifact_prefix(session_id))
+    return "\n\n".join(f"# {step}\n\n{store.get(session_id, step).text[:MAX_CHARACTERS]}" for step in steps)
+
+
+@cache
+def _store() -> ArtifactStore:
+    settings = AgentSettings.from_environ(os.environ)
+    return ArtifactStore(connect(settings.region), settings.artifact_bucket)
