@@ -29,13 +29,16 @@ class Observability(pulumi.ComponentResource):
     """The stack's alarms, a topic that mails them if there is an address, and its dashboard."""
 
     dashboard_name: pulumi.Output[str]
+    alarm_names: list[str]
 
     def __init__(self, name: str, args: ObservabilityArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("fire-and-forget:index:Observability", name, None, opts)
         location = args["location"]
         actions = self._mail(name, args["settings"].alarm_email)
-        for alarm in alarms(args["measured"], args["settings"]):
+        table = alarms(args["measured"], args["settings"])
+        for alarm in table:
             self._alarm(f"{name}-{alarm.name}", alarm, actions)
+        self.alarm_names = [alarm.name for alarm in table]
         board = aws.cloudwatch.Dashboard(
             f"{name}-dashboard",
             dashboard_name=location.prefix,

@@ -17,6 +17,12 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
+from runbook.cli import process
+
+if __name__ == "__main__":
+    # Before what takes its time to import: a Ctrl-C meanwhile ends without a traceback.
+    process.leave_on_interrupt()
+
 import typer
 
 from local import stack_file
@@ -112,6 +118,7 @@ def main() -> NoReturn:
     # A supervisor's SIGTERM has to leave as little behind as Ctrl-C does.
     signal.signal(signal.SIGTERM, _interrupt)
     try:
+        process.begin()
         # Typer returns the code of its Exit and turns an interrupt into its Abort.
         code = app(standalone_mode=False) or 0
     except (KeyboardInterrupt, typer.Abort):

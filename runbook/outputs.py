@@ -34,6 +34,7 @@ class StackOutputs:
     """What a stack exports, under the names of `__main__.py`.
 
     :ivar name_prefix: what the names of the stack's resources begin with; the dashboard is called just that
+    :ivar alarm_names: short names of the alarms that the stack has, `runs-failed` for instance
     """
 
     journal_table_name: str
@@ -48,6 +49,7 @@ class StackOutputs:
     dead_letter_queue_url: str
     name_prefix: str
     journal_ttl_days: int = LONGEST_TTL_DAYS
+    alarm_names: tuple[str, ...] = ()
 
     @classmethod
     def from_mapping(cls, stack: str, outputs: Mapping[str, Any]) -> "StackOutputs":
@@ -64,7 +66,8 @@ class StackOutputs:
                 f"runbook or did not finish; deploy it again with `pulumi up --stack {stack}`"
             )
         ttl_days = int(outputs.get("journalTtlDays", LONGEST_TTL_DAYS))
-        return cls(journal_ttl_days=ttl_days, **{field: str(outputs[name]) for field, name in _NAMES.items()})
+        named = {field: str(outputs[name]) for field, name in _NAMES.items()}
+        return cls(journal_ttl_days=ttl_days, alarm_names=tuple(outputs.get("alarmNames", ())), **named)
 
     @property
     def region(self) -> str:

@@ -120,7 +120,7 @@ class Runbook:
         :raises RunNotFound: if nothing is known of the run to start from
         :raises TriggerFailed: if EventBridge doesn't take the event
         """
-        request: dict[str, Any] = {"prompt": prompt} | (self._retry_fields(retry_of) if retry_of else {})
+        request: dict[str, Any] = {"prompt": prompt} | (self._retry_fields(retry_of) if retry_of is not None else {})
         if workflow is not None:
             request["workflow"] = workflow
         return self._trigger.start([request])[0]

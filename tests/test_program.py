@@ -27,6 +27,7 @@ OUTPUTS = {
     "eventDetailType",
     "deadLetterQueueUrl",
     "dashboardName",
+    "alarmNames",
     "journalTtlDays",
 }
 EVERYTHING = {
@@ -50,7 +51,7 @@ def test_there_is_a_file_for_each_stack_and_a_test_for_each_file() -> None:
 
 def test_every_stack_exports_what_the_runbook_reads(stack: Deployment) -> None:
     assert set(stack.outputs) == OUTPUTS
-    assert all(isinstance(value, str | int) and value for value in stack.outputs.values())
+    assert all(isinstance(value, str | int | list) and value for value in stack.outputs.values())
 
 
 def test_every_resource_belongs_to_a_component(stack: Deployment) -> None:
@@ -101,7 +102,7 @@ def test_a_preview_plans_the_same_resources_before_anything_exists(name: str) ->
 def test_a_preview_knows_only_what_the_configuration_says() -> None:
     outputs = deployed("dev", preview=True).outputs
     known = {name for name, value in outputs.items() if not isinstance(value, Unknown)}
-    assert known == {"eventSource", "eventDetailType", "dashboardName", "journalTtlDays"}
+    assert known == {"eventSource", "eventDetailType", "dashboardName", "journalTtlDays", "alarmNames"}
 
 
 def test_the_program_asks_for_account_and_region_and_nothing_else() -> None:

@@ -135,7 +135,10 @@ def _executor(loops: list[asyncio.AbstractEventLoop]) -> ThreadPoolExecutor:
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
-    return cast("dict[str, Any]", yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+    try:
+        return cast("dict[str, Any]", yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path.name} is not YAML: {' '.join(str(error).split())}.") from error
 
 
 def _check_type(key: str, value: object, wanted: str) -> None:

@@ -38,6 +38,9 @@ def _alarms(runbook: Runbook) -> str:
     alarms = [alarm for page in pages for alarm in page.get("MetricAlarms", [])]
     if not alarms:
         raise Refuted("the stack has no alarm", "`pulumi up`")
+    there = {_short(runbook, alarm.get("AlarmName", "")) for alarm in alarms}
+    if gone := [name for name in runbook.outputs.alarm_names if name not in there]:
+        raise Refuted(f"missing: {', '.join(gone)}", "`pulumi refresh`, then `pulumi up`")
     wrong, early = [], []
     for alarm in alarms:
         name = _short(runbook, alarm.get("AlarmName", ""))

@@ -41,7 +41,7 @@ def _simulated(runbook: Runbook, role_arn: str, needs: Needs) -> str:
     role = role_arn.rpartition("/")[2]
     if missing:
         raise Refuted(
-            f"{role} lacks {', '.join(missing)}",
+            f"{role} lacks {', '.join(dict.fromkeys(missing))}",
             "`pulumi up`; if that changes nothing, a permissions boundary or the organisation's policies deny it",
         )
     return f"{role}: all {sum(map(len, needs.values()))}"
@@ -90,6 +90,8 @@ def _function_needs(runbook: Runbook) -> Needs:
         _table(runbook): ["dynamodb:PutItem", "dynamodb:ConditionCheckItem"],
         runtime: sessions,
         f"{runtime}/runtime-endpoint/{qualifier}": sessions,
+        # Of executions of the one machine, for the input of those that ended without closing their run.
+        f"{runbook.outputs.state_machine_arn.replace(':stateMachine:', ':execution:')}:x": ["states:DescribeExecution"],
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator
+from typing import Any
 from unittest import mock
 
 import boto3
@@ -62,7 +63,7 @@ def outputs(clients: Clients) -> StackOutputs:
     return outputs
 
 
-def stack_outputs(name: str) -> dict[str, str]:
+def stack_outputs(name: str) -> dict[str, Any]:
     """The outputs of a stack, as `__main__.py` names them."""
     return {
         "journalTableName": f"journal-{name}",

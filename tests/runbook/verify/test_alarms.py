@@ -24,7 +24,7 @@ def named(dimensions: dict[str, str]) -> list[dict[str, str]]:
     return [{"Name": name, "Value": value} for name, value in dimensions.items()]
 
 
-def row(watched: list[Metric], published: list[Metric]) -> Row:
+def row(watched: list[Metric], published: list[Metric], expected: tuple[str, ...] = ()) -> Row:
     """The row of a stack with an alarm for each watched metric."""
 
     def describe_alarms(**asked: Any) -> Iterator[dict[str, Any]]:
@@ -45,9 +45,14 @@ def row(watched: list[Metric], published: list[Metric]) -> Row:
         return SimpleNamespace(paginate=pages[name])
 
     cloudwatch = SimpleNamespace(get_paginator=get_paginator)
-    outputs = StackOutputs.from_mapping("dev", stack_outputs("dev") | {"dashboardName": PREFIX})
+    outputs = StackOutputs.from_mapping("dev", stack_outputs("dev") | {"dashboardName": PREFIX, "alarmNames": expected})
     services: dict[str, Any] = {"cloudwatch": cloudwatch}
     return alarms.look(Runbook(outputs, Clients(services.__getitem__))).row()
+
+
+def test_an_alarm_that_the_stack_should_have_and_has_not_is_named() -> None:
+    found = row([ERRORS], [ERRORS], expected=("alarm-0", "runs-failed"))
+    assert (found.verdict, found.seen) == (Verdict.FAILED, "missing: runs-failed")
 
 
 ERRORS: Metric = ("AWS/Lambda", "Errors", FUNCTION)
