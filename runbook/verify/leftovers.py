@@ -47,11 +47,11 @@ def nobody_left(trials: Trials) -> Look:
 def _streams(trials: Trials, tried: Tried) -> str:
     group = trials.runbook.outputs.agent_log_group_name
     found = trials.runbook.clients.logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"]
-    if group not in {each.get("logGroupName") for each in found}:
-        raise Refuted(
-            f"log group {group} is gone",
-            "`pulumi refresh`, then `pulumi up`: without it AgentCore makes one without retention, or none",
-        )
+    retentions = {each.get("logGroupName"): each.get("retentionInDays") for each in found}
+    if not retentions.get(group):
+        # One that is written to after it was deleted comes back, but not as the stack made it.
+        what = "keeps its lines for ever: the stack's own is gone" if group in retentions else "is gone"
+        raise Refuted(f"log group {group} {what}", "`pulumi refresh`, then `pulumi up`")
     wanted = {session: number for session, number in ((tried.completed, 1), (tried.resumed, 2)) if session}
     if not wanted:
         raise Unjudged("no run came to its end")

@@ -109,13 +109,18 @@ def test_a_run_that_is_refused_a_right_and_the_command_ends_with_1(
 
 def test_a_log_group_that_is_gone(cloud: RunningCloud, trials: Trials) -> None:
     group, logs = cloud.output("agentLogGroupName"), cloud.client("logs")
+    [described] = logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"]
     logs.delete_log_group(logGroupName=group)
     try:
-        found = failed(rows_of(leftovers.looks(trials, Tried())))
-    finally:
+        gone = failed(rows_of(leftovers.looks(trials, Tried())))
+        # As the service makes one that is written to.
         logs.create_log_group(logGroupName=group)
-    assert set(found) == {"log streams"}
-    assert f"log group {group} is gone" in found["log streams"]
+        came_back = failed(rows_of(leftovers.looks(trials, Tried())))
+    finally:
+        logs.put_retention_policy(logGroupName=group, retentionInDays=described["retentionInDays"])
+    assert set(gone) == set(came_back) == {"log streams"}
+    assert f"log group {group} is gone" in gone["log streams"]
+    assert f"log group {group} keeps its lines for ever" in came_back["log streams"]
 
 
 def test_an_account_s_spans_without_the_agent_s(cloud: RunningCloud) -> None:
