@@ -7,10 +7,10 @@ from typing import Any, cast
 from runtime.agent.workflow import workflow_for
 from runtime.journal.errors import InvalidRequest
 from runtime.journal.request import RunRequest, check_session_id, described, parse_request
+from runtime.journal.run_clock import MAX_SECONDS, SECONDS_RULE, is_seconds
 from runtime.journal.timestamps import from_timestamp
 
 MOST_ATTEMPTS = 10
-MAX_SECONDS = 365 * 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +67,8 @@ def _whole_number(fields: dict[str, Any], name: str, most: int) -> int:
 
 def _seconds(fields: dict[str, Any], name: str) -> float:
     value = fields.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= MAX_SECONDS:
-        raise InvalidRequest(name, described(value), "a number of seconds, a year at most")
+    if not is_seconds(value):
+        raise InvalidRequest(name, described(value), SECONDS_RULE)
     return float(value)
 
 

@@ -20,6 +20,7 @@ from runtime.invoker.errors import InvokerError, RunTimedOut, StopUnknown, from_
 from runtime.journal.errors import InvalidRequest, JournalError, NotTheOwner, RunClosed
 from runtime.journal.records import Event, error_text
 from runtime.journal.request import check_session_id, described, parse_request
+from runtime.journal.run_clock import SECONDS_RULE, is_seconds
 from runtime.journal.timestamps import from_timestamp, to_timestamp, utc_now
 from runtime.journal.vocabulary import Status
 from runtime.journal.writer import JournalWriter
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
 
 SUCCESS_WRITE_SECONDS = 20.0
-MAX_SECONDS = 365 * 86_400
 MOMENT = timedelta(milliseconds=1)
 MAX_TRACE_HEADER = 128
 """Characters that AgentCore takes: botocore's model of bedrock-agentcore, InvokeAgentRuntime's `traceId`."""
@@ -183,8 +183,8 @@ class Invoker:
         if not self._is_attempt(attempt):
             raise InvalidRequest("attempt", described(attempt), f"a number from 1 to {self.limits.max_attempts}")
         seconds_left, after = payload.get("secondsLeft"), payload.get("after")
-        if seconds_left is not None and not (type(seconds_left) in (int, float) and abs(seconds_left) <= MAX_SECONDS):
-            raise InvalidRequest("secondsLeft", described(seconds_left), "null or a number of seconds, a year at most")
+        if seconds_left is not None and not is_seconds(seconds_left):
+            raise InvalidRequest("secondsLeft", described(seconds_left), f"null or {SECONDS_RULE}")
         try:
             return seconds_left, None if after is None else from_timestamp(after) + MOMENT
         except (TypeError, ValueError, OverflowError):
