@@ -27,9 +27,9 @@ import psutil
 from local.emulator.clients import REGION, AccessKey
 from local.emulator.process import Emulator
 from local.loopback.ports import free_port
+from runtime.contract.job import job_payload
 from runtime.journal.reader import JournalReader
 from runtime.journal.records import Event
-from runtime.journal.timestamps import to_timestamp
 from runtime.journal.vocabulary import Status
 from tests.support.journal_table import create_journal_table
 
@@ -144,8 +144,7 @@ class AgentApp:
 
 def job() -> str:
     """Return the body of an invocation as the invoker sends it."""
-    limits = {"attempt": 1, "maxAttempts": 3, "now": to_timestamp(datetime.now(UTC)), "secondsLeft": 3600}
-    return json.dumps(limits | {"request": {"prompt": PROMPT}})
+    return json.dumps(job_payload({"prompt": PROMPT}, 1, max_attempts=3, now=datetime.now(UTC), seconds_left=3600))
 
 
 @contextmanager

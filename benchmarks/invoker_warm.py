@@ -21,6 +21,7 @@ from benchmarks.rows import Row, ratio_row
 from benchmarks.samples import interleaved
 from benchmarks.sent import sent_by
 from benchmarks.stub_server import StubServer, stub_server
+from runtime.contract.start import start_payload
 
 COUNT = 400
 RUNTIME_ARN = "arn:aws:bedrock-agentcore:us-east-1:123456789012:runtime/bench-0123456789"
@@ -77,13 +78,7 @@ def _log_as_lambda_does() -> None:
 
 
 def _event() -> dict[str, Any]:
-    return {
-        "operation": "start",
-        "session_id": str(uuid.uuid4()),
-        "attempt": 1,
-        "secondsLeft": None,
-        "request": REQUEST,
-    }
+    return start_payload(str(uuid.uuid4()), attempt=1, request=REQUEST, seconds_left=None, after=None)
 
 
 def _raw_calls() -> Callable[[], None]:

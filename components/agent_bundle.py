@@ -41,7 +41,13 @@ SAY_SECONDS = 10
 FORMAT = "1"
 # The earliest time that a zip can hold.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
-_OWN_CODE = ("runtime/__init__.py", "runtime/journal/**/*.py", "runtime/agent/**/*.py", "runtime/agent/**/*.md")
+_OWN_CODE = (
+    "runtime/__init__.py",
+    "runtime/contract/**/*.py",
+    "runtime/journal/**/*.py",
+    "runtime/agent/**/*.py",
+    "runtime/agent/**/*.md",
+)
 _ENTRY_FILE = "runtime/agent/main.py"
 _OBSERVED = "opentelemetry-instrument"
 # In place of the one that is installed, which names the Python of the machine that built it: in its first line, or on

@@ -21,7 +21,7 @@ from components.settings import Settings
 from runtime.invoker.errors import AgentThrottled
 
 PROJECT = Path(__file__).resolve().parent.parent
-_CODE = ("runtime/__init__.py", "runtime/journal/**/*.py", "runtime/invoker/**/*.py")
+_CODE = ("runtime/__init__.py", "runtime/contract/**/*.py", "runtime/journal/**/*.py", "runtime/invoker/**/*.py")
 # It only writes.
 _LEFT_OUT = ("runtime/journal/reader.py", "runtime/journal/waker.py")
 

@@ -46,8 +46,9 @@ from components.workflow_records import (
     string,
     task_token,
 )
+from runtime.contract.request import SESSION_ID
+from runtime.contract.start import start_payload
 from runtime.journal.keys import EVENT_PREFIX, LOOK_PREFIX, OUTCOME
-from runtime.journal.request import SESSION_ID
 from runtime.journal.vocabulary import Status
 
 __all__ = ["WorkflowSettings", "build_definition"]
@@ -89,6 +90,7 @@ CAUSE = "$states.errorOutput.Cause"
 # On AWS the cause of a failed expression is the whole expression, then the code, then what $error() was given.
 SAID = f"($contains({CAUSE}, 'D3137: ') ? $substringAfter({CAUSE}, 'D3137: ') : {CAUSE})"
 REFUSED = "$contains($refusal, 'ConditionalCheckFailed')"
+ASKED_BY = "$request.requestedBy"
 COMPLETED = f"$outcome.status = '{Status.AGENT_BACKGROUND_TASK_COMPLETED}'"
 REQUEST_RULE = (
     "the request is larger as JSON text than the 256 KiB that Step Functions takes; put large inputs into S3 and send "
@@ -188,15 +190,14 @@ def _claim_session(settings: WorkflowSettings) -> State:
 
 
 def _invoke_agent(settings: WorkflowSettings) -> State:
-    payload = {
-        "operation": "start",
-        "session_id": "{% $sessionId %}",
-        "attempt": "{% $attempt %}",
-        "secondsLeft": "{% $deadline = null ? null : ($deadline - $millis()) / 1000 %}",
+    payload = start_payload(
+        session_id="{% $sessionId %}",
+        attempt="{% $attempt %}",
+        request="{% $request %}",
+        seconds_left="{% $deadline = null ? null : ($deadline - $millis()) / 1000 %}",
         # Whatever the clocks say, what this attempt writes is later than what is there.
-        "after": "{% ($now := $fromMillis($millis()); $newest > $now ? $newest : $now) %}",
-        "request": "{% $request %}",
-    }
+        after="{% ($now := $fromMillis($millis()); $newest > $now ? $newest : $now) %}",
+    )
     answer = "$states.result.Payload"
     return {
         "Type": "Task",
@@ -424,6 +425,7 @@ def _publish_finished(settings: WorkflowSettings) -> State:
         "seconds": "{% ($millis() - $toMillis($states.context.Execution.StartTime)) / 1000 %}",
         "tokens": "{% $outcome.tokens %}",
         "reportKey": "{% $outcome.reportKey %}",
+        "requestedBy": expression(f"$type({ASKED_BY}) = 'string' ? $substring({ASKED_BY}, 0, 200) : null"),
         "errorType": f"{{% {COMPLETED} ? null : $outcome.errorType %}}",
     }
     entry = {

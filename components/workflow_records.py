@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 
 from components.asl import expression
 from components.workflow_budget import WorkflowSettings
+from runtime.contract.request import MAX_REQUEST_BYTES, MAX_RETRY_BYTES
 from runtime.journal.keys import EVENT_PREFIX, METADATA, OUTCOME, TOKEN_PREFIX
-from runtime.journal.request import MAX_REQUEST_BYTES, MAX_RETRY_BYTES
 from runtime.journal.vocabulary import Status
 
 Item: TypeAlias = dict[str, Any]

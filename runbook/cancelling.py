@@ -5,10 +5,11 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from runtime.journal.errors import InvalidRequest, JournalUnavailable
+from runtime.contract.errors import InvalidRequest
+from runtime.contract.fields import described
+from runtime.journal.errors import JournalUnavailable
 from runtime.journal.reader import JournalReader
 from runtime.journal.records import ERROR_BYTES, Event, RunMetadata
-from runtime.journal.request import described
 from runtime.journal.timestamps import utc_now
 from runtime.journal.vocabulary import Status
 from runtime.journal.writer import JournalWriter

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from runbook.tables import Table
-from runtime.journal.errors import InvalidRequest
-from runtime.journal.request import check_session_id
+from runtime.contract.errors import InvalidRequest
+from runtime.contract.request import check_session_id
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

@@ -9,9 +9,9 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, cast
 
-from runtime.journal.errors import InvalidRequest
+from runtime.contract.errors import InvalidRequest
+from runtime.contract.request import MAX_SOURCES, RETRY_FIELDS, check_session_id
 from runtime.journal.records import RunMetadata
-from runtime.journal.request import MAX_SOURCES, RETRY_FIELDS, check_session_id
 from runtime.journal.vocabulary import STEP_NAME
 
 if TYPE_CHECKING:

@@ -29,9 +29,9 @@ from runbook.stuck import StuckRuns
 from runbook.summary import RunSummary
 from runbook.triggering import Trigger
 from runbook.words import OPEN
+from runtime.contract.request import check_session_id, parse_request
 from runtime.journal.reader import JournalReader
 from runtime.journal.records import Event, RunMetadata
-from runtime.journal.request import check_session_id, parse_request
 from runtime.journal.timestamps import utc_now
 from runtime.journal.vocabulary import Status
 from runtime.journal.waker import Waker

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from runbook.errors import TriggerFailed
-from runtime.journal.request import parse_request
+from runtime.contract.request import parse_request
 
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient

@@ -14,7 +14,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from runtime.agent.errors import ArtifactMissing
-from runtime.journal.request import check_session_id
+from runtime.contract.request import check_session_id
 from runtime.journal.vocabulary import check_step_name
 
 if TYPE_CHECKING:

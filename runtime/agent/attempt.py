@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from runtime.agent.errors import AttemptOver
-from runtime.agent.job import Job
 from runtime.agent.patience import pauses
+from runtime.agent.run_clock import RunClock
+from runtime.contract.job import Job
 from runtime.journal.errors import AttemptClaimed, AttemptSuperseded, JournalUnavailable, RunClosed
 from runtime.journal.records import Event, error_text
-from runtime.journal.run_clock import RunClock
 from runtime.journal.vocabulary import Status
 from runtime.journal.writer import JournalWriter
 

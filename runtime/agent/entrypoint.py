@@ -18,12 +18,14 @@ from starlette.responses import JSONResponse
 
 from runtime.agent import environment, telemetry
 from runtime.agent.background import BackgroundTask
-from runtime.agent.job import Job, parse_job
-from runtime.journal.errors import InvalidRequest, JournalError
+from runtime.agent.run_clock import RunClock, beginning
+from runtime.agent.workflow import workflow_for
+from runtime.contract.errors import InvalidRequest
+from runtime.contract.job import Job, acknowledgement, parse_job
+from runtime.contract.request import SESSION_ID
+from runtime.journal.errors import JournalError
 from runtime.journal.records import error_text
-from runtime.journal.request import SESSION_ID
-from runtime.journal.run_clock import RunClock, beginning
-from runtime.journal.timestamps import to_timestamp, utc_now
+from runtime.journal.timestamps import utc_now
 from runtime.journal.vocabulary import Status
 
 # Together with what `main.py` leaves to requests, well within the 15 seconds that AgentCore takes to end a session.
@@ -135,10 +137,11 @@ async def invoke(payload: Any, context: RequestContext) -> Any:
 
     The answer has `now`, the clock that the background task's events are stamped with.
 
-    :param payload: `attempt`, `maxAttempts`, `now`, `secondsLeft` and `request`, see :class:`runtime.agent.job.Job`
+    :param payload: see :class:`runtime.contract.job.Job`
     """
     try:
         job = parse_job(payload, context.session_id)
+        workflow_for(job.request)
     except InvalidRequest as refusal:
         # Before the answer: once the invoker knows, the run is closed, and nothing more can be added to it.
         await asyncio.get_running_loop().run_in_executor(
@@ -146,8 +149,7 @@ async def invoke(payload: Any, context: RequestContext) -> Any:
         )
         return JSONResponse({"error": str(refusal)}, status_code=400)
     clock = running.start(job)
-    accepted = {"sessionId": job.session_id, "attempt": job.attempt, "now": to_timestamp(clock.now())}
-    return {"accepted": accepted}
+    return acknowledgement(job, clock.now())
 
 
 def journal_refusal(session_id: str | None, refusal: InvalidRequest) -> None:

@@ -18,14 +18,14 @@ from runtime.agent.artifacts import Artifact, ArtifactStore
 from runtime.agent.artifacts import connect as connect_artifacts
 from runtime.agent.attempt import Attempt
 from runtime.agent.background import BackgroundTask
-from runtime.agent.job import Job
+from runtime.agent.run_clock import RunClock
 from runtime.agent.settings import AgentSettings
 from runtime.agent.steps import WorkflowRun
 from runtime.agent.threads import Threads
 from runtime.agent.workflow import Step, workflow_for
+from runtime.contract.job import Job
 from runtime.journal.client import CLIENT_CONFIG
 from runtime.journal.client import connect as connect_journal
-from runtime.journal.run_clock import RunClock
 from runtime.journal.waker import Waker
 from runtime.journal.writer import JournalWriter
 

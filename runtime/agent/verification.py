@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from runtime.agent.artifacts import Artifact
 
 if TYPE_CHECKING:
-    from runtime.journal.request import RunRequest
+    from runtime.contract.request import RunRequest
 
 LONGEST_SECONDS = 120.0
 _PACKAGES = ("boto3", "bedrock-agentcore", "strands-agents", "aws-opentelemetry-distro")

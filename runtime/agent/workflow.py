@@ -15,8 +15,9 @@ from typing import Any, TypeAlias
 from runtime.agent import earlier_runs, verification
 from runtime.agent.artifacts import Artifact
 from runtime.agent.errors import InvalidWorkflow
-from runtime.journal.errors import InvalidRequest
-from runtime.journal.request import RunRequest, described
+from runtime.contract.errors import InvalidRequest
+from runtime.contract.fields import described
+from runtime.contract.request import RunRequest
 from runtime.journal.vocabulary import check_step_name
 
 PROMPTS = Path(__file__).parent / "prompts"

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.config import Config
 
+from runtime.contract.errors import InvalidRequest
+from runtime.contract.fields import described
 from runtime.invoker.invocation import Invoker, Limits
 from runtime.journal.client import CLIENT_CONFIG, connect
-from runtime.journal.errors import InvalidRequest
-from runtime.journal.request import described
 from runtime.journal.writer import JournalWriter
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """Starting and stopping an agent's session, with a line in the journal for each start.
 
-Trying again is the state machine's business and safe, because the agent claims its attempts. The one thing
-that is tried again here is the event of a success: the agent runs by then, and nobody else knows.
+The state machine retries, safely, because the agent claims its attempts. The one thing that is retried here is the
+event of a success: the agent runs by then, and nobody else knows.
 """
 
 import json
@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
+from runtime.contract.errors import InvalidRequest
+from runtime.contract.job import acknowledged_at, job_payload
+from runtime.contract.request import check_session_id
+from runtime.contract.start import Start, attempt_of, parse_start, start_result
 from runtime.invoker.errors import InvokerError, RunTimedOut, StopUnknown, from_boto
-from runtime.journal.errors import InvalidRequest, JournalError, NotTheOwner, RunClosed
+from runtime.journal.errors import JournalError, NotTheOwner, RunClosed
 from runtime.journal.records import Event, error_text
-from runtime.journal.request import check_session_id, described, parse_request
-from runtime.journal.run_clock import SECONDS_RULE, is_seconds
-from runtime.journal.timestamps import from_timestamp, to_timestamp, utc_now
+from runtime.journal.timestamps import to_timestamp, utc_now
 from runtime.journal.vocabulary import Status
 from runtime.journal.writer import JournalWriter
 
@@ -71,10 +73,9 @@ class Invoker:
     def start(self, payload: dict[str, Any], trace_id: str | None = None) -> dict[str, Any]:
         """Start one attempt of a run and return as soon as the agent has acknowledged it.
 
-        :param payload: `session_id`, `request`, `attempt` (1, 2, …), `secondsLeft` (until the run has to have ended,
-            None for the first attempt), `after` (a time that all that is written has to be later than, or None)
+        :param payload: see :class:`runtime.contract.start.Start`
         :param trace_id: the whole X-Ray header of this invocation
-        :return: `now` (the agent's clock when it acknowledged, a timestamp), `secondsLeft`, `acknowledgeSeconds`
+        :return: see :func:`runtime.contract.start.start_result`
         :raises InvalidRequest: if the payload can't be run
         :raises RunClosed: if the run has its outcome
         :raises RunTimedOut: if no time is left
@@ -83,29 +84,31 @@ class Invoker:
         :raises JournalDenied: likewise
         """
         session_id = check_session_id(payload.get("session_id"))
-        attempt = payload.get("attempt")
         try:
-            given, earliest = self._check(payload)
-            self.journal.append_while_open(
-                self.journal.stamp(session_id, Status.AGENT_INVOCATION_STARTED, at=self._now(earliest), attempt=attempt)
-            )
-            seconds_left = self._seconds_left(given)
-            answer = self._call_agent(session_id, payload, self._now(earliest), seconds_left, trace_id)
+            return self._start(parse_start(payload, self.limits.max_attempts), trace_id)
         except (InvokerError, InvalidRequest) as error:
-            self._append_failure(session_id, attempt, error)
+            self._append_failure(session_id, attempt_of(payload, self.limits.max_attempts), error)
             raise
-        acknowledged_at = self._now(earliest)
-        deadline = to_timestamp(acknowledged_at + timedelta(seconds=seconds_left))
-        success = self.journal.stamp(
-            session_id,
+
+    def _start(self, start: Start, trace_id: str | None) -> dict[str, Any]:
+        self.journal.append_while_open(self._event(start, Status.AGENT_INVOCATION_STARTED, self._now(start)))
+        seconds_left = self._seconds_left(start)
+        began = time.perf_counter()
+        now = self._call_agent(start, self._now(start), seconds_left, trace_id)
+        acknowledge_seconds = time.perf_counter() - began
+        acknowledged = self._now(start)
+        success = self._event(
+            start,
             Status.AGENT_INVOCATION_SUCCEEDED,
-            at=acknowledged_at,
-            attempt=attempt,
+            acknowledged,
             lease_seconds=self.limits.lease_seconds,
-            detail={"acknowledgeSeconds": round(answer.seconds, 4), "deadline": deadline},
+            detail={
+                "acknowledgeSeconds": round(acknowledge_seconds, 4),
+                "deadline": to_timestamp(acknowledged + timedelta(seconds=seconds_left)),
+            },
         )
         self._append_success(success)
-        return {"now": answer.now, "secondsLeft": seconds_left, "acknowledgeSeconds": answer.seconds}
+        return start_result(now, seconds_left, acknowledge_seconds)
 
     def stop(self, payload: dict[str, Any]) -> dict[str, Any]:
         """Stop the session of a run, so that its environment doesn't idle on at cost.
@@ -176,54 +179,31 @@ class Invoker:
             return detail["input"]
         return self.stepfunctions().describe_execution(executionArn=execution_arn).get("input")
 
-    def _check(self, payload: dict[str, Any]) -> tuple[float | None, datetime | None]:
-        """Return `secondsLeft` and the first moment after `after`, where they are given, once all of it can be run."""
-        parse_request(payload.get("request"))
-        attempt = payload.get("attempt")
-        if not self._is_attempt(attempt):
-            raise InvalidRequest("attempt", described(attempt), f"a number from 1 to {self.limits.max_attempts}")
-        seconds_left, after = payload.get("secondsLeft"), payload.get("after")
-        if seconds_left is not None and not is_seconds(seconds_left):
-            raise InvalidRequest("secondsLeft", described(seconds_left), f"null or {SECONDS_RULE}")
-        try:
-            return seconds_left, None if after is None else from_timestamp(after) + MOMENT
-        except (TypeError, ValueError, OverflowError):
-            allowed = "null or a timestamp such as 2026-11-22T20:21:26.123Z"
-            raise InvalidRequest("after", described(after), allowed) from None
+    def _event(self, start: Start, status: Status, at: datetime, **fields: Any) -> Event:
+        return self.journal.stamp(start.session_id, status, at=at, attempt=start.attempt, **fields)
 
-    def _is_attempt(self, value: object) -> bool:
-        return type(value) is int and 1 <= value <= self.limits.max_attempts
-
-    def _now(self, earliest: datetime | None) -> datetime:
+    def _now(self, start: Start) -> datetime:
         """The time, later than what the journal had before, whichever machine's clock stamped that."""
-        now = self.now()
-        return now if earliest is None else max(now, earliest)
+        return max(self.now(), start.after + MOMENT) if start.after else self.now()
 
-    def _seconds_left(self, given: float | None) -> float:
+    def _seconds_left(self, start: Start) -> float:
         """The run's clock starts with its first acknowledgement: waiting for a free place costs no working time."""
-        if given is None:
+        if start.seconds_left is None:
             return self.limits.max_run_seconds
-        if given <= 0:
-            raise RunTimedOut(f"the run's deadline passed {-given:g} s before this attempt could start")
-        return given
+        if start.seconds_left <= 0:
+            late = abs(start.seconds_left)
+            raise RunTimedOut(f"the run's deadline passed {late:g} s before this attempt could start")
+        return start.seconds_left
 
-    def _call_agent(
-        self, session_id: str, payload: dict[str, Any], now: datetime, seconds_left: float, trace_id: str | None
-    ) -> "_Acknowledgement":
-        job: dict[str, Any] = {
-            "attempt": payload["attempt"],
-            "maxAttempts": self.limits.max_attempts,
-            "now": to_timestamp(now),
-            "secondsLeft": seconds_left,
-            "request": payload["request"],
-        }
+    def _call_agent(self, start: Start, now: datetime, seconds_left: float, trace_id: str | None) -> str:
+        """Hand the job over, and return the time of the acknowledgement by the agent's clock, else by this one's."""
+        job = job_payload(start.request, start.attempt, self.limits.max_attempts, now, seconds_left)
         trace = {"traceId": _short_trace(trace_id)} if trace_id else {}
-        began = time.perf_counter()
         try:
             answer = self.agentcore.invoke_agent_runtime(
                 agentRuntimeArn=self.agent_runtime_arn,
                 qualifier=self.qualifier,
-                runtimeSessionId=session_id,
+                runtimeSessionId=start.session_id,
                 contentType="application/json",
                 accept="application/json",
                 payload=json.dumps(job).encode(),
@@ -235,13 +215,13 @@ class Invoker:
                 text = body.read()
         except (ClientError, BotoCoreError) as error:
             raise from_boto(error) from error
-        return _Acknowledgement(time.perf_counter() - began, _agents_clock(text) or job["now"])
+        return acknowledged_at(text) or job["now"]
 
-    def _append_failure(self, session_id: str, attempt: Any, error: Exception) -> None:
+    def _append_failure(self, session_id: str, attempt: int | None, error: Exception) -> None:
         event = self.journal.stamp(
             session_id,
             Status.AGENT_INVOCATION_FAILED,
-            attempt=attempt if self._is_attempt(attempt) else None,
+            attempt=attempt,
             error_type=type(error).__name__,
             error_message=error_text(error),
         )
@@ -267,22 +247,6 @@ class Invoker:
                 pause *= 2
             else:
                 return
-
-
-@dataclass(frozen=True, slots=True)
-class _Acknowledgement:
-    """How long an agent took to acknowledge, and what its clock said then."""
-
-    seconds: float
-    now: str
-
-
-def _agents_clock(answer: bytes) -> str | None:
-    """Return the time in an acknowledgement, or None where there is none that can be read."""
-    try:
-        return to_timestamp(from_timestamp(json.loads(answer)["accepted"]["now"]))
-    except (TypeError, ValueError, LookupError):
-        return None
 
 
 def _short_trace(header: str) -> str:

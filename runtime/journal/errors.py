@@ -19,16 +19,6 @@ class InvalidStepName(JournalError, ValueError):
         self.name = name
 
 
-class InvalidRequest(JournalError, ValueError):
-    """What was asked can't be run: one field of it is not what it has to be."""
-
-    def __init__(self, field: str, was: str, allowed: str) -> None:
-        super().__init__(f"{field} is {was}: it must be {allowed}")
-        self.field = field
-        self.was = was
-        self.allowed = allowed
-
-
 class RunClosed(JournalError):
     """The run has its outcome already; nothing may be added to it."""
 

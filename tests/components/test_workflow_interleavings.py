@@ -20,10 +20,10 @@ from moto import mock_aws
 
 from components.workflow_budget import WorkflowSettings
 from components.workflow_definition import build_definition
+from runtime.agent.run_clock import RunClock, beginning
 from runtime.invoker.invocation import Invoker, Limits
 from runtime.journal.errors import JournalError
 from runtime.journal.reader import JournalReader
-from runtime.journal.run_clock import RunClock, beginning
 from runtime.journal.timestamps import from_timestamp, to_timestamp
 from runtime.journal.vocabulary import TERMINAL, Status
 from runtime.journal.writer import JournalWriter

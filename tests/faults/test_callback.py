@@ -58,6 +58,7 @@ def test_an_environment_that_has_to_go_wakes_its_execution(woken: FaultyCloud) -
     with woken.model.held(session_id) as hold:
         woken.start(session_id)
         hold.wait_for_call()
+        woken.wait_until_wakeable(session_id)
         woken.signal(session_id, signal.SIGTERM)
         lost = woken.wait_for(session_id, Status.AGENT_BACKGROUND_TASK_LOST)
     story = woken.story(session_id).check_completed()

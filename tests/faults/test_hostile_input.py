@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from runtime.agent.workflow import WORKFLOWS
+from runtime.contract.request import MAX_REQUEST_BYTES, SESSION_ID
 from runtime.journal.records import from_item
-from runtime.journal.request import MAX_REQUEST_BYTES, SESSION_ID
 from runtime.journal.vocabulary import Status, StepPhase, step_status
 from tests.support.faulty_cloud import FaultyCloud
 

@@ -21,6 +21,7 @@ def told_to_go(faulty: FaultyCloud) -> RunStory:
     with faulty.model.held(session_id) as hold:
         faulty.start(session_id)
         hold.wait_for_call()
+        faulty.wait_until_wakeable(session_id)
         faulty.signal(session_id, signal.SIGTERM)
         hold.wait_for_call(2)
     return faulty.story(session_id)

@@ -3,7 +3,8 @@
 import json
 import signal
 
-from runtime.journal.timestamps import to_timestamp, utc_now
+from runtime.contract.job import job_payload
+from runtime.journal.timestamps import utc_now
 from runtime.journal.vocabulary import Status
 from tests.support.faulty_cloud import FaultyCloud
 from tests.support.own_agent import OwnAgent, handled_by
@@ -51,13 +52,7 @@ def superseded_without_knowing(faulty: FaultyCloud) -> RunStory:
     ):
         faulty.start(session_id)
         hold.wait_for_call()
-        job = {
-            "attempt": 2,
-            "maxAttempts": 6,
-            "now": to_timestamp(utc_now()),
-            "secondsLeft": 60,
-            "request": {"prompt": session_id},
-        }
+        job = job_payload({"prompt": session_id}, attempt=2, max_attempts=6, now=utc_now(), seconds_left=60)
         assert successor.invoke(session_id, json.dumps(job).encode()).status == 200
         hold.wait_for_call(2)
         hold.release()

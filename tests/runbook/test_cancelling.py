@@ -10,7 +10,8 @@ from botocore.stub import Stubber
 
 from runbook import cancelling
 from runbook.runbook import Runbook
-from runtime.journal.errors import InvalidRequest, JournalUnavailable, RunClosed
+from runtime.contract.errors import InvalidRequest
+from runtime.journal.errors import JournalUnavailable, RunClosed
 from runtime.journal.records import Event
 from runtime.journal.timestamps import utc_now
 from runtime.journal.vocabulary import Status

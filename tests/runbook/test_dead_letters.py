@@ -11,7 +11,7 @@ from botocore.stub import ANY, Stubber
 from runbook.clients import Clients
 from runbook.outputs import StackOutputs
 from runbook.runbook import Runbook
-from runtime.journal.errors import InvalidRequest
+from runtime.contract.errors import InvalidRequest
 from tests.runbook.history import new_session_id
 
 

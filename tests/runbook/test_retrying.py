@@ -17,8 +17,8 @@ from runbook.errors import NothingToRetry, RunNotFound, RunStillOpen
 from runbook.outputs import StackOutputs
 from runbook.retrying import take_from
 from runbook.runbook import Runbook
-from runtime.journal.errors import InvalidRequest
-from runtime.journal.request import MAX_REQUEST_BYTES, size_in_claim
+from runtime.contract.errors import InvalidRequest
+from runtime.contract.request import MAX_REQUEST_BYTES, size_in_claim
 from runtime.journal.vocabulary import Status
 from tests.runbook.history import NOON, History, new_session_id
 

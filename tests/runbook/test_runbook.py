@@ -13,7 +13,8 @@ from runbook.clients import Clients
 from runbook.errors import ReportMissing, RunNotFound
 from runbook.outputs import StackOutputs
 from runbook.runbook import Runbook
-from runtime.journal.errors import InvalidRequest, RunClosed
+from runtime.contract.errors import InvalidRequest
+from runtime.journal.errors import RunClosed
 from runtime.journal.vocabulary import Status
 from tests.runbook.history import History, new_session_id
 

@@ -9,7 +9,7 @@ from botocore.stub import Stubber
 
 from runbook.errors import TriggerFailed
 from runbook.runbook import Runbook
-from runtime.journal.errors import InvalidRequest
+from runtime.contract.errors import InvalidRequest
 
 
 def entry(detail: dict[str, str]) -> dict[str, object]:

@@ -19,6 +19,7 @@ import psutil
 
 from local.agentcore.environments.environment import EnvironmentRecord, State
 from local.agentcore.environments.settings import DataPlaneSettings
+from runtime.journal.keys import TOKEN_PREFIX, partition_key
 from runtime.journal.reader import JournalReader
 from runtime.journal.records import Event
 from runtime.journal.timestamps import utc_now
@@ -52,6 +53,7 @@ class FaultyCloud:
 
     :ivar aws: stands between the invoker and the agents on one side and the emulator on the other
     :ivar agentcore: stands between the invoker and the data plane
+    :ivar completion: how the machine learns of an end, `poll` or `callback`
     :ivar poll_seconds: the time between two polls
     """
 
@@ -59,6 +61,7 @@ class FaultyCloud:
     model: PacedModel
     aws: FaultProxy
     agentcore: FaultProxy
+    completion: str
     poll_seconds: int
 
     def new_session_id(self) -> str:
@@ -97,6 +100,19 @@ class FaultyCloud:
         what = f"{count} times {' or '.join(statuses)} of {session_id}"
         wait_until(lambda: len(self.events(session_id, *statuses)) >= count, what, seconds, LOOK_SECONDS)
         return self.events(session_id, *statuses)[count - 1]
+
+    def wait_until_wakeable(self, session_id: str) -> None:
+        """Wait until a run's execution can be woken: a wake-up that comes before its task token is lost."""
+        if self.completion == "callback":
+            wait_until(lambda: self._has_token(session_id), f"a task token of {session_id}", every_seconds=LOOK_SECONDS)
+
+    def _has_token(self, session_id: str) -> bool:
+        records = self.cloud.client("dynamodb").query(
+            TableName=self.cloud.output("journalTableName"),
+            KeyConditionExpression="PK = :pk AND begins_with(SK, :token)",
+            ExpressionAttributeValues={":pk": {"S": partition_key(session_id)}, ":token": {"S": TOKEN_PREFIX}},
+        )
+        return records["Count"] > 0
 
     def story(self, session_id: str, seconds: float = 90) -> RunStory:
         """Wait for the end of a run and of its execution, and return what happened.
@@ -154,10 +170,9 @@ def faulty_cloud(
         aws.upstream = cloud.stack.endpoint_url
         agentcore.upstream = cloud.stack.agentcore_endpoint_url
         set_function_variables(cloud, {AGENTCORE_URL: agentcore.url})
-        poll = (
-            chosen["pollIntervalSeconds"] if chosen.get("completion") != "callback" else chosen["callbackPollSeconds"]
-        )
-        yield FaultyCloud(cloud, model, aws, agentcore, poll)
+        completion = chosen.get("completion", "poll")
+        poll = chosen["pollIntervalSeconds" if completion == "poll" else "callbackPollSeconds"]
+        yield FaultyCloud(cloud, model, aws, agentcore, completion, poll)
 
 
 @contextmanager

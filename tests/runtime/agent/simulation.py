@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from runtime.agent.artifacts import Artifact, ArtifactStore, Usage
 from runtime.agent.attempt import Attempt
 from runtime.agent.background import BackgroundTask
-from runtime.agent.job import Job
+from runtime.agent.run_clock import RunClock
 from runtime.agent.steps import WorkflowRun
 from runtime.agent.workflow import Step
+from runtime.contract.job import Job
+from runtime.contract.request import RunRequest, StepSource
 from runtime.journal.reader import JournalReader
 from runtime.journal.records import Event
-from runtime.journal.request import RunRequest, StepSource
-from runtime.journal.run_clock import RunClock
 from runtime.journal.writer import JournalWriter
 from tests.support import virtual_time
 from tests.support.faulty_dynamodb import FaultyDynamoDB

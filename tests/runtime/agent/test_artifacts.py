@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from runtime.agent.artifacts import Artifact, ArtifactStore, Usage, artifact_key, artifact_prefix, connect, is_passing
 from runtime.agent.errors import ArtifactMissing
-from runtime.journal.errors import InvalidRequest, InvalidStepName
-from runtime.journal.request import SESSION_ID
+from runtime.contract.errors import InvalidRequest
+from runtime.contract.request import SESSION_ID
+from runtime.journal.errors import InvalidStepName
 from runtime.journal.vocabulary import STEP_NAME
 from tests.support.http_server import HttpServer, Reply
 

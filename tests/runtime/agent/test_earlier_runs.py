@@ -7,7 +7,7 @@ from runtime.agent import earlier_runs
 from runtime.agent.artifacts import Artifact, ArtifactStore, Usage
 from runtime.agent.earlier_runs import MAX_CHARACTERS, read_run
 from runtime.agent.errors import ArtifactMissing
-from runtime.journal.errors import InvalidRequest
+from runtime.contract.errors import InvalidRequest
 
 
 @pytest.fixture

@@ -14,11 +14,11 @@ from starlette.testclient import TestClient
 from runtime.agent import entrypoint, environment
 from runtime.agent.artifacts import Artifact, Usage
 from runtime.agent.entrypoint import app, running
-from runtime.agent.job import Job
+from runtime.agent.run_clock import RunClock
 from runtime.agent.workflow import WORKFLOWS, Step, Workflow
+from runtime.contract.job import Job, job_payload
+from runtime.contract.request import RunRequest
 from runtime.journal.reader import JournalReader
-from runtime.journal.request import RunRequest
-from runtime.journal.run_clock import RunClock
 from runtime.journal.timestamps import from_timestamp, to_timestamp, utc_now
 from runtime.journal.vocabulary import Status
 from runtime.journal.writer import JournalWriter
@@ -57,13 +57,7 @@ def client(dynamodb: "DynamoDBClient", s3: "S3Client", monkeypatch: pytest.Monke
 @pytest.fixture
 def job() -> dict[str, Any]:
     """A payload as the invoker sends it."""
-    return {
-        "attempt": 1,
-        "maxAttempts": 3,
-        "now": to_timestamp(utc_now()),
-        "secondsLeft": 600,
-        "request": {"prompt": "Why?"},
-    }
+    return job_payload({"prompt": "Why?"}, attempt=1, max_attempts=3, now=utc_now(), seconds_left=600)
 
 
 @pytest.fixture
@@ -119,6 +113,10 @@ def statuses(reader: JournalReader, session_id: str) -> list[str]:
         ("-1e400", "payload is -inf: it must be an object"),
         ("true", "payload is True: it must be an object"),
         ("{}", "maxAttempts is missing"),
+        (
+            json.dumps(job_payload({"prompt": "x", "workflow": "verfiy"}, 1, 3, utc_now(), 60)),
+            "request.workflow is 'verfiy' (6 characters): it must be one of default, verify",
+        ),
         ('{"maxAttempts": 3, "request": {"prompt": "x"}, "attempt": true}', "attempt is True"),
         ('{"maxAttempts": 3, "request": "x"}', "request is 'x' (1 characters)"),
     ],

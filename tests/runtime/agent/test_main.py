@@ -19,8 +19,9 @@ import httpx
 import pytest
 
 from runtime.agent.entrypoint import FLUSH_SECONDS
+from runtime.contract.job import job_payload
 from runtime.journal.reader import JournalReader
-from runtime.journal.timestamps import to_timestamp, utc_now
+from runtime.journal.timestamps import utc_now
 from runtime.journal.vocabulary import Status
 from tests.support.aws_over_http import AwsOverHttp
 from tests.support.http_server import HttpServer, Reply
@@ -95,13 +96,7 @@ class AgentProcess:
 
     def post(self, session_id: str, **change: Any) -> httpx.Response:
         """Invoke it with a job for a session."""
-        job = {
-            "attempt": 1,
-            "maxAttempts": 3,
-            "now": to_timestamp(utc_now()),
-            "secondsLeft": 600,
-            "request": {"prompt": "Why?"},
-        }
+        job = job_payload({"prompt": "Why?"}, attempt=1, max_attempts=3, now=utc_now(), seconds_left=600)
         headers = {SESSION_HEADER: session_id}
         return httpx.post(f"{self.url}/invocations", json=job | change, headers=headers, timeout=5)
 

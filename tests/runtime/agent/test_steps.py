@@ -7,7 +7,7 @@ import pytest
 from botocore.exceptions import ResponseStreamingError
 
 from runtime.agent.artifacts import Artifact, Usage, artifact_key
-from runtime.journal.request import StepSource
+from runtime.contract.request import StepSource
 from tests.runtime.agent.simulation import LEASE_SECONDS, Simulation, hangs, raises, says
 from tests.support.faulty_dynamodb import client_error, timed_out
 

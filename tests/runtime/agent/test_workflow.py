@@ -5,8 +5,9 @@ import pytest
 from runtime.agent.artifacts import Artifact, Usage
 from runtime.agent.errors import InvalidWorkflow
 from runtime.agent.workflow import WORKFLOWS, Step, Workflow, message_for, table, workflow_for
-from runtime.journal.errors import InvalidRequest, InvalidStepName
-from runtime.journal.request import RunRequest
+from runtime.contract.errors import InvalidRequest
+from runtime.contract.request import RunRequest
+from runtime.journal.errors import InvalidStepName
 
 ANALYST = Step("analyst", "analyst.md")
 

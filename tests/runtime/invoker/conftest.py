@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from runtime.contract.start import start_payload
 from runtime.invoker.invocation import Invoker
 from runtime.journal.writer import JournalWriter
 from tests.support.faulty_dynamodb import FaultyDynamoDB
@@ -78,4 +79,4 @@ def invoker(handler_module: ModuleType, agentcore: HttpServer, table: FaultyDyna
 def payload(session_id: str) -> dict[str, Any]:
     """What the state machine sends for the first attempt of a run."""
     request = {"prompt": "Why is it slow?", "customer": "ä"}
-    return {"operation": "start", "session_id": session_id, "attempt": 1, "secondsLeft": None, "request": request}
+    return start_payload(session_id, attempt=1, request=request, seconds_left=None, after=None)

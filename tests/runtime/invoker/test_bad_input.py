@@ -7,10 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from runtime.contract.errors import InvalidRequest
 from runtime.invoker.invocation import Invoker
-from runtime.journal.errors import InvalidRequest
 from runtime.journal.reader import JournalReader
-from runtime.journal.request import MAX_REQUEST_BYTES
 from runtime.journal.vocabulary import Status
 from tests.support.http_server import HttpServer
 
@@ -47,42 +46,11 @@ def test_without_a_usable_session_id_nothing_is_done_at_all(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"request": None}, "request is missing: it must be an object"),
-        ({"request": "Why?"}, "request is 'Why?' (4 characters): it must be an object"),
-        ({"request": ["Why?"]}, "request is a list: it must be an object"),
-        ({"request": 7}, "request is 7: it must be an object"),
-        ({"request": {}}, "request.prompt is missing: it must be a text that is not empty"),
-        ({"request": {"prompt": " "}}, "request.prompt is ' ' (1 characters)"),
-        ({"request": {"prompt": 7}}, "request.prompt is 7: it must be a text"),
-        (
-            {"request": {"prompt": "x" * MAX_REQUEST_BYTES}},
-            "it must be 245760 bytes or less: put what is larger into S3",
-        ),
-        (
-            {"request": {"prompt": "x\ud800"}},
-            "request.prompt is a text with half a character, '\\ud800', at position 1",
-        ),
-        ({"request": {"prompt": "x", "retryOf": "y"}}, "request.retryOf is 'y' (1 characters): it must be 33"),
         ({"request": {"prompt": "x", "deep": nested(20_000)}}, "request is nested more than 100 levels deep"),
-        ({"attempt": None}, "attempt is missing: it must be a number from 1 to 3"),
-        ({"attempt": 0}, "attempt is 0: it must be a number from 1 to 3"),
-        ({"attempt": 4}, "attempt is 4: it must be a number from 1 to 3"),
-        ({"attempt": 10**60}, "attempt is 1000"),
-        ({"attempt": -1}, "attempt is -1"),
-        ({"attempt": 1.0}, "attempt is 1.0"),
-        ({"attempt": "1"}, "attempt is '1' (1 characters)"),
-        ({"attempt": True}, "attempt is True"),
+        ({"attempt": 4}, "attempt is 4: it must be a whole number from 1 to 3"),
         ({"attempt": nested(20_000)}, "attempt is a list"),
         ({"after": "soon"}, "after is 'soon' (4 characters): it must be null or a timestamp"),
-        ({"after": "2026-11-22T20:00:00"}, "after is '2026-11-22T20:00:00' (19 characters)"),
-        ({"after": "0001-01-01T00:00:00+23:59"}, "after is '0001"),
-        ({"after": "9999-12-31T23:59:59.999999Z"}, "after is '9999"),
-        ({"after": 7}, "after is 7: it must be null or a timestamp"),
-        ({"after": {}}, "after is a dict"),
-        ({"secondsLeft": "60"}, "secondsLeft is '60' (2 characters): it must be null or a number of seconds"),
         ({"secondsLeft": True}, "secondsLeft is True"),
-        ({"secondsLeft": float("nan")}, "secondsLeft is nan"),
-        ({"secondsLeft": 1e9}, "secondsLeft is 1000000000.0"),
     ],
     ids=lambda value: str(value)[:60] if isinstance(value, str) else "",
 )

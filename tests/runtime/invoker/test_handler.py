@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from runtime.contract.errors import InvalidRequest
 from runtime.invoker.invocation import Limits
-from runtime.journal.errors import InvalidRequest
 from runtime.journal.reader import JournalReader
 from runtime.journal.vocabulary import Status
 from tests.runtime.invoker.conftest import ENVIRON

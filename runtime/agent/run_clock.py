@@ -7,17 +7,9 @@ seconds are left, the agent answers with its own, and the state machine translat
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import TypeGuard
 
 LONGEST_CALL = timedelta(seconds=60)
 """How long an invocation takes at most to arrive: the invoker gives up on it then."""
-MAX_SECONDS = 365 * 86_400
-SECONDS_RULE = "a number of seconds, a year at most"
-
-
-def is_seconds(value: object) -> TypeGuard[float]:
-    """Whether a JSON value is a time that can be left; one that is over is negative."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= MAX_SECONDS
 
 
 class RunClock:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.journal.errors import InvalidRequest
-from runtime.journal.request import (
+from runtime.contract.errors import InvalidRequest
+from runtime.contract.request import (
     MAX_REQUEST_BYTES,
     MAX_RETRY_BYTES,
     SESSION_ID,
@@ -95,7 +95,11 @@ def test_a_request_can_name_runs_whose_finished_steps_it_takes_over() -> None:
         StepSource(EVENTBRIDGE_ID, ("analyst", "reporter")),
         StepSource(EVENTBRIDGE_ID, ()),
     )
-    assert parse_request({"prompt": "Why?", "workflow": "only the agent knows"}).workflow == "only the agent knows"
+
+
+def test_a_request_can_name_its_workflow_and_who_asked() -> None:
+    request = parse_request({"prompt": "Why?", "workflow": "only the agent knows", "requestedBy": "billing"})
+    assert (request.workflow, request.requested_by) == ("only the agent knows", "billing")
 
 
 @pytest.mark.parametrize(
@@ -113,9 +117,10 @@ def test_a_request_can_name_runs_whose_finished_steps_it_takes_over() -> None:
         ({"prompt": 7}, "request.prompt is 7:"),
         ({"prompt": ["Why?"]}, "request.prompt is a list"),
         ({"Prompt": "Why?"}, "request.prompt is missing"),
-        ({"prompt": "Why?", "workflow": 7}, "request.workflow is 7: it must be a workflow's name"),
+        ({"prompt": "Why?", "workflow": 7}, "request.workflow is 7: it must be a text of 1 to 40 characters"),
         ({"prompt": "Why?", "workflow": ""}, "request.workflow is '' (0 characters)"),
         ({"prompt": "Why?", "workflow": "x" * 41}, "request.workflow is "),
+        ({"prompt": "Why?", "requestedBy": "x" * 201}, "request.requestedBy is "),
         ({"prompt": "Why?", "retryOf": "short"}, "request.retryOf is 'short' (5 characters)"),
         ({"prompt": "Why?", "retryOf": 7}, "request.retryOf is 7:"),
         ({"prompt": "Why?", "retryOf": "../" * 12}, "request.retryOf is "),

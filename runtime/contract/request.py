@@ -1,7 +1,6 @@
 """What a run may be asked: the rules that the invoker and the agent both hold a request to.
 
-Standard library only: the invoker's zip carries this module. Which agents then work on the request is the
-workflow's business (`runtime/agent/workflow.py`).
+Which agents then work on the request, the agent's version decides (`runtime/agent/workflow.py`).
 """
 
 import json
@@ -11,7 +10,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
-from runtime.journal.errors import InvalidRequest, InvalidStepName
+from runtime.contract.errors import InvalidRequest
+from runtime.contract.fields import described
+from runtime.journal.errors import InvalidStepName
 from runtime.journal.vocabulary import check_step_name
 
 SESSION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{32,99}")
@@ -37,6 +38,7 @@ MAX_REQUEST_LEVELS = 100
 the caller; what is refused here is refused everywhere alike."""
 
 MAX_WORKFLOW_CHARACTERS = 40
+MAX_REQUESTED_BY_CHARACTERS = 200
 
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _SESSION_ID_RULE = "33 to 100 characters of A-Z, a-z, 0-9, _ and -, beginning with a letter or digit"
@@ -57,11 +59,13 @@ class RunRequest:
     :ivar prompt: what the agents are to work on
     :ivar take_from: where finished steps are, the newest run first
     :ivar workflow: the name of the workflow, None for the agent's first; only the agent knows which there are
+    :ivar requested_by: who or what asked, as the caller says
     """
 
     prompt: str
     take_from: tuple[StepSource, ...] = ()
     workflow: str | None = None
+    requested_by: str | None = None
 
 
 def check_session_id(value: object, field: str = "session_id") -> str:
@@ -94,20 +98,28 @@ def parse_request(value: object) -> RunRequest:
     retry_of = request.get("retryOf")
     if retry_of is not None:
         check_session_id(retry_of, "request.retryOf")
-    workflow = request.get("workflow")
-    if workflow is not None and not (isinstance(workflow, str) and 0 < len(workflow) <= MAX_WORKFLOW_CHARACTERS):
-        allowed = f"a workflow's name, a text of 1 to {MAX_WORKFLOW_CHARACTERS} characters"
-        raise InvalidRequest("request.workflow", described(workflow), allowed)
-    return RunRequest(prompt, _take_from(request.get("takeFrom")), workflow)
+    return RunRequest(
+        prompt,
+        take_from=_take_from(request.get("takeFrom")),
+        workflow=_optional_text(request, "workflow", MAX_WORKFLOW_CHARACTERS),
+        requested_by=_optional_text(request, "requestedBy", MAX_REQUESTED_BY_CHARACTERS),
+    )
 
 
-def _check_size(request: dict[str, Any], most: int) -> None:
+def _optional_text(request: dict[str, Any], name: str, max_characters: int) -> str | None:
+    value = request.get(name)
+    if value is None or (isinstance(value, str) and 0 < len(value) <= max_characters):
+        return value
+    raise InvalidRequest(f"request.{name}", described(value), f"a text of 1 to {max_characters} characters")
+
+
+def _check_size(request: dict[str, Any], max_bytes: int) -> None:
     try:
         size = size_in_claim(request)
     except ValueError as error:
         raise _not_encodable(request, error) from None
-    if size > most:
-        allowed = f"{most} bytes or less: put what is larger into S3, and where it is into the request"
+    if size > max_bytes:
+        allowed = f"{max_bytes} bytes or less: put what is larger into S3, and where it is into the request"
         raise InvalidRequest("request", f"{size} bytes as JSON within JSON, where each quote takes four", allowed)
 
 
@@ -178,14 +190,3 @@ def _nests_within(value: object, levels: int) -> bool:
         return True
     inner = cast("Iterable[object]", value.values() if isinstance(value, dict) else value)
     return levels > 0 and all(_nests_within(each, levels - 1) for each in inner)
-
-
-def described(value: object) -> str:
-    """Return how a refusal shows what it got: short, whatever it is."""
-    if value is None:
-        return "missing"
-    if isinstance(value, str):
-        shown = value if len(value) <= 100 else f"{value[:100]}…"
-        return f"{shown!r} ({len(value)} characters)"
-    # Not the repr of a list or an object: it can be endless, and deeper than Python can go.
-    return repr(value)[:100] if isinstance(value, bool | int | float) else f"a {type(value).__name__}"

@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from runtime.journal.run_clock import RunClock, beginning
+from runtime.agent.run_clock import RunClock, beginning
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 

@@ -1,0 +1,70 @@
+"""What the state machine sends to the invoker for each attempt of a run, and what it gets back."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from runtime.contract.errors import InvalidRequest
+from runtime.contract.fields import moment, optional, seconds, whole_number
+from runtime.contract.request import check_session_id, parse_request
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """One attempt of a run that is to be started.
+
+    :ivar attempt: 1, 2, …
+    :ivar request: as it was asked, with fields that only the agent knows
+    :ivar seconds_left: until the run has to have ended; None for the first attempt
+    :ivar after: what all that is written now has to be later than
+    """
+
+    session_id: str
+    attempt: int
+    request: dict[str, Any]
+    seconds_left: float | None = None
+    after: datetime | None = None
+
+
+def start_payload(session_id: Any, attempt: Any, request: Any, seconds_left: Any, after: Any) -> dict[str, Any]:
+    """Return a start as it is sent; the state machine's values are expressions."""
+    return {
+        "operation": "start",
+        "session_id": session_id,
+        "attempt": attempt,
+        "secondsLeft": seconds_left,
+        "after": after,
+        "request": request,
+    }
+
+
+def parse_start(payload: Mapping[str, Any], max_attempts: int) -> Start:
+    """Return the start that a payload describes.
+
+    :raises InvalidRequest: if one of its fields is not what it has to be
+    """
+    parse_request(payload.get("request"))
+    return Start(
+        session_id=check_session_id(payload.get("session_id")),
+        attempt=whole_number(payload, "attempt", max_attempts),
+        request=payload["request"],
+        seconds_left=optional(seconds, payload, "secondsLeft"),
+        after=optional(moment, payload, "after"),
+    )
+
+
+def attempt_of(payload: Mapping[str, Any], max_attempts: int) -> int | None:
+    """Return the attempt that a payload names, None where that can't be one: of a start that is refused, too."""
+    try:
+        return whole_number(payload, "attempt", max_attempts)
+    except InvalidRequest:
+        return None
+
+
+def start_result(now: str, seconds_left: float, acknowledge_seconds: float) -> dict[str, Any]:
+    """Return what the state machine is told of an attempt that works.
+
+    :param now: the agent's clock when it acknowledged, a timestamp
+    """
+    return {"now": now, "secondsLeft": seconds_left, "acknowledgeSeconds": acknowledge_seconds}
