@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 INPUT_TOKENS = "input-tokens"
 OUTPUT_TOKENS = "output-tokens"
-PASSING = {409, 429}
+TRANSIENT_STATUSES = {409, 429}
 """409, ConditionalRequestConflict: another writer of the same key is not done yet, and S3 asks to try again.
 
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
@@ -80,19 +80,21 @@ def connect(region: str) -> "S3Client":
     )
 
 
-def is_passing(error: BotoCoreError | ClientError) -> bool:
+def is_transient(error: BotoCoreError | ClientError) -> bool:
     """Return whether a call that failed like this is worth another try."""
     if isinstance(error, BotoCoreError):
         # No answer, one that broke off, or one that is not what was stored.
         return True
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    return status >= 500 or status in PASSING or error.response.get("Error", {}).get("Code") == "RequestTimeout"
+    return (
+        status >= 500 or status in TRANSIENT_STATUSES or error.response.get("Error", {}).get("Code") == "RequestTimeout"
+    )
 
 
 class ArtifactStore:
     """The artifacts of all runs of a stack. Methods block: call them from a thread.
 
-    None tries again by itself what :func:`is_passing` holds for worth it; each may be called again.
+    None tries again by itself what :func:`is_transient` holds for worth it; each may be called again.
 
     :raises botocore.exceptions.ClientError: from every method, if the bucket refuses
     :raises botocore.exceptions.BotoCoreError: from every method, if it doesn't answer, or its answer breaks off

@@ -16,7 +16,7 @@ from bedrock_agentcore.runtime.context import RequestContext
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from runtime.agent import environment, telemetry
+from runtime.agent import dependencies, telemetry
 from runtime.agent.background import BackgroundTask
 from runtime.agent.run_clock import RunClock, beginning
 from runtime.agent.workflow import workflow_for
@@ -95,11 +95,11 @@ running = RunningTasks()
 @asynccontextmanager
 async def lifespan(_app: BedrockAgentCoreApp) -> AsyncGenerator[None]:
     """End the background tasks when the environment is told to go: on SIGTERM nothing else would."""
-    environment.settings()  # a missing variable ends the process here, with its name
+    dependencies.settings()  # a missing variable ends the process here, with its name
     yield
     await running.shut_down()
     # After the tasks, whose spans end with them.
-    await telemetry.flush(environment.EXECUTOR, FLUSH_SECONDS)
+    await telemetry.flush(dependencies.EXECUTOR, FLUSH_SECONDS)
 
 
 app = BedrockAgentCoreApp(lifespan=lifespan)
@@ -123,9 +123,9 @@ async def work(job: Job, clock: RunClock, wait_seconds: float) -> None:
     """
     try:
         await asyncio.sleep(wait_seconds)
-        background = await environment.background_task(job, clock)
+        background = await dependencies.background_task(job, clock)
     except asyncio.CancelledError:
-        await (await environment.background_task(job, clock)).give_back()
+        await (await dependencies.background_task(job, clock)).give_back()
         raise
     running.entered(background)
     await background.run()
@@ -145,7 +145,7 @@ async def invoke(payload: Any, context: RequestContext) -> Any:
     except InvalidRequest as refusal:
         # Before the answer: once the invoker knows, the run is closed, and nothing more can be added to it.
         await asyncio.get_running_loop().run_in_executor(
-            environment.EXECUTOR, journal_refusal, context.session_id, refusal
+            dependencies.EXECUTOR, journal_refusal, context.session_id, refusal
         )
         return JSONResponse({"error": str(refusal)}, status_code=400)
     clock = running.start(job)
@@ -157,11 +157,11 @@ def journal_refusal(session_id: str | None, refusal: InvalidRequest) -> None:
     if not session_id or not SESSION_ID.fullmatch(session_id):
         return
     try:
-        journal = environment.journal()
+        journal = dependencies.journal()
         event = journal.stamp(
             session_id,
             Status.AGENT_RUNTIME_INVOKE_FAILED,
-            environment_id=environment.ENVIRONMENT_ID,
+            environment_id=dependencies.ENVIRONMENT_ID,
             error_type=type(refusal).__name__,
             error_message=error_text(refusal),
         )

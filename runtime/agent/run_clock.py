@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-LONGEST_CALL = timedelta(seconds=60)
+MAX_CALL = timedelta(seconds=60)
 """How long an invocation takes at most to arrive: the invoker gives up on it then."""
 
 
@@ -42,4 +42,4 @@ def beginning(own: datetime, given: datetime) -> datetime:
     :param own: the time of this machine
     :param given: the time at which the invoker sent the job
     """
-    return own if timedelta(0) <= own - given <= LONGEST_CALL else given
+    return own if timedelta(0) <= own - given <= MAX_CALL else given

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from botocore.exceptions import BotoCoreError, ClientError
 
 from runtime.agent.apart import run_apart
-from runtime.agent.artifacts import Artifact, ArtifactStore, Usage, artifact_key, is_passing
+from runtime.agent.artifacts import Artifact, ArtifactStore, Usage, artifact_key, is_transient
 from runtime.agent.attempt import Attempt, Ending
 from runtime.agent.errors import ArtifactMissing, AttemptOver
 from runtime.agent.patience import pauses
@@ -153,7 +153,7 @@ class WorkflowRun:
                 return await loop.run_in_executor(self._executor, partial(function, *args))
             except (BotoCoreError, ClientError) as error:
                 pause = next(waits)
-                if not is_passing(error) or loop.time() + pause > give_up:
+                if not is_transient(error) or loop.time() + pause > give_up:
                     raise
                 logger.warning("trying the bucket again in %.1f s: %s", pause, error)
             await asyncio.sleep(pause)

@@ -24,10 +24,10 @@ class Threads(ThreadPoolExecutor):
 
         The future raises :class:`~runtime.agent.errors.Escaped` in place of what asyncio can't hand on.
         """
-        return super().submit(partial(_held, fn), *args, **kwargs)
+        return super().submit(partial(_hold, fn), *args, **kwargs)
 
 
-def _held(fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+def _hold(fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     try:
         return fn(*args, **kwargs)
     except StopIteration as error:

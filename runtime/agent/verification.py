@@ -15,7 +15,7 @@ from runtime.agent.artifacts import Artifact
 if TYPE_CHECKING:
     from runtime.contract.request import RunRequest
 
-LONGEST_SECONDS = 120.0
+MAX_SECONDS = 120.0
 _PACKAGES = ("boto3", "bedrock-agentcore", "strands-agents", "aws-opentelemetry-distro")
 
 
@@ -36,7 +36,7 @@ def seconds_of(prompt: str) -> float:
     verb, _, rest = prompt.partition(" ")
     if verb != "hold":
         return 0.0
-    return min(float(rest), LONGEST_SECONDS)
+    return min(float(rest), MAX_SECONDS)
 
 
 def _version(package: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from runtime.journal.keys import OUTCOME, event_sort_key, partition_key
 from runtime.journal.timestamps import from_timestamp, to_timestamp
-from runtime.journal.wire import plain, typed
+from runtime.journal.wire import deserialize, serialize
 
 Item: TypeAlias = dict[str, Any]
 """A record as DynamoDB's low-level API takes and gives it: attribute name to `{type: value}`."""
@@ -151,9 +151,9 @@ def expiry(created_at: datetime, ttl_days: int) -> int:
 def to_item(session_id: str, sort_key: str, attributes: Mapping[str, Any]) -> Item:
     """Return a record of a run in DynamoDB's wire form."""
     record = {"PK": partition_key(session_id), "SK": sort_key, **attributes}
-    return {name: typed(value) for name, value in record.items()}
+    return {name: serialize(value) for name, value in record.items()}
 
 
 def from_item(item: Mapping[str, Any]) -> dict[str, Any]:
     """Return a record's attributes as JSON has them."""
-    return {name: plain(value) for name, value in item.items()}
+    return {name: deserialize(value) for name, value in item.items()}

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 
-def typed(value: object) -> dict[str, Any]:
+def serialize(value: object) -> dict[str, Any]:
     """Return a JSON value in DynamoDB's wire form.
 
     :raises TypeError: if it is none
@@ -23,13 +23,13 @@ def typed(value: object) -> dict[str, Any]:
     if value is None:
         return {"NULL": True}
     if isinstance(value, Mapping):
-        return {"M": {name: typed(inner) for name, inner in cast("Mapping[str, object]", value).items()}}
+        return {"M": {name: serialize(inner) for name, inner in cast("Mapping[str, object]", value).items()}}
     if isinstance(value, list):
-        return {"L": [typed(inner) for inner in cast("list[object]", value)]}
+        return {"L": [serialize(inner) for inner in cast("list[object]", value)]}
     raise TypeError(f"a {type(value).__name__} is no JSON value: the journal can't hold {value!r:.100}")
 
 
-def plain(value: Mapping[str, Any]) -> Any:
+def deserialize(value: Mapping[str, Any]) -> Any:
     """Return the JSON value of DynamoDB's wire form; a number is an integer where it is written as one.
 
     :raises ValueError: if it is of a type that JSON doesn't have
@@ -43,9 +43,9 @@ def plain(value: Mapping[str, Any]) -> Any:
         case "NULL":
             return None
         case "M":
-            return {name: plain(inner) for name, inner in content.items()}
+            return {name: deserialize(inner) for name, inner in content.items()}
         case "L":
-            return [plain(inner) for inner in content]
+            return [deserialize(inner) for inner in content]
         case _:
             raise ValueError(f"a value of DynamoDB's type {kind} is not one of the journal's")
 

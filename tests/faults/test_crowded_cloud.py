@@ -30,10 +30,10 @@ INVOKE_RETRY_SECONDS = 600
 WAIT_SCALE = 0.1
 NO_WAIT = 0.001
 # The emulator keeps all of every execution's history; the rest is what a process grows by once.
-MOST_GROWTH_BYTES_PER_RUN = 1_000_000
-MOST_GROWTH_BYTES_ONCE = 30_000_000
+MAX_GROWTH_BYTES_PER_RUN = 1_000_000
+MAX_GROWTH_BYTES_ONCE = 30_000_000
 # Sixteen functions, eight agents and a spare, the emulator, and this process.
-MOST_BYTES_OF_A_BURST = 3_000_000_000
+MAX_BYTES_OF_A_BURST = 3_000_000_000
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +140,7 @@ def test_a_burst_of_three_hundred_completes_on_a_laptop_in_bounded_memory() -> N
                 most = max(most, _bytes_of_all_processes())
                 time.sleep(1)
         assert waiting == []
-    assert most < MOST_BYTES_OF_A_BURST
+    assert most < MAX_BYTES_OF_A_BURST
 
 
 def _triggered(cloud: RunningCloud, runs: int) -> list[str]:
@@ -166,7 +166,7 @@ def _check_many_runs(crowded: FaultyCloud, runs: int, seconds: float) -> None:
         most = max(most, len(_places(crowded)))
     assert most <= PLACES
     grown = {who: after - before[who] for who, after in _memory_bytes(crowded).items()}
-    assert max(grown.values()) < MOST_GROWTH_BYTES_ONCE + runs * MOST_GROWTH_BYTES_PER_RUN, grown
+    assert max(grown.values()) < MAX_GROWTH_BYTES_ONCE + runs * MAX_GROWTH_BYTES_PER_RUN, grown
 
 
 def _cancelled_while_it_waits(crowded: FaultyCloud) -> RunStory:

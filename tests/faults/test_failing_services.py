@@ -14,7 +14,7 @@ from tests.support.scenarios import Stories
 SHARE = 0.2
 SEED = 20261122
 AT_THE_SAME_TIME = 8
-MOST_SECONDS = 120
+MAX_SECONDS = 120
 
 
 @pytest.mark.timeout(900)
@@ -32,4 +32,4 @@ def test_runs_of_which_every_fifth_call_fails_all_end_once(faulty: FaultyCloud, 
 
 
 def _one_run(faulty: FaultyCloud) -> RunStory:
-    return faulty.story(faulty.start(), MOST_SECONDS)
+    return faulty.story(faulty.start(), MAX_SECONDS)

@@ -21,7 +21,7 @@ from runtime.journal.vocabulary import Status, StepPhase, step_status
 from tests.support.faulty_cloud import FaultyCloud
 
 BATCH = 16
-MOST_BYTES = 300 * 1024
+MAX_BYTES = 300 * 1024
 TIMESTAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 COMMON = {"PK", "SK", "sessionId", "createdAt", "expiresAt"}
 EVENT = {
@@ -101,7 +101,7 @@ requests = (
             st.just(rest | {"prompt": SHOUTED}),
         )
     )
-    .filter(lambda value: len(as_json(value)) < MOST_BYTES)
+    .filter(lambda value: len(as_json(value)) < MAX_BYTES)
 )
 session_ids = st.one_of(
     values,

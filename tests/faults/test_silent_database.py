@@ -13,7 +13,7 @@ from tests.support.scenarios import Stories, scenario
 from tests.support.waiting import wait_until
 
 # Three tries of two seconds each, the pauses between them, and a cold start; boto3 alone would wait for ten minutes.
-MOST_CALL_SECONDS = 20
+MAX_CALL_SECONDS = 20
 BOTO3_TRIES = 3
 
 
@@ -27,7 +27,7 @@ def silent_for_the_invoker(faulty: FaultyCloud) -> RunStory:
 
     with faulty.aws.rule(first(BOTO3_TRIES, unanswered, is_write)):
         faulty.start(session_id)
-        faulty.wait_for(session_id, Status.AGENT_INVOCATION_STARTED, seconds=MOST_CALL_SECONDS + 5)
+        faulty.wait_for(session_id, Status.AGENT_INVOCATION_STARTED, seconds=MAX_CALL_SECONDS + 5)
         assert time.monotonic() - began > 3, "nothing was held back"
     return faulty.story(session_id)
 
@@ -71,7 +71,7 @@ def test_an_invoker_that_gets_no_answer_fails_in_time_and_is_called_again(
     (failure,) = [event for event in history if event["type"] == "TaskFailed"]
     assert failure["taskFailedEventDetails"]["error"] == "JournalUnavailable"
     scheduled = next(event for event in history if event["type"] == "TaskScheduled" and event["id"] > 2)
-    assert failure["timestamp"] - scheduled["timestamp"] < timedelta(seconds=MOST_CALL_SECONDS)
+    assert failure["timestamp"] - scheduled["timestamp"] < timedelta(seconds=MAX_CALL_SECONDS)
 
 
 def test_an_agent_that_cannot_renew_its_lease_stops_itself_and_its_run_goes_on(story_of: Stories) -> None:

@@ -33,7 +33,7 @@ LEASE_SECONDS = 6
 MODEL_SECONDS = 0.2
 # A look is a query, and twenty scenarios look at the same time.
 LOOK_SECONDS = 0.25
-MOST_ENVIRONMENTS = 16
+MAX_ENVIRONMENTS = 16
 AGENTCORE_URL = "AWS_ENDPOINT_URL_BEDROCK_AGENTCORE"
 # More attempts than any test takes away: where the machine is so busy that a lease runs out, the run still completes.
 CONFIG: dict[str, Any] = {
@@ -163,7 +163,7 @@ def faulty_cloud(
             running_cloud(
                 model_url=model.url,
                 config=chosen,
-                data_plane=data_plane or DataPlaneSettings(max_environments=MOST_ENVIRONMENTS, stop_grace_seconds=1.5),
+                data_plane=data_plane or DataPlaneSettings(max_environments=MAX_ENVIRONMENTS, stop_grace_seconds=1.5),
                 endpoint_url_override=aws.url,
             )
         )

@@ -13,7 +13,7 @@ from tests.support.fake_model import COMPLETIONS_PATH, Conversation, FakeModel
 from tests.support.http_server import Received, Reply
 from tests.support.waiting import wait_until
 
-MOST_HELD_SECONDS = 25.0
+MAX_HELD_SECONDS = 25.0
 
 
 class Hold:
@@ -82,7 +82,7 @@ class PacedModel(FakeModel):
             said = Conversation(json.loads(request.body)["messages"]).last_message
             for hold in [hold for hold in self._holds if all(text in said for text in hold.texts)]:
                 hold.calls += 1
-                hold.released.wait(MOST_HELD_SECONDS)
+                hold.released.wait(MAX_HELD_SECONDS)
             for text in [text for text in self._tool_calls if text in said]:
                 return self._tool_calls.pop(text)
             for text, reply in self._replies.items():

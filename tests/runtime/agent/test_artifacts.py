@@ -8,7 +8,7 @@ from botocore.stub import Stubber
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runtime.agent.artifacts import Artifact, ArtifactStore, Usage, artifact_key, artifact_prefix, connect, is_passing
+from runtime.agent.artifacts import Artifact, ArtifactStore, Usage, artifact_key, artifact_prefix, connect, is_transient
 from runtime.agent.errors import ArtifactMissing
 from runtime.contract.errors import InvalidRequest
 from runtime.contract.request import SESSION_ID
@@ -49,7 +49,7 @@ def test_the_first_artifact_of_a_step_stays_and_is_what_the_second_writer_gets(
 
 
 @pytest.mark.parametrize(
-    ("code", "status", "passing"),
+    ("code", "status", "transient"),
     [
         ("ConditionalRequestConflict", 409, True),
         ("SlowDown", 503, True),
@@ -62,13 +62,13 @@ def test_the_first_artifact_of_a_step_stays_and_is_what_the_second_writer_gets(
     ],
 )
 def test_only_what_passes_is_worth_another_try(
-    code: str, status: int, passing: bool, s3: "S3Client", session_id: str
+    code: str, status: int, transient: bool, s3: "S3Client", session_id: str
 ) -> None:
     with Stubber(s3) as stub:
         stub.add_client_error("put_object", code, http_status_code=status)
         with pytest.raises(ClientError) as refused:
             ArtifactStore(s3, "artifacts").put(session_id, Artifact("analyst", "text", Usage(1, 1)))
-    assert is_passing(refused.value) is passing
+    assert is_transient(refused.value) is transient
 
 
 def test_half_a_character_of_a_model_does_not_cost_its_text(store: ArtifactStore, session_id: str) -> None:
@@ -123,7 +123,7 @@ def test_an_artifact_that_breaks_off_is_worth_another_try_and_no_shorter_artifac
         store = ArtifactStore(connect("us-east-1"), "artifacts")
         with pytest.raises(BotoCoreError, match=r"IncompleteRead|Connection broken") as broken:
             store.get(session_id, "analyst")
-    assert is_passing(broken.value)
+    assert is_transient(broken.value)
 
 
 def test_an_artifact_that_was_changed_on_its_way_is_refused(session_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,7 +133,7 @@ def test_an_artifact_that_was_changed_on_its_way_is_refused(session_id: str, mon
         store = ArtifactStore(connect("us-east-1"), "artifacts")
         with pytest.raises(BotoCoreError, match="checksum") as broken:
             store.get(session_id, "analyst")
-    assert is_passing(broken.value)
+    assert is_transient(broken.value)
 
 
 @pytest.mark.parametrize("step", ["", "../analyst", "a/b", "Analyst", "a.md"])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from starlette.testclient import TestClient
 
-from runtime.agent import entrypoint, environment
+from runtime.agent import dependencies, entrypoint
 from runtime.agent.artifacts import Artifact, Usage
 from runtime.agent.entrypoint import app, running
 from runtime.agent.run_clock import RunClock
@@ -37,7 +37,7 @@ ENVIRON = {
     "LEASE_SECONDS": "120",
     "JOURNAL_TTL_DAYS": "30",
 }
-CACHES = (environment.settings, environment.journal, environment.artifacts, environment.model)
+CACHES = (dependencies.settings, dependencies.journal, dependencies.artifacts, dependencies.model)
 Post = Callable[..., Any]
 
 
@@ -84,7 +84,7 @@ def let_steps(monkeypatch: pytest.MonkeyPatch, work: Callable[[Step], Awaitable[
     async def run_step(step: Step, _message: str) -> Artifact:
         return Artifact(step.name, await work(step), Usage(1, 2))
 
-    monkeypatch.setattr(environment, "run_step", run_step)
+    monkeypatch.setattr(dependencies, "run_step", run_step)
 
 
 async def answer(step: Step) -> str:
@@ -130,7 +130,7 @@ def test_what_is_no_job_is_refused_with_400_and_journalled_before_the_answer(
     [event] = reader.events(session_id)
     assert (event.status, event.error_type) == (Status.AGENT_RUNTIME_INVOKE_FAILED, "InvalidRequest")
     assert event.error_message == answered.json()["error"]
-    assert event.environment_id == environment.ENVIRONMENT_ID
+    assert event.environment_id == dependencies.ENVIRONMENT_ID
     assert ping(client) == "Healthy"
 
 
@@ -201,7 +201,7 @@ def test_a_job_is_acknowledged_and_worked_on_to_its_end(
         "AGENT_BACKGROUND_TASK_COMPLETED",
     ]
     wait_until_idle(client)
-    assert environment.artifacts().get(session_id, "reporter").text == "what the reporter says"
+    assert dependencies.artifacts().get(session_id, "reporter").text == "what the reporter says"
 
 
 def test_an_attempt_that_is_acknowledged_again_has_one_clock(post: Post, job: dict[str, Any]) -> None:
@@ -229,8 +229,8 @@ def test_a_job_of_plain_code_needs_no_model(
         "TASK_WORK_COMPLETED",
         "AGENT_BACKGROUND_TASK_COMPLETED",
     ]
-    assert environment.artifacts().get(session_id, "work").text == prompt
-    assert "boto3 1." in environment.artifacts().get(session_id, "prepare").text
+    assert dependencies.artifacts().get(session_id, "work").text == prompt
+    assert "boto3 1." in dependencies.artifacts().get(session_id, "prepare").text
 
 
 def test_plain_code_that_blocks_does_not_stop_the_heartbeats(
@@ -243,7 +243,7 @@ def test_plain_code_that_blocks_does_not_stop_the_heartbeats(
         return "done"
 
     monkeypatch.setenv("LEASE_SECONDS", "4")
-    environment.settings.cache_clear()
+    dependencies.settings.cache_clear()
     monkeypatch.setitem(WORKFLOWS, "blocking", Workflow("blocking", (Step("block", work=block),)))
     post(job | {"request": {"prompt": "Why?", "workflow": "blocking"}})
     heartbeat = Status.AGENT_BACKGROUND_TASK_HEARTBEAT
@@ -264,13 +264,13 @@ def test_a_job_is_acknowledged_before_anything_is_built_or_written(
         in_time.append(acknowledged.wait(5))
         raise ConnectionAbortedError("enough seen")
 
-    monkeypatch.setattr(environment, "background_task", background_task)
+    monkeypatch.setattr(dependencies, "background_task", background_task)
     assert post(job).status_code == 200
     acknowledged.set()
     wait_until_idle(client)
     assert in_time == [True]
-    assert environment.journal.cache_info().currsize == 0
-    assert environment.artifacts.cache_info().currsize == 0
+    assert dependencies.journal.cache_info().currsize == 0
+    assert dependencies.artifacts.cache_info().currsize == 0
 
 
 def test_ping_says_busy_from_the_acknowledgement_to_the_end(
@@ -307,7 +307,7 @@ def test_a_running_task_is_not_collected(
     async def background_task(_job: Job, _clock: RunClock) -> Any:
         return Parked()
 
-    monkeypatch.setattr(environment, "background_task", background_task)
+    monkeypatch.setattr(dependencies, "background_task", background_task)
     post(job)
     assert waiting.wait(5)
     for _ in range(3):
@@ -328,7 +328,7 @@ def test_a_task_that_cannot_even_be_built_leaves_a_healthy_environment(
         raise RuntimeError("no clients today")
 
     with monkeypatch.context() as broken:
-        broken.setattr(environment, "background_task", background_task)
+        broken.setattr(dependencies, "background_task", background_task)
         assert post(job).status_code == 200
         wait_until_idle(client)
     let_steps(monkeypatch, answer)
@@ -391,7 +391,7 @@ def test_a_slow_journal_does_not_stop_the_event_loop(
 
     table = FaultyDynamoDB(dynamodb, slow)
     journal = JournalWriter(table.as_client(), "journal", ttl_days=1)
-    monkeypatch.setattr(environment, "journal", lambda: journal)
+    monkeypatch.setattr(dependencies, "journal", lambda: journal)
     let_steps(monkeypatch, answer)
     post(job)
     assert asked.wait(5)
@@ -510,7 +510,7 @@ def test_an_environment_that_is_told_to_go_finishes_closing_a_run(
 
     table = FaultyDynamoDB(dynamodb, slow_to_close)
     journal = JournalWriter(table.as_client(), "journal", ttl_days=1)
-    monkeypatch.setattr(environment, "journal", lambda: journal)
+    monkeypatch.setattr(dependencies, "journal", lambda: journal)
     let_steps(monkeypatch, answer)
     post(job)
     assert asked.wait(5)
@@ -530,6 +530,6 @@ def test_an_environment_without_its_settings_does_not_start(
     for name, value in ENVIRON.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("ARTIFACT_BUCKET")
-    environment.settings.cache_clear()
+    dependencies.settings.cache_clear()
     with pytest.raises(KeyError, match="ARTIFACT_BUCKET"), TestClient(app):
         pass

@@ -152,7 +152,7 @@ def test_an_attempt_after_a_lost_one_repeats_only_what_was_not_finished(simulati
     ]
 
 
-# A bucket that fails in passing
+# A bucket that fails transiently
 
 
 def out_of_order(simulation: Simulation, method: str, *, until: float, error: Exception) -> None:

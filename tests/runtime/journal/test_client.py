@@ -14,7 +14,7 @@ from runtime.journal.vocabulary import Status
 from runtime.journal.writer import JournalWriter
 from tests.support.http_server import HttpServer, Reply
 
-MOST_BACKOFF_SECONDS = 3.0
+MAX_BACKOFF_SECONDS = 3.0
 """botocore's standard mode waits up to 1 second before the second try and up to 2 before the third."""
 
 
@@ -41,7 +41,7 @@ def test_no_call_can_take_longer_than_about_ten_seconds() -> None:
     config: Any = connect().meta.config
     assert config.retries == {"mode": "standard", "total_max_attempts": 3}
     assert config.connect_timeout <= config.read_timeout
-    assert 3 * config.read_timeout + MOST_BACKOFF_SECONDS < 10
+    assert 3 * config.read_timeout + MAX_BACKOFF_SECONDS < 10
 
 
 def test_a_table_that_never_answers_is_unavailable_in_bounded_time(
@@ -56,7 +56,7 @@ def test_a_table_that_never_answers_is_unavailable_in_bounded_time(
         append(writer)
     assert time.monotonic() - began < 5
     assert len(backoff) == 2
-    assert sum(backoff) < MOST_BACKOFF_SECONDS
+    assert sum(backoff) < MAX_BACKOFF_SECONDS
 
 
 @pytest.mark.usefixtures("backoff")

@@ -88,7 +88,7 @@ def cancel(stubber: Stubber, *reasons: dict[str, Any]) -> None:
     ],
 )
 @pytest.mark.parametrize(("write", "operation"), [(append, "put_item"), (claim, "transact_write_items")])
-def test_an_error_of_the_table_is_passing_or_final(
+def test_an_error_of_the_table_is_transient_or_final(
     write: Any,
     operation: str,
     code: str,

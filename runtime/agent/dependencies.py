@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from strands.models.bedrock import BedrockModel
 
 T = TypeVar("T")
-logger = logging.getLogger("bedrock_agentcore.app.environment")
+logger = logging.getLogger("bedrock_agentcore.app.dependencies")
 ENVIRONMENT_ID = str(uuid.uuid4())
 # Not asyncio's own pool: Strands uses that for every model call, and a few hung ones would starve the heartbeat.
 EXECUTOR = Threads(max_workers=8, thread_name_prefix="journal")
