@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from components.asl import expression
 from components.workflow_budget import WorkflowSettings
 from runtime.contract.request import MAX_REQUEST_BYTES, MAX_RETRY_BYTES
-from runtime.journal.keys import EVENT_PREFIX, METADATA, OUTCOME, TOKEN_PREFIX
+from runtime.journal.keys import EVENT_PREFIX, METADATA, OUTCOME, TASK_TOKEN_PREFIX
 from runtime.journal.vocabulary import Status
 
 Item: TypeAlias = dict[str, Any]
@@ -87,7 +87,7 @@ def task_token(settings: WorkflowSettings) -> Item:
     event = new_event(settings, "")
     return {name: event[name] for name in ("PK", "sessionId", "createdAt", "expiresAt")} | {
         # Each try has a token of its own.
-        "SK": string(f"'{TOKEN_PREFIX}' & {ENTERED_AT} & '#' & $string($states.context.State.RetryCount)"),
+        "SK": string(f"'{TASK_TOKEN_PREFIX}' & {ENTERED_AT} & '#' & $string($states.context.State.RetryCount)"),
         "taskToken": string("$states.context.Task.Token"),
     }
 

@@ -1,7 +1,7 @@
-"""Runs a coroutine in a thread with an event loop of its own: it may block, and nothing else of the process waits.
+"""Runs a coroutine in a thread with an event loop of its own, so that it may block without holding up the process.
 
-A thread for each, not a pool's: one that never ends takes no place away from others, and doesn't keep a process that
-is told to go from ending.
+Each gets a new thread, not one from a pool: a coroutine that never ends takes no worker from others, and doesn't keep
+the process from shutting down.
 """
 
 import asyncio
@@ -18,20 +18,20 @@ T = TypeVar("T")
 
 
 async def run_apart(function: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Return what a coroutine function returns. If this is cancelled, so is the function; it is not waited for.
+    """Return what a coroutine function returns. Cancelling this cancels the function without waiting for it.
 
     :raises Escaped: if it calls `sys.exit()` or raises `KeyboardInterrupt`, which would end the event loop
-    :raises Exception: what else it raises
+    :raises Exception: whatever else it raises
     """
     future: Future[T] = Future()
-    # With the context comes what log lines and spans are tagged with.
+    # The context carries the tags of log lines and spans.
     context = contextvars.copy_context()
     threading.Thread(target=context.run, args=(_run, function, future), name="step", daemon=True).start()
     return await asyncio.wrap_future(future)
 
 
 def _run(function: Callable[[], Coroutine[Any, Any, T]], future: "Future[T]") -> None:
-    # Cancelled meanwhile: there is nobody left to tell.
+    # Cancelled in the meantime: nobody is waiting for the result.
     with suppress(InvalidStateError):
         try:
             future.set_result(asyncio.run(_cancellable(function, future)))
@@ -46,7 +46,7 @@ async def _cancellable(function: Callable[[], Coroutine[Any, Any, T]], future: "
 
     def stop(done: "Future[T]") -> None:
         if done.cancelled() and task:
-            # The loop may have ended by itself.
+            # The loop may already be closed.
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(task.cancel)
 

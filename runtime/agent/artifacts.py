@@ -1,7 +1,7 @@
-"""What the steps of a run produce, in S3: one object a step, written once and never replaced.
+"""What the steps of a run produce, in S3: one object per step, written once and never replaced.
 
-Keys are made from validated parts only. An artifact carries the tokens that it cost, so that a later attempt
-that finds it there can still add up the whole run.
+Keys are built from validated parts only. An artifact carries the tokens it cost, so that a later attempt that finds it
+can still add up the whole run.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 INPUT_TOKENS = "input-tokens"
 OUTPUT_TOKENS = "output-tokens"
 TRANSIENT_STATUSES = {409, 429}
-"""409, ConditionalRequestConflict: another writer of the same key is not done yet, and S3 asks to try again.
+"""409, ConditionalRequestConflict: another write of the same key is in progress, and S3 asks to retry.
 
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
 """
@@ -31,7 +31,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens that a model took and gave."""
+    """Tokens that a model read and wrote."""
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -40,7 +40,7 @@ class Usage:
         return Usage(self.input_tokens + other.input_tokens, self.output_tokens + other.output_tokens)
 
     def as_detail(self) -> dict[str, int]:
-        """Return the tokens as the journal has them."""
+        """Return the tokens in the journal's form."""
         return {"inputTokens": self.input_tokens, "outputTokens": self.output_tokens}
 
 
@@ -54,7 +54,7 @@ class Artifact:
 
 
 def artifact_prefix(session_id: str) -> str:
-    """Return what the keys of all artifacts of a run begin with."""
+    """Return the prefix of the keys of a run's artifacts."""
     return f"sessions/{check_session_id(session_id)}/"
 
 
@@ -64,9 +64,9 @@ def artifact_key(session_id: str, step: str) -> str:
 
 
 def connect(region: str) -> "S3Client":
-    """Return a client of which no call takes longer than about a minute and a half, tries and all.
+    """Return a client whose calls take at most about a minute and a half, retries included.
 
-    An answer may take forty seconds: of a bucket that is slow, a client with less patience would fail at each try.
+    An answer may take forty seconds: with a slow bucket, a shorter timeout would fail at every try.
     """
     return boto3.client(
         "s3",
@@ -81,9 +81,9 @@ def connect(region: str) -> "S3Client":
 
 
 def is_transient(error: BotoCoreError | ClientError) -> bool:
-    """Return whether a call that failed like this is worth another try."""
+    """Return whether an error is transient, so that the call can be retried."""
     if isinstance(error, BotoCoreError):
-        # No answer, one that broke off, or one that is not what was stored.
+        # No answer, a truncated one, or one that fails its checksum.
         return True
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     return (
@@ -94,7 +94,7 @@ def is_transient(error: BotoCoreError | ClientError) -> bool:
 class ArtifactStore:
     """The artifacts of all runs of a stack. Methods block: call them from a thread.
 
-    None tries again by itself what :func:`is_transient` holds for worth it; each may be called again.
+    Retrying an error that :func:`is_transient` accepts is left to the caller; every method is safe to call again.
 
     :raises botocore.exceptions.ClientError: from every method, if the bucket refuses
     :raises botocore.exceptions.BotoCoreError: from every method, if it doesn't answer, or its answer breaks off
@@ -105,8 +105,8 @@ class ArtifactStore:
         self._bucket = bucket
 
     def finished(self, session_id: str) -> set[str]:
-        """Return the keys of the artifacts that a run has."""
-        # A list and no look at single keys: S3 answers 403 for a missing key to a role that may not list.
+        """Return the keys of a run's artifacts."""
+        # Listed rather than looked up one by one: S3 answers 403 for a missing key to a role that may not list.
         pages = self._client.get_paginator("list_objects_v2").paginate(
             Bucket=self._bucket, Prefix=artifact_prefix(session_id)
         )
@@ -115,23 +115,24 @@ class ArtifactStore:
     def get(self, session_id: str, step: str) -> Artifact:
         """Return a step's artifact.
 
-        :raises ArtifactMissing: if it is not there
+        :raises ArtifactMissing: if there is none
         """
         key = artifact_key(session_id, step)
         try:
             answer = self._client.get_object(Bucket=self._bucket, Key=key)
         except self._client.exceptions.NoSuchKey as error:
             raise ArtifactMissing(key) from error
-        # Not `with`: that gives the raw stream, whose errors are not botocore's and which checks no checksum.
+        # Not `with` the body itself: that gives the raw stream, which verifies no checksum and whose errors are not
+        # botocore's.
         with closing(answer["Body"]) as body:
             text = body.read().decode()
         return Artifact(step, text, _usage(answer["Metadata"]))
 
     def put(self, session_id: str, artifact: Artifact) -> Artifact:
-        """Store a step's artifact unless there is one, and return the one that is there then.
+        """Store a step's artifact unless there already is one, and return the stored one.
 
-        The first one stays: whoever comes second, a zombie perhaps, goes on with what everybody else sees. Half
-        characters, which a model's JSON can hold and UTF-8 can't, are replaced.
+        The first one stays: a second writer, perhaps a zombie, continues with what everyone else sees. Lone
+        surrogates, which a model's JSON can hold and UTF-8 can't, are replaced.
         """
         storable = replace(artifact, text=artifact.text.encode("utf-8", "replace").decode())
         try:

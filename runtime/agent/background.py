@@ -1,7 +1,7 @@
 """The background task: claims its attempt, works under a lease and a deadline, and closes the run.
 
-Whatever happens ends in exactly one terminal event, or in none where another attempt, a cancel or the state
-machine has the last word.
+Whatever happens ends in exactly one terminal event, or in none if another attempt, a cancellation or the state machine
+has ended the run.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from runtime.journal.timestamps import to_timestamp
 
 STOP_SECONDS = 1.0
 CLAIM_SECONDS = 0.3
-"""How long a claim that is under way when the environment is told to go may take."""
+"""How long a claim may still take once the environment is told to shut down."""
 # A child of the SDK's logger, whose handler writes JSON with the request's and the session's ids.
 logger = logging.getLogger("bedrock_agentcore.app.background")
 
@@ -25,7 +25,7 @@ logger = logging.getLogger("bedrock_agentcore.app.background")
 class BackgroundTask:
     """One attempt of a run, from its claim to its end.
 
-    :param wake: tells whoever waits for a session that there is something to see
+    :param wake: wakes whoever waits for a session
     """
 
     def __init__(
@@ -40,9 +40,9 @@ class BackgroundTask:
         self.closing = False
 
     async def run(self) -> None:
-        """Do the whole attempt. Errors are journalled and logged, not raised.
+        """Run the whole attempt. Errors are journalled and logged, not raised.
 
-        :raises asyncio.CancelledError: if the environment shuts down; the lease is given back before
+        :raises asyncio.CancelledError: if the environment shuts down; the lease is given back first
         """
         job = self._attempt.job
         try:
@@ -61,11 +61,11 @@ class BackgroundTask:
         except AttemptOver as over:
             logger.info("Attempt %d of run %s stops: %s", job.attempt, job.session_id, over)
         except JournalError:
-            # Nothing can be written, so nobody is told here: the state machine finds the lease run out.
+            # Nothing can be written: the state machine will notice that the lease has expired.
             logger.exception("Attempt %d of run %s can't be journalled", job.attempt, job.session_id)
 
     async def give_back(self) -> None:
-        """Give the lease of an attempt back that this task has not claimed."""
+        """Give back the lease of an attempt that this task has not claimed."""
         await self._give_lease_back(self._attempt.release_unclaimed())
 
     async def _claim(self) -> None:
@@ -92,10 +92,10 @@ class BackgroundTask:
             if workflow in done:
                 return workflow.result()
             if heartbeat in done:
-                # It never returns, so it raises what it met.
+                # It never returns, so this raises.
                 heartbeat.result()
             workflow.cancel()
-            return await self._timed_out()
+            return await self._time_out()
         except asyncio.CancelledError:
             workflow.cancel()
             await self._release()
@@ -103,10 +103,10 @@ class BackgroundTask:
         finally:
             workflow.cancel()
             heartbeat.cancel()
-            # Not awaited for longer: a step that swallows its cancellation must not keep the run open.
+            # No longer than that: a step that swallows its cancellation must not keep the run open.
             await asyncio.wait({workflow, heartbeat}, timeout=STOP_SECONDS)
 
-    async def _timed_out(self) -> Ending:
+    async def _time_out(self) -> Ending:
         step = self._workflow.current_step
         running = f"step {step.name} was running" if step else "between two steps"
         deadline = self._attempt.clock.began_at + timedelta(seconds=self._attempt.job.seconds_left)
@@ -123,7 +123,7 @@ class BackgroundTask:
             await release
             await self._tell()
         except (TimeoutError, JournalError) as error:
-            logger.warning("the lease could not be given back: %s", error)
+            logger.warning("could not give the lease back: %s", error)
 
     async def _tell(self) -> None:
         if self._wake:

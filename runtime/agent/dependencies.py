@@ -1,6 +1,6 @@
-"""What one process, an execution environment, keeps for all its background tasks.
+"""The agent's wiring: what a process, one execution environment, shares between its background tasks.
 
-Memory proves nothing: requests of one session can meet in one process or land in several. It only saves time.
+It only saves time. Nothing may rely on it: requests of one session can meet in one process or land in several.
 """
 
 import asyncio
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 logger = logging.getLogger("bedrock_agentcore.app.dependencies")
 ENVIRONMENT_ID = str(uuid.uuid4())
-# Not asyncio's own pool: Strands uses that for every model call, and a few hung ones would starve the heartbeat.
+# Not asyncio's default pool: Strands uses that for every model call, and a few hung ones would starve the heartbeat.
 EXECUTOR = Threads(max_workers=8, thread_name_prefix="journal")
-# In place of asyncio's own pool, which is as large.
+# Replaces asyncio's default pool, which is the same size.
 MODEL_THREADS = Threads(thread_name_prefix="model")
 
 
@@ -49,7 +49,7 @@ def settings() -> AgentSettings:
 
 @cache
 def journal() -> JournalWriter:
-    """Return the journal's writer. Takes some tens of milliseconds when first called."""
+    """Return the journal's writer. The first call takes tens of milliseconds."""
     return JournalWriter(
         connect_journal(settings().region), settings().journal_table, ttl_days=settings().journal_ttl_days
     )
@@ -57,13 +57,13 @@ def journal() -> JournalWriter:
 
 @cache
 def artifacts() -> ArtifactStore:
-    """Return the artifact store. Takes some tens of milliseconds when first called."""
+    """Return the artifact store. The first call takes tens of milliseconds."""
     return ArtifactStore(connect_artifacts(settings().region), settings().artifact_bucket)
 
 
 @cache
 def waker() -> Waker:
-    """Return what wakes the state machine. Takes some tens of milliseconds when first called."""
+    """Return what wakes the state machine. The first call takes tens of milliseconds."""
     region = settings().region
     stepfunctions = boto3.client("stepfunctions", region_name=region, config=CLIENT_CONFIG)
     return Waker(connect_journal(region), stepfunctions, settings().journal_table)
@@ -71,14 +71,14 @@ def waker() -> Waker:
 
 @cache
 def model() -> "BedrockModel":
-    """Return the model. Imports Strands, which takes more than a second, when first called."""
+    """Return the model. The first call imports Strands, which takes more than a second."""
     from runtime.agent.model import build_model
 
     return build_model(settings().model_id, settings().region)
 
 
 async def run_step(step: Step, message: str) -> Artifact:
-    """Let a Strands agent work on a message; see :func:`runtime.agent.model.run_step`."""
+    """Run a Strands agent on a message; see :func:`runtime.agent.model.run_step`."""
     built = await _in_thread(model)
     from runtime.agent.model import run_step as run
 
@@ -86,7 +86,7 @@ async def run_step(step: Step, message: str) -> Artifact:
 
 
 async def background_task(job: Job, clock: RunClock) -> BackgroundTask:
-    """Return the background task of a job, built in a thread so that the event loop stays free."""
+    """Return a job's background task, built in a thread so that the event loop stays free."""
     asyncio.get_running_loop().set_default_executor(MODEL_THREADS)
     attempt = Attempt(
         job,
@@ -102,11 +102,11 @@ async def background_task(job: Job, clock: RunClock) -> BackgroundTask:
 
 
 async def wake(session_id: str) -> None:
-    """Wake the state machine that waits for a run; a failure is logged, and costs the time until its next poll."""
+    """Wake the state machine that waits for a run; a failure is logged and only delays it until its next poll."""
     try:
         await _in_thread(lambda: waker().wake(session_id))
     except (ClientError, BotoCoreError) as error:
-        logger.warning("the state machine could not be woken: %s", error)
+        logger.warning("could not wake the state machine: %s", error)
 
 
 async def _in_thread(build: Callable[[], T]) -> T:

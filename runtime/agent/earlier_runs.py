@@ -1,9 +1,9 @@
 """The tool of the workflow `follow_up`: what an earlier run wrote. Copy it for a tool of your own.
 
-A tool is a plain function. Its name, types and docstring are all that the model knows of it, so the docstring is in the
-form that Strands reads. It runs in a thread and may block; what it raises is told to the model, which goes on. It has
-the rights of the agent's role (`components/agent_execution_role.py`): this one needs what the steps need anyway, to
-list and read artifacts. Its client is made at the first call, so that it costs other runs nothing.
+A tool is a plain function. Its name, types and docstring are all the model knows of it, so the docstring is in the form
+that Strands parses. It runs in a thread and may block; the model is told what it raises, and goes on. It has the rights
+of the agent's role (`components/agent_execution_role.py`): this one needs only what every step needs, to list and read
+artifacts. Its client is made at the first call, so that it costs other runs nothing.
 """
 
 import os
@@ -15,7 +15,7 @@ from runtime.agent.errors import ArtifactMissing
 from runtime.agent.settings import AgentSettings
 
 MAX_CHARACTERS = 40_000
-"""Of each artifact: what a tool returns is sent to the model with every further turn."""
+"""Per artifact: what a tool returns is sent to the model again with every turn."""
 
 
 def read_run(session_id: str) -> str:

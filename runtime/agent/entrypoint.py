@@ -1,7 +1,7 @@
 """The AgentCore app: validates a job, starts its background task, and answers.
 
-It writes nothing before it accepts a job, so an acknowledgement takes milliseconds. A refusal is an HTTP error
-and never a 200: what the invoker is told is what it journals.
+It writes nothing before it accepts a job, so an acknowledgement takes milliseconds. A refusal is an HTTP error, never a
+200: the invoker journals what it is told.
 """
 
 import asyncio
@@ -28,15 +28,15 @@ from runtime.journal.records import error_text
 from runtime.journal.timestamps import utc_now
 from runtime.journal.vocabulary import Status
 
-# Together with what `main.py` leaves to requests, well within the 15 seconds that AgentCore takes to end a session.
+# Together with the time `main.py` gives to requests, well within the 15 seconds that AgentCore takes to end a session.
 SHUTDOWN_SECONDS = 1.5
 FLUSH_SECONDS = 5.0
 ACKNOWLEDGEMENT_SECONDS = 0.02
 HESITATION_SECONDS = 2.0
 """How long a process that has worked on a session waits before it claims another attempt of it.
 
-The state machine stops a session before it starts the next attempt. That this reached the same process all the same
-means, on AWS, that the process is about to go: SIGTERM comes within half a second of StopRuntimeSession.
+The state machine stops a session before it starts the next attempt. If that attempt still reaches the same process, the
+process is about to end: on AWS, SIGTERM follows StopRuntimeSession within half a second.
 """
 logger = logging.getLogger("bedrock_agentcore.app.entrypoint")
 
@@ -44,7 +44,7 @@ logger = logging.getLogger("bedrock_agentcore.app.entrypoint")
 class RunningTasks:
     """The background tasks of this process.
 
-    It holds the only strong references: an asyncio task that nobody else refers to can be collected half-way.
+    It holds the strong references: an asyncio task without one can be garbage-collected before it is done.
     """
 
     def __init__(self) -> None:
@@ -53,9 +53,9 @@ class RunningTasks:
         self._clocks = WeakValueDictionary[tuple[str, int], RunClock]()
 
     def start(self, job: Job) -> RunClock:
-        """Start a job's background task on the running event loop, and return the clock that its events have.
+        """Start a job's background task on the running event loop, and return the clock of its events.
 
-        The same attempt again, after an acknowledgement that got lost, has the clock of the task that is at work.
+        The same attempt again, after a lost acknowledgement, gets the clock of the task already at work.
         """
         attempt = job.session_id, job.attempt
         clock = self._clocks.get(attempt) or RunClock(beginning(utc_now(), job.now))
@@ -66,14 +66,14 @@ class RunningTasks:
         task.add_done_callback(self._tasks.pop)
         return clock
 
-    def entered(self, background: BackgroundTask) -> None:
-        """Note what the current asyncio task works on."""
+    def enter(self, background: BackgroundTask) -> None:
+        """Record what the current asyncio task works on."""
         task = asyncio.current_task()
         if task in self._tasks:
             self._tasks[task] = background
 
     async def shut_down(self) -> None:
-        """Cancel what runs, let what is closing its run finish, and wait for both, but not for long."""
+        """Cancel the tasks, except those that are closing their run, and wait briefly for all of them."""
         tasks = dict(self._tasks)
         if not tasks:
             return
@@ -94,7 +94,7 @@ running = RunningTasks()
 
 @asynccontextmanager
 async def lifespan(_app: BedrockAgentCoreApp) -> AsyncGenerator[None]:
-    """End the background tasks when the environment is told to go: on SIGTERM nothing else would."""
+    """End the background tasks when the environment shuts down: on SIGTERM nothing else would."""
     dependencies.settings()  # a missing variable ends the process here, with its name
     yield
     await running.shut_down()
@@ -106,7 +106,7 @@ app = BedrockAgentCoreApp(lifespan=lifespan)
 
 
 async def refuse_unreadable(_request: Request, error: Exception) -> JSONResponse:
-    """Refuse JSON that Python can't read: nested too deeply, or with a number of thousands of digits."""
+    """Refuse JSON that Python can't parse: nested too deeply, or with a number of thousands of digits."""
     return JSONResponse({"error": f"the body can't be read: {error_text(error)}"}, status_code=400)
 
 
@@ -116,10 +116,10 @@ for unreadable in (RecursionError, ValueError):
 
 @app.async_task
 async def work(job: Job, clock: RunClock, wait_seconds: float) -> None:
-    """Work on a job in the background; /ping says HealthyBusy meanwhile.
+    """Work on a job in the background; meanwhile /ping answers HealthyBusy.
 
-    :param wait_seconds: before the job is claimed. What runs before a task's first await would delay the
-        acknowledgement, and what runs right after it would compete with the acknowledgement for Python's lock.
+    :param wait_seconds: before the job is claimed. Whatever runs before a task's first await would delay the
+        acknowledgement, and whatever runs right after it would compete with the acknowledgement for the GIL.
     """
     try:
         await asyncio.sleep(wait_seconds)
@@ -127,7 +127,7 @@ async def work(job: Job, clock: RunClock, wait_seconds: float) -> None:
     except asyncio.CancelledError:
         await (await dependencies.background_task(job, clock)).give_back()
         raise
-    running.entered(background)
+    running.enter(background)
     await background.run()
 
 
@@ -135,7 +135,7 @@ async def work(job: Job, clock: RunClock, wait_seconds: float) -> None:
 async def invoke(payload: Any, context: RequestContext) -> Any:
     """Acknowledge a job, or refuse it with 400 and the reason.
 
-    The answer has `now`, the clock that the background task's events are stamped with.
+    The answer has `now`, the time on the clock of the background task's events.
 
     :param payload: see :class:`runtime.contract.job.Job`
     """
@@ -143,7 +143,7 @@ async def invoke(payload: Any, context: RequestContext) -> Any:
         job = parse_job(payload, context.session_id)
         workflow_for(job.request)
     except InvalidRequest as refusal:
-        # Before the answer: once the invoker knows, the run is closed, and nothing more can be added to it.
+        # Before the answer: once the invoker knows, it closes the run, and nothing more can be added.
         await asyncio.get_running_loop().run_in_executor(
             dependencies.EXECUTOR, journal_refusal, context.session_id, refusal
         )
@@ -153,7 +153,7 @@ async def invoke(payload: Any, context: RequestContext) -> Any:
 
 
 def journal_refusal(session_id: str | None, refusal: InvalidRequest) -> None:
-    """Journal that the agent refused a request, where it came with a usable session id."""
+    """Journal that the agent refused a request, if it came with a valid session id."""
     if not session_id or not SESSION_ID.fullmatch(session_id):
         return
     try:
@@ -167,4 +167,4 @@ def journal_refusal(session_id: str | None, refusal: InvalidRequest) -> None:
         )
         journal.append_while_open(event)
     except JournalError as error:
-        logger.warning("the refusal is not in the journal: %s", error)
+        logger.warning("could not journal the refusal: %s", error)

@@ -1,4 +1,4 @@
-"""Why a run of the agent ends other than completed. The class names are what the journal shows as `errorType`."""
+"""Why an attempt doesn't complete. The journal shows the class names as `errorType`."""
 
 
 class AgentError(Exception):
@@ -6,28 +6,28 @@ class AgentError(Exception):
 
 
 class AttemptOver(AgentError):
-    """This attempt may write nothing more: the run is closed, a later attempt has begun, or the lease ran out."""
+    """This attempt may write nothing more: the run is closed, a later attempt has begun, or the lease has expired."""
 
 
 class InvalidWorkflow(AgentError, ValueError):
-    """A workflow or one of its steps is not what it has to be. Raised at import, before anything is paid for."""
+    """A workflow or one of its steps is invalid. Raised at import, before anything is paid for."""
 
 
 class RunTimedOut(AgentError):
-    """The run's deadline came before its end."""
+    """The run's deadline passed before its end."""
 
 
 class StepStopped(AgentError):
     """A step's model stopped before it was done, for instance at a token limit."""
 
     def __init__(self, step: str, stop_reason: str) -> None:
-        super().__init__(f"step {step} stopped with {stop_reason!r} instead of coming to its end")
+        super().__init__(f"step {step} stopped with {stop_reason!r} before it was done")
         self.step = step
         self.stop_reason = stop_reason
 
 
 class Escaped(AgentError):
-    """Something raised an exception that Python keeps for leaving a loop, a generator or the process."""
+    """Something raised an exception that Python reserves for leaving a loop, a generator or the process."""
 
     def __init__(self, error: BaseException, where: str = "") -> None:
         super().__init__(f"{where}raised {error!r}")
@@ -35,15 +35,15 @@ class Escaped(AgentError):
 
 
 class EmptyAnswer(AgentError):
-    """A step's model came to its end and said nothing."""
+    """A step's model finished without any text."""
 
     def __init__(self, step: str) -> None:
-        super().__init__(f"step {step} came to its end without a word of text")
+        super().__init__(f"step {step} finished without any text")
         self.step = step
 
 
 class ArtifactMissing(AgentError):
-    """An artifact that has to be there is not."""
+    """An artifact that must exist doesn't."""
 
     def __init__(self, key: str) -> None:
         super().__init__(f"artifact {key} is not in the bucket")

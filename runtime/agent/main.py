@@ -1,6 +1,6 @@
 """What AgentCore starts: it serves /invocations and /ping.
 
-In the bundle this file stands at the root. HOST and PORT are for machines that run several environments;
+In the bundle this file is at the root. HOST and PORT are for machines that run several environments;
 AgentCore's contract is 0.0.0.0:8080
 (https://docs.aws.amazon.com/bedrock-agentcore/latest/devguide/runtime-http-protocol-contract.html).
 """
@@ -10,21 +10,21 @@ import os
 import sys
 
 SHUTDOWN_SECONDS = 1
-# Of Python's lock. With the usual 5 ms a tool that computes holds up /ping and acknowledgements three times as long.
+# Of the GIL. At the default 5 ms, a tool that computes delays /ping and acknowledgements three times as long.
 SWITCH_INTERVAL_SECONDS = 0.0005
 
 if __name__ == "__main__":
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
-    # What is imported stays: looking for garbage in it takes a third of the time until the first /ping.
+    # Imported modules stay: collecting among them takes a third of the time until the first /ping.
     gc.disable()
     from runtime.agent.entrypoint import app
 
     gc.freeze()
     gc.enable()
     app.run(
-        # An environment is a machine of its own: there is no other interface to be reached by.
+        # An environment is a machine of its own, reached through this interface only.
         host=os.environ.get("HOST", "0.0.0.0"),  # noqa: S104
         port=int(os.environ.get("PORT", "8080")),
-        # A request that hangs must not use up the time in which the leases are given back.
+        # A request that hangs must not use up the time for giving leases back.
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )

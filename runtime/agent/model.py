@@ -1,6 +1,6 @@
-"""One step's work by a Strands agent on Amazon Bedrock.
+"""Runs one step with a Strands agent on Amazon Bedrock.
 
-Importing this module takes more than a second, which is why only the background task does.
+Importing this module takes more than a second, so only the background task does.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ MAX_OUTPUT_TOKENS = 100_000
 
 
 def build_model(model_id: str, region: str) -> BedrockModel:
-    """Return a model of which a call that gets no answer fails within about six minutes, tries and all."""
+    """Return a model whose calls fail within about six minutes, retries included, if there is no answer."""
     return BedrockModel(
         model_id=model_id,
         region_name=region,
@@ -36,10 +36,10 @@ def build_model(model_id: str, region: str) -> BedrockModel:
 async def hold_what_escapes(
     context: ExecuteToolContext, next_fn: Callable[[ExecuteToolContext], AsyncGenerator[Any, None]]
 ) -> AsyncGenerator[Any, None]:
-    """Let a tool fail as any other does, and the model be told, whatever it raises on the event loop.
+    """Report whatever a tool raises on the event loop to the model, as an ordinary failure of the tool.
 
-    Strands runs each tool in an asyncio task of its own: what is no `Exception` there leaves the model without an
-    answer, or ends the loop. What a tool raises in a thread, :mod:`runtime.agent.threads` holds.
+    Strands runs each tool in an asyncio task of its own: there, anything but an `Exception` leaves the model without an
+    answer, or ends the loop. What a tool raises in a thread is caught by :mod:`runtime.agent.threads`.
     """
     events = next_fn(context)
     while True:
@@ -53,23 +53,23 @@ async def hold_what_escapes(
             if (task := asyncio.current_task()) and task.cancelling():
                 raise
             raise Escaped(error, f"tool {context.tool_use['name']} ") from error
-        # Not within the `try`: what is raised here is for this generator, its own end for instance.
+        # Outside the `try`: what is raised here is meant for this generator, such as its closing.
         yield event
 
 
 async def run_step(model: BedrockModel, step: Step, message: str) -> Artifact:
-    """Let a fresh agent work on a message and return what it wrote.
+    """Run a new agent on a message and return what it wrote.
 
     :raises StepStopped: if the model stopped at a limit or was stopped
     :raises EmptyAnswer: if it wrote nothing
     :raises Exception: whatever Strands and Bedrock raise
     """
-    # Here and not by a decorator, for which every start would have to import Strands.
+    # Here rather than by decorator, for which every start would have to import Strands.
     tools = [made if isinstance(made, AgentTool) else tool(made) for made in step.tools]
     agent = Agent(model=model, system_prompt=step.system_prompt, tools=tools, name=step.name, callback_handler=None)
     agent.add_middleware(ExecuteToolStage, hold_what_escapes)
     result = await agent.invoke_async(message, limits={"turns": MAX_TURNS, "output_tokens": MAX_OUTPUT_TOKENS})
-    # A capped run is no exception in Strands: only the stop reason tells.
+    # Strands raises nothing at a limit: only the stop reason tells.
     if result.stop_reason not in NORMAL_ENDS:
         raise StepStopped(step.name, result.stop_reason)
     text = str(result).strip()

@@ -1,11 +1,11 @@
-"""How long to wait between tries of what may fail in passing: the journal's writes, the artifacts' reads and writes."""
+"""How long to wait before retrying after a transient failure of the journal or of the artifacts' bucket."""
 
 import random
 from collections.abc import Iterator
 
 
 def pauses(lease_seconds: float) -> Iterator[float]:
-    """Give the seconds before each next try, without end: with jitter, and growing to a tenth of the lease."""
+    """Yield the seconds before each retry, without end: with jitter, growing to a tenth of the lease."""
     pause = lease_seconds / 100
     while True:
         yield random.uniform(pause / 2, pause)

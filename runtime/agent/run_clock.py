@@ -1,7 +1,7 @@
-"""The clock of one attempt in one process: a first moment, and what has passed since by a clock that nobody can set.
+"""The clock of one attempt in one process: a starting time, and what has elapsed since by a monotonic clock.
 
-No moment of one machine is compared with a moment of another: the invoker tells the agent its time and how many
-seconds are left, the agent answers with its own, and the state machine translates what the agent writes later.
+Times of different machines are never compared: the invoker tells the agent its time and how many seconds are left, the
+agent answers with its own time, and the state machine translates what the agent writes later.
 """
 
 import time
@@ -9,13 +9,13 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 MAX_CALL = timedelta(seconds=60)
-"""How long an invocation takes at most to arrive: the invoker gives up on it then."""
+"""How long an invocation may take to arrive: after that the invoker gives up."""
 
 
 class RunClock:
-    """A clock that begins at a moment.
+    """A clock that starts at a given time.
 
-    :param monotonic: seconds that never run backwards
+    :param monotonic: seconds that never go backwards
     """
 
     def __init__(self, began_at: datetime, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -33,11 +33,11 @@ class RunClock:
 
 
 def beginning(own: datetime, given: datetime) -> datetime:
-    """Return the moment at which an agent's clock begins.
+    """Return the time at which an agent's clock starts.
 
-    It is the machine's own time, so that the journal's events are in order however long the environment took to
-    start; where that can't be right, it is the time that the invoker gave. An agent's events are therefore never
-    earlier than what was in the journal before, and at most a minute ahead.
+    This is the machine's own time, so that the journal's events are in order however long the environment took to
+    start; if that can't be right, it is the invoker's. An agent's events are therefore never earlier than what was in
+    the journal before, and at most a minute ahead.
 
     :param own: the time of this machine
     :param given: the time at which the invoker sent the job

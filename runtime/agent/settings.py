@@ -9,7 +9,7 @@ class AgentSettings:
     """What the stack tells its agent.
 
     :ivar lease_seconds: how long the agent counts as alive after a sign of life
-    :ivar journal_ttl_days: days after which the journal may forget what is written
+    :ivar journal_ttl_days: days after which the journal may delete records
     :ivar wakes: whether the state machine waits to be woken (`completion: callback`)
     """
 

@@ -1,7 +1,6 @@
 """Runs a workflow's steps one after another, skips what an earlier attempt has finished, and journals each.
 
-Which steps there are is in `workflow.py`, how one of them works in `model.py`; how the run is closed is
-`background.py`'s business.
+`workflow.py` lists the steps, `model.py` runs one of them, `background.py` closes the run.
 """
 
 import asyncio
@@ -26,7 +25,7 @@ from runtime.journal.vocabulary import Status, StepPhase, step_status
 T = TypeVar("T")
 logger = logging.getLogger("bedrock_agentcore.app.steps")
 StepRunner = Callable[[Step, str], Awaitable[Artifact]]
-"""Lets an agent work on a message."""
+"""Runs an agent on a message."""
 
 
 class WorkflowRun:
@@ -52,7 +51,7 @@ class WorkflowRun:
         self._session_id = attempt.job.session_id
 
     async def run(self) -> Ending:
-        """Run all steps and return how the task ended, whatever a step does.
+        """Run all steps and return how the task ended, whatever they do.
 
         :raises AttemptOver: if the attempt may write nothing more
         :raises asyncio.CancelledError: if the task that runs this is cancelled
@@ -60,13 +59,13 @@ class WorkflowRun:
         owner = asyncio.current_task()
         try:
             return await self._run_all()
-        # Whatever a step raises fails its run; it does not take the event loop along.
+        # Whatever a step raises fails its run, not the event loop.
         except BaseException as error:
             if not _runs_in(owner):
-                # This coroutine is thrown away, for instance with its loop: there is nothing to write with.
+                # This coroutine is being discarded, for instance with its loop: nothing can be written.
                 raise
             if _is_being_cancelled():
-                # Whoever did that journals why, whatever the step makes of it.
+                # Whoever cancelled journals why, whatever the step raises instead.
                 raise asyncio.CancelledError from error
             if isinstance(error, AttemptOver):
                 raise
@@ -83,7 +82,7 @@ class WorkflowRun:
     async def _run_all(self) -> Ending:
         began = time.monotonic()
         finished = await self._blocking(self._artifacts.finished, self._session_id)
-        inherited = await self._inherited()
+        inherited = await self._find_inherited()
         earlier: list[Artifact] = []
         for step in self._steps:
             if artifact_key(self._session_id, step.name) in finished:
@@ -94,10 +93,10 @@ class WorkflowRun:
             else:
                 artifact = await self._work_on(step, earlier)
             earlier.append(artifact)
-        return await self._completed(earlier, time.monotonic() - began)
+        return await self._complete(earlier, time.monotonic() - began)
 
-    async def _inherited(self) -> dict[str, str]:
-        """Return the runs that finished steps can be taken over from, by the step's name."""
+    async def _find_inherited(self) -> dict[str, str]:
+        """Return the runs from which finished steps can be taken over, by the step's name."""
         found: dict[str, str] = {}
         for source in self._attempt.job.request.take_from:
             keys = await self._blocking(self._artifacts.finished, source.session_id)
@@ -107,7 +106,7 @@ class WorkflowRun:
 
     async def _take_over(self, step: Step, source: str) -> Artifact:
         found = await self._blocking(self._artifacts.get, source, step.name)
-        # Its tokens were paid for by the other run.
+        # The other run paid for its tokens.
         copy = Artifact(step.name, found.text, Usage())
         artifact = await self._blocking(self._artifacts.put, self._session_id, copy)
         await self._journal_step(step, StepPhase.SKIPPED, detail=self._step_detail(artifact) | {"takenFrom": source})
@@ -130,7 +129,7 @@ class WorkflowRun:
             return await self._run_step(step, message_for(request.prompt, earlier))
         return Artifact(step.name, await run_apart(partial(step.work, request, tuple(earlier))), Usage())
 
-    async def _completed(self, artifacts: Sequence[Artifact], seconds: float) -> Ending:
+    async def _complete(self, artifacts: Sequence[Artifact], seconds: float) -> Ending:
         key = artifact_key(self._session_id, artifacts[-1].step)
         if key not in await self._blocking(self._artifacts.finished, self._session_id):
             raise ArtifactMissing(key)
@@ -145,7 +144,7 @@ class WorkflowRun:
         return {"artifact": artifact_key(self._session_id, artifact.step), "tokens": artifact.usage.as_detail()}
 
     async def _blocking(self, function: Callable[..., T], *args: Any) -> T:
-        """Call the bucket in a thread, trying again for a lease's time: a step's text may have cost an hour."""
+        """Call the bucket in a thread and retry for as long as a lease: a step's text may have cost an hour."""
         loop = asyncio.get_running_loop()
         give_up, waits = loop.time() + self._attempt.lease_seconds, pauses(self._attempt.lease_seconds)
         while True:
@@ -155,7 +154,7 @@ class WorkflowRun:
                 pause = next(waits)
                 if not is_transient(error) or loop.time() + pause > give_up:
                     raise
-                logger.warning("trying the bucket again in %.1f s: %s", pause, error)
+                logger.warning("retrying the bucket in %.1f s: %s", pause, error)
             await asyncio.sleep(pause)
 
 

@@ -1,7 +1,7 @@
-"""Sends what OpenTelemetry still holds before the environment goes.
+"""Flushes OpenTelemetry before the environment ends.
 
-Its batches wait for up to five seconds and are flushed by `atexit`, which a process that ends by a signal skips. What
-is to be exported, and where to, is set up by whoever starts the process (`opentelemetry-instrument`), if at all.
+Its batches wait for up to five seconds and are flushed by `atexit`, which a process ended by a signal skips. What is
+exported, and where to, is set up by whoever starts the process (`opentelemetry-instrument`), if at all.
 """
 
 import asyncio
@@ -20,9 +20,9 @@ _PROVIDERS = {
 
 
 async def flush(executor: Executor, seconds: float) -> None:
-    """Have the tracer's, the logger's and the meter's provider send what they hold; errors are logged.
+    """Flush the tracer's, the logger's and the meter's provider; errors are logged.
 
-    :param seconds: the most that this takes; an exporter that gets no answer is left behind
+    :param seconds: how long this takes at most; an exporter that gets no answer is abandoned
     """
     loop = asyncio.get_running_loop()
     flushing = {loop.run_in_executor(executor, provided): provided for provided in _flushes()}
@@ -31,16 +31,16 @@ async def flush(executor: Executor, seconds: float) -> None:
     done, late = await asyncio.wait(flushing, timeout=seconds)
     for flushed in late:
         flushed.cancel()
-        logger.warning("OpenTelemetry did not get rid of everything in %g s: %s", seconds, flushing[flushed])
+        logger.warning("OpenTelemetry did not send everything within %g s: %s", seconds, flushing[flushed])
     for error in filter(None, (flushed.exception() for flushed in done)):
         logger.warning("OpenTelemetry could not send everything: %r", error)
 
 
 def _flushes() -> Iterator[Callable[[], Any]]:
     for module, provider_of in _PROVIDERS.items():
-        # What nobody has imported holds nothing, and is not worth an import at this moment.
+        # A module that was never imported holds nothing to send.
         if module in sys.modules:
             provider = getattr(sys.modules[module], provider_of)()
-            # The API's own providers, which stand in while no SDK is set up, have none.
+            # The API's no-op providers, in place while no SDK is set up, have none.
             if flush_it := getattr(provider, "force_flush", None):
                 yield flush_it

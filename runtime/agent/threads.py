@@ -1,8 +1,8 @@
-"""Threads for code that may raise anything: what they run ends in a result or in an `Exception`.
+"""Threads for code that may raise anything: it ends in a result or in an `Exception`.
 
-Python keeps some exceptions for itself, and asyncio can't hand them on from a thread: `StopIteration` is lost, so that
-whoever waits for it waits for ever (Python 3.11: "cannot be raised into a Future"), and `KeyboardInterrupt` and
-`SystemExit` end the event loop, without a word, and with /ping busy for ever. A tool can raise each of them.
+Python reserves some exceptions, and asyncio can't pass them on from a thread: `StopIteration` is lost, so that whoever
+waits for it waits for ever (Python 3.11: "cannot be raised into a Future"), and `KeyboardInterrupt` and `SystemExit`
+end the event loop silently, with /ping busy for ever. A tool can raise each of them.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ class Threads(ThreadPoolExecutor):
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run a function in a thread.
 
-        The future raises :class:`~runtime.agent.errors.Escaped` in place of what asyncio can't hand on.
+        The future raises :class:`~runtime.agent.errors.Escaped` in place of what asyncio can't pass on.
         """
         return super().submit(partial(_hold, fn), *args, **kwargs)
 

@@ -1,7 +1,7 @@
 """The workflow `verify`: plain code that does what its request says, so that a stack can be tried without a model.
 
-The first word of the prompt says what: `hold 30` works for 30 seconds unless it is cancelled, anything else is done
-at once. `runbook verify` sends these and reads the journal; nothing here knows what it is looking for.
+The first word of the prompt says what: `hold 30` works for 30 seconds unless it is cancelled, anything else finishes at
+once. `runbook verify` sends these and reads the journal; nothing here knows what it checks.
 """
 
 import asyncio
@@ -20,19 +20,19 @@ _PACKAGES = ("boto3", "bedrock-agentcore", "strands-agents", "aws-opentelemetry-
 
 
 async def prepare(_request: "RunRequest", _earlier: Sequence[Artifact]) -> str:
-    """Return what the environment consists of, a line each."""
+    """Return the versions in the environment, one per line."""
     lines = [f"python {platform.python_version()} {platform.machine()}"]
     return "\n".join([*lines, *(f"{package} {_version(package)}" for package in _PACKAGES)])
 
 
 async def work(request: "RunRequest", _earlier: Sequence[Artifact]) -> str:
-    """Take the time that the prompt asks for, and return the prompt as it arrived."""
+    """Take as long as the prompt asks, and return the prompt as it arrived."""
     await asyncio.sleep(seconds_of(request.prompt))
     return request.prompt
 
 
 def seconds_of(prompt: str) -> float:
-    """Return how long a prompt asks to work: `hold 30` for 30 seconds, at most two minutes; else not at all."""
+    """Return how many seconds a prompt asks for: 30 for `hold 30`, at most two minutes; otherwise none."""
     verb, _, rest = prompt.partition(" ")
     if verb != "hold":
         return 0.0

@@ -1,4 +1,4 @@
-"""The DynamoDB client that the journal's writers use in the cloud."""
+"""The DynamoDB client of the journal's writers."""
 
 from typing import TYPE_CHECKING
 
@@ -18,11 +18,11 @@ CLIENT_CONFIG = Config(
 
 
 def connect(region: str | None = None) -> "DynamoDBClient":
-    """Return a client of which no call takes longer than about ten seconds, tries and all.
+    """Return a client whose calls take at most about ten seconds, retries included.
 
-    A table that accepts connections and never answers must not hold a Lambda or an agent's lease: botocore's
-    own limits are 60 seconds and up to ten tries.
+    A table that accepts connections and never answers must not hold up a Lambda or an agent's lease: botocore's
+    defaults are 60 seconds and up to ten tries.
 
-    :param region: None where AWS_DEFAULT_REGION is set, the only variable for it that botocore reads
+    :param region: None if AWS_DEFAULT_REGION is set, the only variable for it that botocore reads
     """
     return boto3.client("dynamodb", region_name=region, config=CLIENT_CONFIG)

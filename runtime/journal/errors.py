@@ -1,7 +1,7 @@
 """Everything that can go wrong with the journal, one class per situation.
 
-A refusal by the store is an answer, not a fault: `RunClosed`, `AttemptClaimed` and `AttemptSuperseded` tell the
-writer what was there before it. `JournalUnavailable` is the one to try again, `JournalDenied` the one not to.
+A refusal by the store is an answer, not a fault: `RunClosed`, `AttemptClaimed` and `AttemptSuperseded` tell the writer
+what was there before it. Retry `JournalUnavailable`, never `JournalDenied`.
 """
 
 
@@ -10,7 +10,7 @@ class JournalError(Exception):
 
 
 class InvalidStepName(JournalError, ValueError):
-    """A step has a name that can't become part of a status or of a key."""
+    """A step's name can't be part of a status or of a key."""
 
     def __init__(self, name: str) -> None:
         super().__init__(
@@ -20,7 +20,7 @@ class InvalidStepName(JournalError, ValueError):
 
 
 class RunClosed(JournalError):
-    """The run has its outcome already; nothing may be added to it."""
+    """The run already has its outcome; nothing may be added."""
 
     def __init__(self, session_id: str) -> None:
         super().__init__(f"run {session_id} already has its outcome")
@@ -40,13 +40,13 @@ class AttemptSuperseded(JournalError):
     """A later attempt has been claimed: the writer is a zombie."""
 
     def __init__(self, session_id: str, attempt: int) -> None:
-        super().__init__(f"attempt {attempt} of run {session_id} has been succeeded by a later one")
+        super().__init__(f"attempt {attempt} of run {session_id} has been superseded by a later one")
         self.session_id = session_id
         self.attempt = attempt
 
 
 class NotTheOwner(JournalError):
-    """The run was never claimed, or by another execution than the one that wants to close it."""
+    """The run was never claimed, or was claimed by another execution than the one closing it."""
 
     def __init__(self, session_id: str, execution_arn: str) -> None:
         super().__init__(f"run {session_id} does not belong to execution {execution_arn}")
@@ -59,4 +59,4 @@ class JournalDenied(JournalError):
 
 
 class JournalUnavailable(JournalError):
-    """The store did not answer, or asked to try again."""
+    """The store did not answer, or asked to retry."""

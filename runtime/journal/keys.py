@@ -1,23 +1,23 @@
-"""Keys of the journal's records: the one place that knows how they are spelled."""
+"""Keys of the journal's records, spelled nowhere else."""
 
 METADATA = "METADATA"
 LOOK_PREFIX = "EVENT"
-"""What the state machine looks at: the outcome and the events, in one query."""
+"""What the state machine queries: the outcome and the events together."""
 OUTCOME = "EVENT~OUTCOME"
-"""Sorts after every event, whatever the events' times are: a query backwards finds it first."""
+"""Sorts after every event, whatever the events' times: a backward query finds it first."""
 EVENT_PREFIX = "EVENT#"
 ATTEMPT_PREFIX = "ATTEMPT#"
-TOKEN_PREFIX = "TOKEN#"  # noqa: S105 - a key's beginning
+TASK_TOKEN_PREFIX = "TOKEN#"  # noqa: S105 - a key's prefix
 BY_DAY_INDEX = "by-day"
 
 
 def partition_key(session_id: str) -> str:
-    """Return the partition key that all records of a run share."""
+    """Return the partition key of all records of a run."""
     return f"SESSION#{session_id}"
 
 
 def event_sort_key(created_at: str, event_id: str) -> str:
-    """Return an event's sort key: in order of time, and unique within one millisecond."""
+    """Return an event's sort key: ordered by time, and unique within a millisecond."""
     return f"{EVENT_PREFIX}{created_at}#{event_id}"
 
 

@@ -1,4 +1,4 @@
-"""The journal's reader. Everything paginates and nothing scans."""
+"""The journal's reader: every query is paginated, nothing scans."""
 
 from collections.abc import Iterator
 from datetime import date
@@ -22,7 +22,7 @@ class JournalReader:
         self._table_name = table_name
 
     def events(self, session_id: str, *, after: str = "") -> Iterator[Event]:
-        """Yield the events of a run in order, as they are now (strongly consistent).
+        """Yield the events of a run in order (strongly consistent).
 
         :param after: an event's sort key: only later ones are read
         """
@@ -50,7 +50,7 @@ class JournalReader:
     def by_day(self, day: date, *, since: str = "") -> Iterator[RunMetadata | Event]:
         """Yield what began (metadata) and what ended (outcome) on a day, in order (eventually consistent).
 
-        :param since: a timestamp of the journal: only records of that moment or later are read
+        :param since: a timestamp in the journal's form: only records from then on are read
         """
         for item in self._query(
             IndexName=BY_DAY_INDEX,

@@ -1,6 +1,6 @@
-"""The journal's records as Python sees them: frozen, and with the attribute names of the table only in here.
+"""The journal's records as frozen dataclasses; the table's attribute names appear only here.
 
-`Outcome` is no class of its own: the outcome record repeats the terminal event under another key.
+There is no class `Outcome`: the outcome record repeats the terminal event under another key.
 """
 
 import itertools
@@ -16,19 +16,19 @@ from runtime.journal.timestamps import from_timestamp, to_timestamp
 from runtime.journal.wire import deserialize, serialize
 
 Item: TypeAlias = dict[str, Any]
-"""A record as DynamoDB's low-level API takes and gives it: attribute name to `{type: value}`."""
+"""A record in the form of DynamoDB's low-level API: attribute name to `{type: value}`."""
 
 ERROR_BYTES = 2048
 _sequence = itertools.count()
 
 
 def new_event_id() -> str:
-    """Return an id that keeps the order of one process's events even within a millisecond (29 characters)."""
+    """Return an id that sorts one process's events in order even within a millisecond (29 characters)."""
     return f"{next(_sequence):08x}-{os.urandom(10).hex()}"
 
 
 def error_text(error: BaseException | str) -> str:
-    """Return what is stored of an error: its text, cut to 2,048 bytes of UTF-8."""
+    """Return an error's text as it is stored, cut to 2,048 bytes of UTF-8."""
     text = (str(error) or repr(error)).encode("utf-8", "replace")
     return text[:ERROR_BYTES].decode("utf-8", "ignore")
 
@@ -38,10 +38,10 @@ class Event:
     """One thing that happened to a run.
 
     :ivar created_at: when, by the writer's clock
-    :ivar expires_at: epoch seconds after which DynamoDB may forget the record
-    :ivar attempt: the attempt it belongs to (1, 2, …), where it belongs to one
+    :ivar expires_at: epoch seconds after which DynamoDB may delete the record
+    :ivar attempt: the attempt it belongs to (1, 2, …), if any
     :ivar lease_expires_at: until when the writer counts as alive, for events that are a sign of life
-    :ivar detail: what else is worth keeping: JSON values only
+    :ivar detail: anything else to keep: JSON values only
     """
 
     session_id: str
@@ -58,7 +58,7 @@ class Event:
     detail: Mapping[str, Any] | None = None
 
     def attributes(self) -> dict[str, Any]:
-        """Return the attributes under their names in the table; those that don't apply are left out."""
+        """Return the attributes by their names in the table, without those that don't apply."""
         values: dict[str, Any] = {
             "sessionId": self.session_id,
             "eventId": self.event_id,
@@ -81,7 +81,7 @@ class Event:
         return to_item(self.session_id, event_sort_key(attributes["createdAt"], self.event_id), attributes)
 
     def to_outcome_item(self) -> Item:
-        """Return the outcome record that goes with a terminal event; it is in the by-day index."""
+        """Return the outcome record of a terminal event; it is in the by-day index."""
         attributes = self.attributes()
         return to_item(self.session_id, OUTCOME, attributes | {"day": attributes["createdAt"][:10]})
 
@@ -108,11 +108,11 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunMetadata:
-    """What a run was asked to do, and within which limits: enough to explain it and to try it again.
+    """What a run was asked to do, and within which limits: enough to explain it and to retry it.
 
-    :ivar request: the request that came with the event, as text where it is no JSON that Python can read; numbers
-        have 15 significant digits, as the state machine's language has them
-    :ivar limits: `maxRunSeconds`, `leaseSeconds`, `maxAttempts` as they were for this run
+    :ivar request: the request that came with the event, as text if Python can't parse it as JSON; numbers have the 15
+        significant digits of the state machine's language
+    :ivar limits: this run's `maxRunSeconds`, `leaseSeconds`, `maxAttempts`
     """
 
     session_id: str
@@ -124,7 +124,7 @@ class RunMetadata:
 
     @classmethod
     def from_item(cls, item: Mapping[str, Any]) -> "RunMetadata":
-        """Return the run of a metadata record. Its request is stored as JSON text, mostly: anybody can start a run."""
+        """Return the run of a metadata record. Its request is usually JSON text, but anyone can start a run."""
         values = from_item(item)
         return cls(
             session_id=values["sessionId"],
@@ -144,16 +144,16 @@ def _json_or_text(text: str) -> Any:
 
 
 def expiry(created_at: datetime, ttl_days: int) -> int:
-    """Return the epoch seconds at which a record of that moment may be forgotten."""
+    """Return the epoch seconds after which a record of that moment may be deleted."""
     return int((created_at + timedelta(days=ttl_days)).timestamp())
 
 
 def to_item(session_id: str, sort_key: str, attributes: Mapping[str, Any]) -> Item:
-    """Return a record of a run in DynamoDB's wire form."""
+    """Return a record of a run in DynamoDB's wire format."""
     record = {"PK": partition_key(session_id), "SK": sort_key, **attributes}
     return {name: serialize(value) for name, value in record.items()}
 
 
 def from_item(item: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a record's attributes as JSON has them."""
+    """Return a record's attributes as JSON values."""
     return {name: deserialize(value) for name, value in item.items()}

@@ -4,19 +4,19 @@ from datetime import UTC, datetime
 
 
 def utc_now() -> datetime:
-    """Return this machine's time, in UTC."""
+    """Return this machine's time in UTC."""
     return datetime.now(UTC)
 
 
 def to_timestamp(moment: datetime) -> str:
-    """Return a moment as the journal writes it, for instance `2026-11-22T20:21:26.123Z`."""
+    """Return a moment in the journal's form, such as `2026-11-22T20:21:26.123Z`."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def from_timestamp(text: str) -> datetime:
-    """Return the moment that the journal wrote, in UTC.
+    """Return the moment of a timestamp, in UTC.
 
-    :raises ValueError: if the text is no ISO 8601 timestamp with a time zone, or UTC has no such moment
+    :raises ValueError: if it is not an ISO 8601 timestamp with a time zone, or UTC has no such moment
     """
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:

@@ -1,7 +1,7 @@
 """The event vocabulary: every value that the journal's `status` attribute can take.
 
-Owns the names and which of them end a run. What may follow what is not decided here: the state machine
-(`components/workflow_definition.py`) and the conditions of the writer decide that.
+Owns the names and which of them end a run. The state machine (`components/workflow_definition.py`) and the writer's
+conditions decide what may follow what.
 """
 
 import re
@@ -11,7 +11,7 @@ from runtime.journal.errors import InvalidStepName
 
 
 class Status(StrEnum):
-    """What happened. The steps of the workflow add their own: see :func:`step_status`."""
+    """What happened. Steps add their own: see :func:`step_status`."""
 
     SESSION_INITIATED = "SESSION_INITIATED"
     AGENT_INVOCATION_STARTED = "AGENT_INVOCATION_STARTED"
@@ -35,11 +35,11 @@ TERMINAL: tuple[Status, ...] = (
     Status.SESSION_TIMED_OUT,
     Status.SESSION_CANCELLED,
 )
-"""The statuses that end a run. Exactly one of them is in the journal of a run that has ended."""
+"""The statuses that end a run: the journal of a finished run has exactly one of them."""
 
 
 class StepPhase(StrEnum):
-    """What happened to one step of the workflow; `SKIPPED` means that its artifact was already there."""
+    """What happened to one step; `SKIPPED` means that its artifact already existed."""
 
     STARTED = "STARTED"
     COMPLETED = "COMPLETED"
@@ -48,11 +48,11 @@ class StepPhase(StrEnum):
 
 
 STEP_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
-"""What a step may be called: it becomes part of a status and of an artifact's key."""
+"""A step's name, which is part of a status and of an artifact's key."""
 
 
 def check_step_name(name: str) -> str:
-    """Return `name` if a step may be called that.
+    """Return `name` if it is a valid step name.
 
     :raises InvalidStepName: if it doesn't match :data:`STEP_NAME`
     """

@@ -1,12 +1,12 @@
-"""Wakes the state machine that waits for a run, instead of letting it find out at its next poll.
+"""Wakes the state machine that waits for a run, instead of leaving it to its next poll.
 
-Only with `completion: callback`: the machine then leaves a record with its task token in the journal. A wake-up
-that fails costs time and nothing else, because the machine polls all the same.
+Only with `completion: callback`: the machine then stores its task token in the journal. A failed wake-up costs only
+time, because the machine still polls.
 """
 
 from typing import TYPE_CHECKING
 
-from runtime.journal.keys import TOKEN_PREFIX, partition_key
+from runtime.journal.keys import TASK_TOKEN_PREFIX, partition_key
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Waker:
-    """Wakes whoever waits for a run of one journal table."""
+    """Wakes the executions that wait for runs of one journal table."""
 
     def __init__(self, dynamodb: "DynamoDBClient", stepfunctions: "SFNClient", table_name: str) -> None:
         self._dynamodb = dynamodb
@@ -22,7 +22,7 @@ class Waker:
         self._table_name = table_name
 
     def wake(self, session_id: str) -> bool:
-        """Wake the execution that waits for a run, if one does, and return whether it was woken.
+        """Wake the execution that waits for a run, and return whether there was one.
 
         :raises botocore.exceptions.ClientError: if the table or Step Functions refuses
         :raises botocore.exceptions.BotoCoreError: if one of them doesn't answer
@@ -34,7 +34,7 @@ class Waker:
         try:
             self._stepfunctions.send_task_success(taskToken=token, output="{}")
         except (errors.TaskTimedOut, errors.TaskDoesNotExist, errors.InvalidToken):
-            # It has stopped waiting and looks at the journal right now.
+            # It has stopped waiting and is reading the journal now.
             return False
         return True
 
@@ -42,7 +42,7 @@ class Waker:
         tokens = self._dynamodb.query(
             TableName=self._table_name,
             KeyConditionExpression="PK = :pk AND begins_with(SK, :token)",
-            ExpressionAttributeValues={":pk": {"S": partition_key(session_id)}, ":token": {"S": TOKEN_PREFIX}},
+            ExpressionAttributeValues={":pk": {"S": partition_key(session_id)}, ":token": {"S": TASK_TOKEN_PREFIX}},
             ScanIndexForward=False,
             Limit=1,
             ConsistentRead=True,

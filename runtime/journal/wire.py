@@ -1,7 +1,7 @@
-"""JSON values as DynamoDB's low-level API has them, `{type: value}`, and back.
+"""Serializes JSON values for DynamoDB's low-level API, `{type: value}`, and deserializes them.
 
-Only what JSON can hold: the journal has no sets and no binary data. boto3 brings a serializer of its own, which
-goes by way of decimals and takes three times as long, for every write of the invoker.
+Only what JSON can hold: the journal has no sets and no binary data. boto3's own serializer goes through decimals and
+takes three times as long, for every write of the invoker.
 https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_AttributeValue.html
 """
 
@@ -10,9 +10,9 @@ from typing import Any, cast
 
 
 def serialize(value: object) -> dict[str, Any]:
-    """Return a JSON value in DynamoDB's wire form.
+    """Return a JSON value in DynamoDB's wire format.
 
-    :raises TypeError: if it is none
+    :raises TypeError: if it is not a JSON value
     """
     if isinstance(value, str):
         return {"S": str(value)}
@@ -26,11 +26,11 @@ def serialize(value: object) -> dict[str, Any]:
         return {"M": {name: serialize(inner) for name, inner in cast("Mapping[str, object]", value).items()}}
     if isinstance(value, list):
         return {"L": [serialize(inner) for inner in cast("list[object]", value)]}
-    raise TypeError(f"a {type(value).__name__} is no JSON value: the journal can't hold {value!r:.100}")
+    raise TypeError(f"a {type(value).__name__} is not a JSON value: the journal can't hold {value!r:.100}")
 
 
 def deserialize(value: Mapping[str, Any]) -> Any:
-    """Return the JSON value of DynamoDB's wire form; a number is an integer where it is written as one.
+    """Return the JSON value of DynamoDB's wire format; a number written as an integer is one.
 
     :raises ValueError: if it is of a type that JSON doesn't have
     """
@@ -47,7 +47,7 @@ def deserialize(value: Mapping[str, Any]) -> Any:
         case "L":
             return [deserialize(inner) for inner in content]
         case _:
-            raise ValueError(f"a value of DynamoDB's type {kind} is not one of the journal's")
+            raise ValueError(f"the journal holds no values of DynamoDB's type {kind}")
 
 
 def _number(text: str) -> int | float:

@@ -250,7 +250,7 @@ def test_a_model_that_never_stops_calling_tools_is_stopped() -> None:
 
 @pytest.mark.parametrize("text", ["", " \n\t"])
 def test_a_model_that_says_nothing_has_not_done_its_step(text: str) -> None:
-    with pytest.raises(EmptyAnswer, match="step analyst came to its end without a word of text"):
+    with pytest.raises(EmptyAnswer, match="step analyst finished without any text"):
         run(ScriptedModel(says(text)))
 
 

@@ -30,7 +30,7 @@ def test_a_step_whose_name_fits_no_status_is_refused_when_it_is_declared(name: s
 
 
 def test_two_steps_of_one_name_are_refused_when_the_workflow_is_declared() -> None:
-    with pytest.raises(InvalidWorkflow, match="workflow research has two steps of the name analyst"):
+    with pytest.raises(InvalidWorkflow, match="workflow research has two steps named analyst"):
         Workflow("research", (ANALYST, Step("analyst", "reporter.md")))
 
 
@@ -40,7 +40,7 @@ def test_a_workflow_without_a_step_is_refused_when_it_is_declared() -> None:
 
 
 def test_two_workflows_of_one_name_are_refused_when_they_are_declared() -> None:
-    with pytest.raises(InvalidWorkflow, match="two workflows of the name research"):
+    with pytest.raises(InvalidWorkflow, match="two workflows named research"):
         table(Workflow("research", (ANALYST,)), Workflow("research", (ANALYST,)))
 
 

@@ -39,10 +39,10 @@ def test_a_status_is_written_as_plain_text() -> None:
 
 @pytest.mark.parametrize("value", [b"bytes", {1, 2}, object()])
 def test_what_json_does_not_have_is_refused(value: object) -> None:
-    with pytest.raises(TypeError, match="is no JSON value"):
+    with pytest.raises(TypeError, match="is not a JSON value"):
         serialize(value)
 
 
 def test_a_type_that_the_journal_does_not_write_is_refused() -> None:
-    with pytest.raises(ValueError, match="type SS is not one"):
+    with pytest.raises(ValueError, match="no values of DynamoDB.s type SS"):
         deserialize({"SS": ["a"]})

@@ -173,7 +173,7 @@ def test_a_later_attempt_stops_an_earlier_one_even_if_the_one_between_never_clai
 ) -> None:
     writer.claim_attempt(writer.stamp(session_id, STARTED, attempt=later), later, 3)
     before = records()
-    with pytest.raises(AttemptSuperseded, match="has been succeeded by a later one") as refused:
+    with pytest.raises(AttemptSuperseded, match="has been superseded by a later one") as refused:
         write(writer, writer.stamp(session_id, HEARTBEAT, attempt=1))
     assert refused.value.attempt == 1
     assert records() == before
