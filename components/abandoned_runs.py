@@ -1,7 +1,7 @@
 """Closes runs whose execution ended without doing so: stopped by hand, timed out as a whole, failed in an expression.
 
-Owns the rule on the state machine's status changes and the way to the invoker. Whether the run is still open, and
-that execution's, is for the journal to say (`Invoker.close`): most failed executions have closed their run.
+Owns the rule on the state machine's status changes and its target, the invoker. The journal decides whether the run is
+still open and belongs to that execution (`Invoker.close`): most failed executions have closed their run.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import TypedDict
 import pulumi
 import pulumi_aws as aws
 
-EVENT_BUS = "default"  # where AWS services announce things
-# The detail as it is, and no template: the execution's input in it is a text full of quotes, and nowhere is it written
-# that EventBridge escapes a text which it puts into a template.
+EVENT_BUS = "default"  # the bus of AWS services' own events
+# The detail unchanged rather than a template: it contains the execution's input, a string full of quotes, and it is
+# documented nowhere that EventBridge escapes a string that it puts into a template.
 INPUT_PATH = "$.detail"
 
 
@@ -25,7 +25,7 @@ class AbandonedRunsArgs(TypedDict):
 
 
 class AbandonedRuns(pulumi.ComponentResource):
-    """A rule that hands every execution that ended badly to the invoker."""
+    """A rule that sends every execution that ended badly to the invoker."""
 
     def __init__(self, name: str, args: AbandonedRunsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("fire-and-forget:index:AbandonedRuns", name, None, opts)

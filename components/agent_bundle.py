@@ -1,9 +1,9 @@
 """The agent's code as a zip: named by its content, which no machine changes, small enough for AgentCore.
 
-Two kinds from one description of what belongs in it. `source` is our code alone. `bundle` adds its dependencies
-for linux/arm64, installed by uv from the pins in runtime/agent/requirements.txt. Entries are sorted, times are fixed,
-what a build leaves behind is left out: same inputs give the same content. The zip's bytes are the same only where zlib
-is, since builds of it pack differently; nothing may compare them. Where the zip goes is AgentRuntime's.
+There are two kinds. `source` is our code alone. `bundle` adds its dependencies for linux/arm64, installed by uv from
+the pins in runtime/agent/requirements.txt. Entries are sorted, times are fixed, build leftovers are excluded: the same
+inputs give the same content. The zip's bytes depend on the build of zlib as well; nothing may compare them.
+AgentRuntime uploads the zip.
 
 https://docs.aws.amazon.com/bedrock-agentcore/latest/devguide/runtime-get-started-code-deploy.html
 """
@@ -37,7 +37,7 @@ MAX_UNPACKED_BYTES = 750 * 1024 * 1024
 
 INSTALL_SECONDS = 600
 SAY_SECONDS = 10
-# Part of every digest: a change of the zip's form must change its name, too.
+# Part of every digest: a change of the zip's format must change its name.
 FORMAT = "1"
 # The earliest time that a zip can hold.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -50,8 +50,8 @@ _OWN_CODE = (
 )
 _ENTRY_FILE = "runtime/agent/main.py"
 _OBSERVED = "opentelemetry-instrument"
-# In place of the one that is installed, which names the Python of the machine that built it: in its first line, or on
-# more lines where that path is long or has a space in it.
+# Replaces the installed one, which names the Python of the machine that built it: in its first line, or in several if
+# that path is long or has a space in it.
 _LAUNCHER = b"""\
 #!/usr/bin/env python3
 import sys
@@ -60,7 +60,7 @@ from opentelemetry.instrumentation.auto_instrumentation import run
 
 sys.exit(run())
 """
-# What an entry of the zip holds: a file's bytes, or these.
+# The content of a zip entry: a file, or bytes.
 Content = Path | bytes
 
 
@@ -74,7 +74,7 @@ class AgentCode:
 
     :ivar path: the file
     :ivar digest: sha256 over names, modes and contents of its entries, in hex
-    :ivar entry_points: what AgentCore runs, one or two words
+    :ivar entry_points: the command that AgentCore runs, one or two words
     """
 
     path: Path
@@ -83,14 +83,14 @@ class AgentCode:
 
     @property
     def key(self) -> str:
-        """The zip's S3 key: AgentCore compares keys only, so that changed code needs another one."""
+        """The zip's S3 key. AgentCore compares keys only, so changed code needs a new one."""
         return f"agent/{self.digest[:16]}.zip"
 
 
 def build(kind: str, project: Path = PROJECT, cache: Path = CACHE) -> AgentCode:
-    """Build the zip of a kind, `bundle` or `source`, or find it already built.
+    """Build the zip of a kind, `bundle` or `source`, unless it is already built.
 
-    :raises BundleError: if uv or a package index is missing, the zip is larger than AgentCore takes, or on Windows
+    :raises BundleError: if uv or a package index is missing, the zip is larger than AgentCore accepts, or on Windows
     """
     if platform.system() == "Windows":
         raise BundleError("The agent's zip can't be built on Windows; deploy from the Windows Subsystem for Linux.")
@@ -114,7 +114,7 @@ def own_files(project: Path) -> dict[str, Path]:
 
 
 def install_dependencies(requirements: Path, cache: Path) -> Path:
-    """Install the pinned wheels for linux/arm64, once for each set of pins.
+    """Install the pinned wheels for linux/arm64, once per set of pins.
 
     :returns: the folder that holds them
     :raises BundleError: if uv is missing or fails
@@ -124,13 +124,13 @@ def install_dependencies(requirements: Path, cache: Path) -> Path:
     if target.is_dir():
         return target
     cache.mkdir(parents=True, exist_ok=True)
-    # Installed beside its place and moved there whole: a build that was interrupted is never taken for done.
+    # Installed next to the target and then moved: an interrupted build never looks finished.
     staging = Path(tempfile.mkdtemp(prefix="dependencies-", dir=cache))
     try:
         _run_uv(requirements, staging / "site")
         (staging / "site").rename(target)
     except OSError:
-        # Another build was faster; its result is the same.
+        # Another build was faster, with the same result.
         if not target.is_dir():
             raise
     finally:
@@ -154,7 +154,7 @@ def _run_uv(requirements: Path, target: Path) -> None:
 
 
 def _wait(uv: subprocess.Popen[str]) -> str:
-    """Give what uv complained of, once it has ended; say that it hasn't, as long as it takes."""
+    """Wait for uv to end, logging that it is still at work, and return its error output."""
     deadline = time.monotonic() + INSTALL_SECONDS
     while True:
         pulumi.log.info("Installing the agent's dependencies for linux/arm64 ...")
@@ -167,7 +167,7 @@ def _wait(uv: subprocess.Popen[str]) -> str:
 
 def _find_uv() -> str:
     try:
-        # Here and not above: what is built without dependencies needs no uv.
+        # Imported here: a zip without dependencies needs no uv.
         from uv import find_uv_bin
 
         return find_uv_bin()
@@ -180,8 +180,8 @@ def _find_uv() -> str:
 def _dependency_files(site: Path) -> dict[str, Path]:
     """The installed files that belong in the zip, name → file.
 
-    Left out is what differs from build to build (bytecode, uv's lock) and the commands in bin/, which name the Python
-    of the machine that built them; RECORD lists them, so that it differs as well.
+    Excluded is whatever differs between builds: bytecode, uv's lock, the commands in bin/, which name the Python of the
+    machine that built them, and RECORD, which lists those.
     """
     return {
         name: path for path in site.rglob("*") if path.is_file() and _belongs(name := path.relative_to(site).as_posix())
@@ -220,7 +220,7 @@ def _entries(files: Mapping[str, Content]) -> Iterator[tuple[str, int, bytes]]:
 
 def _write_zip(files: Mapping[str, Content], path: Path) -> None:
     unpacked = 0
-    # Written beside its place and moved there whole, as another build may look for it meanwhile.
+    # Written next to the target and then moved, because another build may be looking for it.
     with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".zip", delete=False) as staging:
         try:
             with zipfile.ZipFile(staging, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -236,7 +236,7 @@ def _write_zip(files: Mapping[str, Content], path: Path) -> None:
 def _zip_info(name: str, mode: int) -> zipfile.ZipInfo:
     info = zipfile.ZipInfo(name, _EPOCH)
     info.compress_type = zipfile.ZIP_DEFLATED
-    info.create_system = 3  # Unix: only then are the modes read
+    info.create_system = 3  # Unix: the modes are ignored otherwise
     info.external_attr = (stat.S_IFREG | mode) << 16
     return info
 
@@ -252,6 +252,6 @@ def check_size(zip_bytes: int, unpacked_bytes: int) -> None:
     ):
         if size > limit:
             raise BundleError(
-                f"The agent's code is {size / 2**20:.1f} MiB {what}; AgentCore takes {limit // 2**20} MiB. "
+                f"The agent's code is {size / 2**20:.1f} MiB {what}; AgentCore accepts {limit // 2**20} MiB. "
                 f"Shorten {REQUIREMENTS}, or deploy an image with agentImage."
             )

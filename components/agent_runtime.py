@@ -1,9 +1,9 @@
 """The agent on Amazon Bedrock AgentCore: runtime, endpoint `live`, execution role.
 
 Owns the release: a changed zip gets a new key, which makes a new runtime version, which `live` follows. While `live` is
-pinned no zip is built, and the runtime keeps the one that it has. How the zip is made is `agent_bundle`'s. The log
-group of the endpoint DEFAULT, which nothing here calls, is made by the service and left to it: declared here, whichever
-came second would fail.
+pinned no zip is built, and the runtime keeps the one it has. `agent_bundle` builds the zip. The log group of the
+endpoint DEFAULT, which nothing here calls, is created by the service; if it were declared here too, whichever came
+second would fail.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from components.settings import Settings
 
 ENDPOINT = "live"
 SUFFIX_LENGTH = 6
-# Both would export prompts and replies by default: AWS's OpenTelemetry distribution, and Strands, which is told here
-# that the list of attributes it may show is empty.
+# AWS's OpenTelemetry distribution and Strands would both export prompts and replies by default; the second variable
+# gives Strands an empty list of attributes to show.
 _NO_MODEL_TEXT = {
     "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "false",
     "OTEL_SEMCONV_STABILITY_OPT_IN": "gen_ai_unredacted_attributes=",
@@ -32,7 +32,7 @@ _NO_MODEL_TEXT = {
 class AgentRuntimeArgs(TypedDict):
     """Arguments of AgentRuntime; `kms_key_arn` None leaves the logs to CloudWatch's own key.
 
-    :ivar artifact_store: what the bucket is made of, settings and policy included; the zip waits for it
+    :ivar artifact_store: the bucket with its settings and policy; the zip waits for it
     """
 
     settings: Settings
@@ -89,16 +89,16 @@ class AgentRuntime(pulumi.ComponentResource):
                 parent=self,
                 # AgentCore validates the role.
                 depends_on=[role.policy],
-                # The name is drawn anew in every deployment, and counts when a runtime is made. One that AgentCore
-                # failed to make keeps its name and isn't in the state; the next deployment must not trip over it.
-                # A replacement has a name of its own as well, so that it is there before the old one is gone.
-                ignore_changes=["agent_runtime_name", *_kept(settings)],
+                # Every deployment draws a new name, which is used only when a runtime is created. A runtime that
+                # AgentCore failed to create keeps its name without being in the state, and must not block the next
+                # deployment. A new name also lets a replacement exist before the old runtime is deleted.
+                ignore_changes=["agent_runtime_name", *_pinned_inputs(settings)],
             ),
         )
         self.id = runtime.agent_runtime_id
         self.arn = runtime.agent_runtime_arn
         self.version = runtime.agent_runtime_version
-        # Before the endpoint: the service makes the group of an endpoint on first use, without a retention.
+        # Before the endpoint: on first use the service would create its log group, without a retention.
         logs = aws.cloudwatch.LogGroup(
             f"{name}-logs",
             name=pulumi.Output.format("/aws/bedrock-agentcore/runtimes/{}-{}", self.id, ENDPOINT),
@@ -110,7 +110,7 @@ class AgentRuntime(pulumi.ComponentResource):
             f"{name}-endpoint",
             name=ENDPOINT,
             agent_runtime_id=self.id,
-            # Said explicitly: left out, a custom endpoint stays on the version that it was made with.
+            # Explicit: without it, a custom endpoint stays on the version it was created with.
             agent_runtime_version=settings.agent_version or self.version,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[logs]),
         )
@@ -127,19 +127,19 @@ class AgentRuntime(pulumi.ComponentResource):
         if settings.agent_image:
             return {"container_configuration": {"container_uri": settings.agent_image}}
         if settings.agent_version:
-            # Read by a first deployment only, which has no version to be pinned to: AgentCore's refusal shows the key.
+            # Used only by a first deployment, which has no version to pin: AgentCore's refusal shows this key.
             return _zip(args["artifact_bucket_name"], "agent/no-zip-is-built-while-agentVersion-is-set.zip", "main.py")
         code = agent_bundle.build(settings.agent_code)
         uploaded = aws.s3.BucketObjectv2(
-            # Another content is another object: a replacement would take the ignored source from the old one.
+            # New content is a new resource: a replacement would keep the old one's ignored source.
             f"{name}-code-{code.digest[:16]}",
             bucket=args["artifact_bucket_name"],
             key=code.key,
             source=pulumi.FileAsset(str(code.path)),
             source_hash=code.digest,
             # Earlier versions of the runtime may still read their own zip: an endpoint can be pinned to them.
-            # Put before the bucket has its settings, the first zip would be neither versioned nor encrypted by them.
-            # The same content packed by another build of zlib is no reason to upload it again.
+            # Uploaded before the bucket is set up, the first zip would be neither versioned nor encrypted.
+            # The same content zipped by another build of zlib must not be uploaded again.
             opts=pulumi.ResourceOptions(
                 parent=self,
                 retain_on_delete=True,
@@ -162,13 +162,13 @@ def _zip(
     }
 
 
-def _kept(settings: Settings) -> list[str]:
-    """The runtime's inputs that stay as they were deployed."""
+def _pinned_inputs(settings: Settings) -> list[str]:
+    """The runtime's inputs that stay as deployed."""
     return ["agent_runtime_artifact"] if settings.agent_version and not settings.agent_image else []
 
 
 def runtime_name_prefix(prefix: str) -> str:
-    """What the name of each runtime of a stack begins with: AgentCore knows letters, digits and underscores only."""
+    """The prefix of the names of a stack's runtimes: AgentCore allows letters, digits and underscores only."""
     return f"{prefix.replace('-', '_')}_"
 
 
@@ -179,7 +179,7 @@ def _suffix() -> str:
 def _environment(args: AgentRuntimeArgs) -> dict[str, pulumi.Input[str]]:
     settings = args["settings"]
     return {
-        # No page of AWS's says that AgentCore sets it, as Lambda does.
+        # Lambda sets it; for AgentCore, AWS documents no such thing.
         "AWS_REGION": args["location"].region,
         "JOURNAL_TABLE": args["journal_table_name"],
         "ARTIFACT_BUCKET": args["artifact_bucket_name"],
@@ -187,9 +187,9 @@ def _environment(args: AgentRuntimeArgs) -> dict[str, pulumi.Input[str]]:
         "LEASE_SECONDS": str(settings.lease_seconds),
         "JOURNAL_TTL_DAYS": str(settings.journal_ttl_days),
         "COMPLETION": settings.completion,
-        # AgentCore asks for the agent's health every two seconds; each would be a trace of its own.
+        # AgentCore checks the agent's health every two seconds; each check would be a trace.
         "OTEL_PYTHON_STARLETTE_EXCLUDED_URLS": "/ping",
-        # Spans go to the account's shared group: a group of the agent's own needs logs:PutResourcePolicy in its
+        # Spans go to the account's shared log group: one of the agent's own would need logs:PutResourcePolicy in its
         # role, with which it could open its logs to anyone.
         "UNIFIED_TRACES_DESTINATION_ENABLED": "false",
         **({} if settings.capture_model_text else _NO_MODEL_TEXT),

@@ -1,7 +1,7 @@
-"""The bucket for what one agent hands to the next, and for the agent's code.
+"""The bucket for the agents' artifacts and for their code.
 
-Owns the bucket and everything that guards it. Keys are made elsewhere: `sessions/{session_id}/{step}.md` by the
-agent, `agent/{digest}.zip` by AgentRuntime.
+Owns the bucket and everything that guards it. The agent chooses the keys `sessions/{session_id}/{step}.md`,
+AgentRuntime `agent/{digest}.zip`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TypedDict
 import pulumi
 import pulumi_aws as aws
 
-from components.data_protection import kept
+from components.data_protection import data_options
 from components.policies import document
 from components.settings import Settings
 
@@ -24,7 +24,7 @@ class ArtifactStoreArgs(TypedDict):
 
 
 class ArtifactStore(pulumi.ComponentResource):
-    """A private, versioned, encrypted bucket whose artifacts expire together with the journal's records."""
+    """A private, versioned, encrypted bucket whose artifacts expire with the journal's records."""
 
     name: pulumi.Output[str]
     arn: pulumi.Output[str]
@@ -32,7 +32,7 @@ class ArtifactStore(pulumi.ComponentResource):
     def __init__(self, name: str, args: ArtifactStoreArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("fire-and-forget:index:ArtifactStore", name, None, opts)
         settings = args["settings"]
-        child = kept(self, settings)
+        child = data_options(self, settings)
         bucket = aws.s3.Bucket(
             f"{name}-bucket",
             force_destroy=not settings.protect_data,
@@ -62,16 +62,16 @@ class ArtifactStore(pulumi.ComponentResource):
             f"{name}-lifecycle",
             bucket=self.name,
             rules=_lifecycle_rules(settings.journal_ttl_days),
-            # S3 accepts rules on noncurrent versions only where versioning is on already.
-            opts=kept(self, settings, [versioning]),
+            # S3 accepts rules on noncurrent versions only once versioning is on.
+            opts=data_options(self, settings, [versioning]),
         )
         if settings.require_tls:
             aws.s3.BucketPolicy(
                 f"{name}-tls-only",
                 bucket=self.name,
                 policy=_tls_only(self.arn),
-                # Two changes of one bucket's access at a time: S3 answers OperationAborted.
-                opts=kept(self, settings, [public_access]),
+                # S3 answers two concurrent changes of a bucket's access with OperationAborted.
+                opts=data_options(self, settings, [public_access]),
             )
         self.register_outputs({"name": self.name, "arn": self.arn})
 
@@ -86,7 +86,7 @@ def _encryption_rule(
             "sse_algorithm": "aws:kms",
             "kms_master_key_id": kms_key_arn,
         },
-        # One data key for the bucket and a while, in place of a request to KMS per object.
+        # One data key per bucket, reused for a while, instead of a request to KMS per object.
         "bucket_key_enabled": True,
     }
 
@@ -99,7 +99,7 @@ def _lifecycle_rules(ttl_days: int) -> list[aws.s3.BucketLifecycleConfigurationR
             "filter": {"prefix": "sessions/"},
             "expiration": {"days": ttl_days},
         },
-        # Code is kept as long as it is current: an earlier runtime version may be released again.
+        # Current code is kept: a runtime may be rolled back to an earlier version.
         {
             "id": "leftovers-expire",
             "status": "Enabled",
@@ -114,7 +114,7 @@ def _tls_only(bucket_arn: pulumi.Output[str]) -> pulumi.Output[str]:
     return document(
         [
             {
-                # Every action of every principal: a Deny that is narrower lets something through.
+                # Every action of every principal: a narrower Deny lets something through.
                 "Effect": "Deny",
                 "Principal": "*",
                 "Action": "s3:*",

@@ -1,4 +1,4 @@
-"""The stack's dashboard as data: a pure function from what is measured to widgets.
+"""The stack's dashboard as data: a pure function from metrics to widgets.
 
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/CloudWatch-Dashboard-Body-Structure.html
 """
@@ -22,7 +22,7 @@ Line = tuple[Metric, dict[str, str]]
 
 
 def dashboard(measured: Measured, region: pulumi.Input[str]) -> dict[str, Any]:
-    """The body of the dashboard; a widget whose metrics don't exist (yet) stays empty."""
+    """The dashboard's body; a widget whose metrics don't exist (yet) stays empty."""
     widgets: list[tuple[str, list[Line]]] = [
         ("Runs by outcome", _outcomes(measured)),
         ("Executions", _executions(measured)),
@@ -57,7 +57,7 @@ def _agent_calls(measured: Measured) -> list[Line]:
 
 
 def _polls(measured: Measured) -> list[Line]:
-    # Each poll is one query, and nothing but operators queries the journal besides.
+    # Each poll is one query, and only operators query the journal otherwise.
     return [(metrics.journal(measured, "SuccessfulRequestLatency", "Query"), {"stat": "SampleCount"})]
 
 

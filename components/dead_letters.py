@@ -1,7 +1,6 @@
 """The queue for events that never became a run.
 
-Owns the queue and who may send to it. That something lies in it is an alarm's business, taking it out again an
-operator's (docs/operations.md).
+Owns the queue and who may send to it. An alarm reports messages; an operator removes them (docs/operations.md).
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import pulumi_aws as aws
 
 from components.policies import Statement, document
 
-# The longest that SQS keeps a message, so that a long weekend loses nothing.
+# SQS's maximum, so that a long weekend loses nothing.
 RETENTION_SECONDS = 14 * 24 * 3600
 
 
@@ -28,7 +27,7 @@ class DeadLetterQueueArgs(TypedDict):
 class DeadLetterQueue:
     """A queue that one event rule may send to.
 
-    :ivar policy: depend on it before anything is sent
+    :ivar policy: whatever sends must depend on it
     """
 
     def __init__(self, name: str, args: DeadLetterQueueArgs, parent: pulumi.Resource) -> None:
@@ -53,7 +52,7 @@ class DeadLetterQueue:
 
 
 def _from_rule(queue_arn: pulumi.Output[str], rule_arn: pulumi.Output[str]) -> Statement:
-    # EventBridge sends dead letters in its own name, on behalf of the one rule.
+    # EventBridge sends dead letters as itself, on behalf of this one rule.
     # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
     return {
         "Effect": "Allow",
@@ -65,7 +64,7 @@ def _from_rule(queue_arn: pulumi.Output[str], rule_arn: pulumi.Output[str]) -> S
 
 
 def _tls_only(queue_arn: pulumi.Output[str]) -> Statement:
-    # Every action of every principal: a Deny that is narrower lets something through.
+    # Every action of every principal: a narrower Deny lets something through.
     return {
         "Effect": "Deny",
         "Principal": "*",

@@ -1,7 +1,7 @@
 """The stack's own KMS key, for those who must control and audit the key of their data.
 
-Owns the key and who may use it through which service, so that the roles of the actors need no KMS permissions.
-A stack without it is encrypted as well, with keys that AWS owns.
+Owns the key and who may use it through which service, so that the actors' roles need no KMS permissions. A stack
+without it is still encrypted, with keys that AWS owns.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from typing import TypedDict
 import pulumi
 import pulumi_aws as aws
 
-from components.data_protection import kept
+from components.data_protection import data_options
 from components.location import Location
 from components.policies import Statement, document
 from components.settings import Settings
 
-# What a service does with a key on behalf of its caller.
+# What a service does with the key on behalf of its caller.
 _USE = ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:DescribeKey"]
 
 
@@ -34,12 +34,12 @@ class EncryptionKey(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: EncryptionKeyArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("fire-and-forget:index:EncryptionKey", name, None, opts)
-        location, child = args["location"], kept(self, args["settings"])
+        location, child = args["location"], data_options(self, args["settings"])
         key = aws.kms.Key(
             f"{name}-key",
             description=f"Journal, artifacts, dead letters and logs of {location.prefix}",
             enable_key_rotation=True,
-            # The longest grace there is: what it encrypted is lost with it.
+            # The maximum: whatever it encrypted is lost with it.
             deletion_window_in_days=30,
             policy=document([_administer(location), _data(location), _logs(location), _events(location)]),
             opts=child,
@@ -54,25 +54,25 @@ class EncryptionKey(pulumi.ComponentResource):
         self.register_outputs({"arn": self.arn})
 
 
-# In a key's policy the resource * is this key.
+# In a key policy, the resource * means this key.
 
 
 def _administer(location: Location) -> Statement:
-    # IAM decides who in the account administers the key; without this statement nobody could ever again.
+    # Lets IAM decide who in the account administers the key; without this statement nobody ever could.
     # https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-default.html
     root = pulumi.Output.format("arn:aws:iam::{}:root", location.account_id)
     return {"Effect": "Allow", "Principal": {"AWS": root}, "Action": "kms:*", "Resource": "*"}
 
 
 def _data(location: Location) -> Statement:
-    # Whoever of this account may use the table, the bucket or the queue, but through these services only.
+    # Anyone in this account who may use the table, bucket or queue, but only through these services.
     services = [
         pulumi.Output.format("{}.{}.amazonaws.com", service, location.region) for service in ("dynamodb", "s3", "sqs")
     ]
     return {
         "Effect": "Allow",
         "Principal": {"AWS": "*"},
-        # DynamoDB works on a table in the background with a grant.
+        # DynamoDB needs a grant for its background work on a table.
         "Action": [*_USE, "kms:CreateGrant"],
         "Resource": "*",
         "Condition": {"StringEquals": {"kms:CallerAccount": location.account_id, "kms:ViaService": services}},
@@ -80,7 +80,7 @@ def _data(location: Location) -> Statement:
 
 
 def _logs(location: Location) -> Statement:
-    # CloudWatch Logs in its own name, for this account's log groups.
+    # CloudWatch Logs as itself, for this account's log groups.
     # https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/encrypt-log-data-kms.html
     groups = location.arn("logs", "log-group:*")
     return {
@@ -93,7 +93,7 @@ def _logs(location: Location) -> Statement:
 
 
 def _events(location: Location) -> Statement:
-    # EventBridge in its own name, to put dead letters into the encrypted queue.
+    # EventBridge as itself, to send dead letters to the encrypted queue.
     # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html
     return {
         "Effect": "Allow",

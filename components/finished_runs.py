@@ -1,7 +1,7 @@
-"""What became of the runs: a log of the events that end them, and metrics made of it.
+"""What became of the runs: a log of the events published when they end, and metrics derived from it.
 
-Step Functions counts executions, and knows neither why one failed nor how many tokens it took; the event that each
-run publishes when it is over does. Owns the rule, the log group and the metrics; the event is `workflow_definition`'s.
+Step Functions counts executions but knows neither why one failed nor how many tokens it took; the event that each
+finished run publishes does. Owns the rule, the log group and the metrics; `workflow_definition` defines the event.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from components.settings import Settings
 from components.trigger import EVENT_BUS
 from components.workflow_definition import FINISHED_DETAIL_TYPE
 
-# Metric → the field of the event that is its value, and the unit.
+# Metric → the event's field with its value, and the unit.
 METRICS = {
     "Seconds": ("$.detail.seconds", "Seconds"),
     "Attempts": ("$.detail.attempts", "Count"),
@@ -63,7 +63,7 @@ class FinishedRuns(pulumi.ComponentResource):
         )
         policy = aws.cloudwatch.LogResourcePolicy(
             f"{name}-log-policy",
-            # By log group: of policies by name an account has ten per Region, and other tools take some of them.
+            # Attached to the log group: an account has only ten named policies per Region, shared with other tools.
             resource_arn=logs.arn,
             policy_document=document(_writers(logs.arn, rule.arn)),
             opts=child,
@@ -115,7 +115,7 @@ def run_namespace(location: Location) -> str:
 
 
 def _writers(log_group_arn: pulumi.Output[str], rule_arn: pulumi.Output[str]) -> list[Statement]:
-    # EventBridge writes in its own name; it makes a stream without saying on behalf of which rule.
+    # EventBridge writes as itself; when it creates a stream it doesn't say for which rule.
     # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html#eb-cloudwatchlogs-permissions
     allowed = {
         "Effect": "Allow",

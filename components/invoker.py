@@ -1,7 +1,7 @@
 """The invoker: the Lambda that starts an agent and returns in one round trip.
 
-Owns the function, its role, its log group and what is counted there. What it does with a request is
-`runtime.invoker`'s; that it is called again after an error is the state machine's.
+Owns the function, its role, its log group and the metric made of it. `runtime.invoker` handles requests; the state
+machine retries after an error.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from runtime.invoker.errors import AgentThrottled
 
 PROJECT = Path(__file__).resolve().parent.parent
 _CODE = ("runtime/__init__.py", "runtime/contract/**/*.py", "runtime/journal/**/*.py", "runtime/invoker/**/*.py")
-# It only writes.
+# The invoker only writes.
 _LEFT_OUT = ("runtime/journal/reader.py", "runtime/journal/waker.py")
 
 
@@ -71,15 +71,15 @@ class InvokerFunction(pulumi.ComponentResource):
                 "application_log_level": "INFO",
                 "system_log_level": "WARN",
             },
-            # Without it Lambda says Sampled=0 and AgentCore skips the agent's spans, too.
+            # Without it Lambda passes on Sampled=0, and AgentCore skips the agent's spans too.
             tracing_config={"mode": "Active"},
-            # Without its policy the first calls would be refused.
+            # Without the policy the first calls would be denied.
             opts=pulumi.ResourceOptions(parent=self, depends_on=[role.policy]),
         )
         aws.cloudwatch.LogMetricFilter(
             f"{name}-throttled",
             log_group_name=logs.name,
-            # Lambda logs an error that leaves the handler, with its class.
+            # Lambda logs the class of an error that leaves the handler.
             pattern=f'{{ $.errorType = "{AgentThrottled.__name__}" }}',
             metric_transformation={
                 "namespace": run_namespace(args["location"]),
@@ -105,8 +105,8 @@ class InvokerFunction(pulumi.ComponentResource):
                 ["bedrock-agentcore:InvokeAgentRuntime", "bedrock-agentcore:StopRuntimeSession"],
                 [args["agent_runtime_arn"], args["agent_endpoint_arn"]],
             ),
-            # Ask for the input of an execution that ended badly, where its event was too large to bring it along. The
-            # machine's name is known by its pattern only (Pulumi.yaml): it is made after the function that it calls.
+            # Fetch the input of an execution that ended badly, if its event was too large to include it. Only the
+            # pattern of the machine's name is known (Pulumi.yaml): it is created after the function that it calls.
             allow(
                 ["states:DescribeExecution"],
                 [args["location"].arn("states", f"execution:{args['location'].prefix}-workflow-machine-*:*")],
@@ -116,7 +116,7 @@ class InvokerFunction(pulumi.ComponentResource):
                 ["logs:CreateLogStream", "logs:PutLogEvents"],
                 [pulumi.Output.format("{}:log-stream:*", logs.arn)],
             ),
-            # Any resource: X-Ray has none to name for the segments that Lambda sends.
+            # Any resource: X-Ray has none for the segments that Lambda sends.
             allow(["xray:PutTraceSegments", "xray:PutTelemetryRecords"], ["*"]),
         ]
         # No SourceArn: Lambda doesn't send one when it assumes an execution role.
@@ -124,7 +124,7 @@ class InvokerFunction(pulumi.ComponentResource):
 
 
 def code() -> pulumi.AssetArchive:
-    """The function's zip, file by file: a folder would bring along what tests and editors leave in it."""
+    """The function's zip, file by file: a folder would include what tests and editors leave in it."""
     files = sorted(
         {path for pattern in _CODE for path in PROJECT.glob(pattern)} - {PROJECT / name for name in _LEFT_OUT}
     )

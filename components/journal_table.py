@@ -1,7 +1,6 @@
 """The journal's table: append-only events of every run, found by session and by day.
 
-Owns the table and its index. Who may write to it is decided by the roles of the actors; what a record looks like
-by `runtime.journal`.
+Owns the table and its index. The actors' roles decide who may write, `runtime.journal` what a record looks like.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from typing import TypedDict
 import pulumi
 import pulumi_aws as aws
 
-from components.data_protection import kept
+from components.data_protection import data_options
 from components.settings import Settings
 
 
@@ -51,7 +50,7 @@ class JournalTable(pulumi.ComponentResource):
             point_in_time_recovery={"enabled": True},
             server_side_encryption=_encryption(args["kms_key_arn"]),
             deletion_protection_enabled=args["settings"].protect_data,
-            opts=kept(self, args["settings"]),
+            opts=data_options(self, args["settings"]),
         )
         self.name = table.name
         self.arn = table.arn

@@ -1,7 +1,7 @@
 """Where a stack lives: the account, the region and the prefix of the names that must be fixed.
 
-Most physical names are left to Pulumi's autonaming (see Pulumi.yaml); only names that someone outside has to know
-before the resource exists are built from `prefix`.
+Most physical names are left to Pulumi's autonaming (see Pulumi.yaml); only names that must be known before the resource
+exists are built from `prefix`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
-# A role's name is the shortest of all that AWS allows, and this is the longest role; autonaming appends six digits.
+# Of all names, a role's has the lowest limit, and this is the longest role; autonaming appends six digits.
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 MAX_NAME_LENGTH = 64
 LONGEST_NAME = "trigger-schedule-role"
@@ -33,7 +33,7 @@ class Location:
 
     @classmethod
     def of(cls, parent: pulumi.Resource | None) -> Location:
-        """Ask the provider that a resource's children get for the account and the region it deploys to.
+        """Ask the provider of a resource's children for the account and region it deploys to.
 
         :raises pulumi.RunError: if the stack's name can't be part of every name
         """
@@ -51,14 +51,14 @@ class Location:
 
 
 def stack_prefix(project: str, stack: str) -> str:
-    """What the names of a stack's resources begin with.
+    """The prefix of the names of a stack's resources.
 
-    :raises pulumi.RunError: if a bucket couldn't be called so, or a role's name would be too long
+    :raises pulumi.RunError: if a bucket can't have such a name, or a role's name would be too long
     """
     room = MAX_NAME_LENGTH - len(f"{project}--{LONGEST_NAME}-123456")
     if not re.fullmatch(r"[a-z][a-z0-9-]*", stack) or len(stack) > room:
         raise pulumi.RunError(
-            f"The stack's name is {stack!r}, and part of every name in AWS; allowed are at most {room} lowercase "
+            f"The stack's name is {stack!r}, and part of every name in AWS; it must be at most {room} lowercase "
             "letters, digits and hyphens, a letter first."
         )
     return f"{project}-{stack}"

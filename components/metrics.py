@@ -1,6 +1,6 @@
-"""What can be measured of a stack: each CloudWatch metric that alarms and dashboard use, named once.
+"""A stack's metrics: each CloudWatch metric that alarms and dashboard use, named once.
 
-Owns names and dimensions. AWS checks neither: a metric that doesn't exist is an alarm that never goes off.
+Owns names and dimensions. AWS checks neither: an alarm on a metric that doesn't exist never goes off.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Measured(TypedDict):
     """The parts of a stack that have metrics.
 
     :ivar agent_name: `{runtime}::{endpoint}`, as AgentCore names an endpoint in its metrics
-    :ivar run_namespace: of the metrics that the stack makes of its own logs
+    :ivar run_namespace: of the metrics that the stack derives from its own logs
     """
 
     journal_table_name: pulumi.Input[str]
@@ -72,10 +72,10 @@ def agent(measured: Measured, name: str) -> Metric:
 
 
 def throttled_starts(measured: Measured) -> Metric:
-    """A metric that `invoker` makes of its log; AgentCore's own leaves out exhausted sessions."""
+    """A metric that `invoker` derives from its log; AgentCore's own leaves out exhausted sessions."""
     return Metric(measured["run_namespace"], THROTTLED_STARTS, {})
 
 
 def runs(measured: Measured, name: str, outcome: str = "") -> Metric:
-    """A metric that `finished_runs` makes of the events of finished runs."""
+    """A metric that `finished_runs` derives from the events of finished runs."""
     return Metric(measured["run_namespace"], name, {"outcome": outcome} if outcome else {})

@@ -1,6 +1,6 @@
-"""Who hears of it when something is wrong, and where to look: alarms, mail, one dashboard.
+"""Who is told when something is wrong, and where to look: alarms, mail, one dashboard.
 
-Owns the resources; which alarms there are is `alarms`' table, what the dashboard shows `dashboard`'s.
+Owns the resources; `alarms` lists the alarms, `dashboard` what the dashboard shows.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class ObservabilityArgs(TypedDict):
 
 
 class Observability(pulumi.ComponentResource):
-    """The stack's alarms, a topic that mails them if there is an address, and its dashboard."""
+    """The stack's alarms, a topic that mails them if there is an address, and the dashboard."""
 
     dashboard_name: pulumi.Output[str]
     alarm_names: list[str]

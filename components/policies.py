@@ -1,7 +1,6 @@
 """Building blocks of IAM policies: statements as data, trust in one service, a role for one actor.
 
-Owns the document's form and nothing of its content: which actions an actor gets, and why, stands in the
-component that makes the actor.
+Owns the document's form, not its content: the component that creates an actor says which actions it gets, and why.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ def allow(
     resources: Sequence[pulumi.Input[str]],
     conditions: Conditions | None = None,
 ) -> Statement:
-    """A statement that allows actions on resources, under conditions if any are given."""
+    """A statement that allows actions on resources, optionally under conditions."""
     statement: Statement = {"Effect": "Allow", "Action": list(actions), "Resource": list(resources)}
     return statement | ({"Condition": conditions} if conditions else {})
 
@@ -56,7 +55,7 @@ class ActorRole:
     """The role of one actor and the only policy it has.
 
     :ivar role: what the actor assumes
-    :ivar policy: depend on it where the role is validated when it is used
+    :ivar policy: depend on it if the role is validated when it is used
     """
 
     role: aws.iam.Role
@@ -71,7 +70,7 @@ class ActorRole:
 def actor_role(
     name: str, trust_policy: pulumi.Input[str], statements: Sequence[Statement], parent: pulumi.Resource
 ) -> ActorRole:
-    """Make the role of one actor with its inline policy, as children of a component."""
+    """Create an actor's role and its inline policy, as children of a component."""
     child = pulumi.ResourceOptions(parent=parent)
     role = aws.iam.Role(f"{name}-role", assume_role_policy=trust_policy, opts=child)
     policy = aws.iam.RolePolicy(f"{name}-policy", role=role.name, policy=document(statements), opts=child)

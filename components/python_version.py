@@ -1,4 +1,4 @@
-"""The Python that the agent and the invoker have on AWS; `pyproject.toml` names it."""
+"""The Python version of the agent and the invoker on AWS, from `pyproject.toml`."""
 
 import tomllib
 from pathlib import Path

@@ -1,7 +1,7 @@
 """The stack's configuration: read once, typed, validated.
 
-Owns every rule on a value that Pulumi.yaml's types can't express (ranges, sets, combinations). Defaults and
-descriptions are Pulumi.yaml's; the poll budget is `workflow_definition`'s, which knows what a poll costs.
+Owns every rule that Pulumi.yaml's types can't express (ranges, sets, combinations). Pulumi.yaml has the defaults and
+descriptions; `workflow_budget`, which knows what a poll costs, checks the poll budget.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ INTEGERS: dict[str, range] = {
     "pollGrowthPercent": range(100 + 1),
     "pollIntervalSeconds": range(1, 300 + 1),
     "pollMaxIntervalSeconds": range(1, 3600 + 1),
-    # An alarm on periods of an hour looks back seven days at most:
+    # An alarm with one-hour periods looks back at most seven days:
     # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
     "quietHours": range(168 + 1),
 }
@@ -53,9 +53,9 @@ TEXTS: dict[str, tuple[str, str]] = {
     "modelId": (r"[a-z0-9][a-z0-9.:_-]{2,199}", "a model id or inference profile id, not an ARN"),
     "schedule": (r"|(rate|cron|at)\(.+\)", "rate(...), cron(...), at(...) or empty"),
 }
-# The partition aws, by the pattern of its own; ARNs and service principals are written for it.
+# Regions of the partition aws, by AWS's own pattern; ARNs and service principals are written for it.
 REGION = r"(af|ap|ca|eu|il|me|mx|sa|us)-\w+-\d+"
-# Inference profiles, which spread calls over Regions: the beginning of their ids → from where they can be called.
+# Inference profiles, which spread calls over Regions: the prefix of their ids → the Regions that may call them.
 # https://docs.aws.amazon.com/bedrock/latest/userguide/inference-profiles-support.html
 PROFILES = {
     "apac": "(ap|me)-.+",
@@ -73,7 +73,7 @@ PROFILES = {
 class Settings:
     """Every configuration value of a stack, valid on its own and together with the others.
 
-    What each one means is said once, in Pulumi.yaml, under the same name in camelCase.
+    Pulumi.yaml describes each one, under the same name in camelCase.
     """
 
     agent_code: str
@@ -121,7 +121,7 @@ class Settings:
             capture_model_text=config.require_bool("captureModelText"),
             completion=_text(config, "completion"),
             customer_key=config.require_bool("customerKey"),
-            # A source per stack: two stacks in one account must not start each other's runs.
+            # One source per stack: two stacks in one account must not start each other's runs.
             event_source=_text(config, "eventSource") or f"{pulumi.get_project()}.{pulumi.get_stack()}",
             idle_session_timeout_seconds=_integer(config, "idleSessionTimeoutSeconds"),
             invoke_retry_seconds=_integer(config, "invokeRetrySeconds"),
@@ -148,17 +148,17 @@ class Settings:
 
 
 def _check_known() -> None:
-    # Pulumi checks the values of declared keys, and takes any other key without a word.
-    # Its Config can only be asked for keys that one knows; the language host leaves all of them here.
+    # Pulumi checks the values of declared keys but silently accepts any other key. Its Config can't list keys; the
+    # language host leaves all of them here.
     for full in sorted(CONFIG.get()):
         namespace, _, key = full.partition(":")
         if namespace == pulumi.get_project() and key not in known_keys():
             nearest = difflib.get_close_matches(key, known_keys(), n=1, cutoff=0)[0]
-            raise pulumi.RunError(f"{full} is no key of this project; the nearest is {namespace}:{nearest}.")
+            raise pulumi.RunError(f"{full} is not a key of this project; the nearest is {namespace}:{nearest}.")
 
 
 def known_keys() -> set[str]:
-    """The keys of this project, without its name."""
+    """The project's configuration keys, without its name."""
     return {_camel_case(field.name) for field in fields(Settings)}
 
 
@@ -198,7 +198,7 @@ def _scheduled_request(config: pulumi.Config) -> dict[str, Any]:
 def _check_together(settings: Settings) -> None:
     lifetime = settings.max_session_lifetime_seconds
     bounded = {
-        # An environment that ends before it may idle out, or before its run may end, loses runs by design.
+        # An environment whose lifetime is shorter than its idle timeout or its run would lose runs by design.
         "idleSessionTimeoutSeconds": settings.idle_session_timeout_seconds,
         "maxRunSeconds": settings.max_run_seconds,
     }
@@ -213,7 +213,7 @@ def _check_together(settings: Settings) -> None:
 
 
 def _check_region(model_id: str) -> None:
-    # The stack's own, not that of whoever deploys it, which the provider would fall back to.
+    # The stack's own Region, not the deployer's, which the provider would fall back to.
     region = pulumi.Config("aws").get("region") or ""
     if not re.fullmatch(REGION, region):
         raise pulumi.RunError(f"aws:region is {region!r}; allowed is a Region of the partition aws, such as us-east-1.")
@@ -224,5 +224,5 @@ def _check_region(model_id: str) -> None:
 
 
 def _not_allowed(key: str, value: object, allowed: str) -> pulumi.RunError:
-    # The language host shows this kind of error without a traceback.
+    # The language host shows a RunError without a traceback.
     return pulumi.RunError(f"{pulumi.get_project()}:{key} is {value!r}; allowed is {allowed}.")

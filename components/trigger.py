@@ -1,7 +1,7 @@
 """What starts a run: the rule on this stack's events, an optional schedule, and the queue for what failed to start.
 
-Owns the way from an event to an execution. The event's id becomes the session id, so that an event delivered twice
-is one run; that claim is the state machine's.
+Owns the path from an event to an execution. The event's id becomes the session id, so that an event delivered twice is
+one run; the state machine claims it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from components.settings import Settings
 
 DETAIL_TYPE = "AgentRunRequested"
 EVENT_BUS = "default"
-# Unquoted: EventBridge puts JSON in their place, and escapes it.
+# Unquoted: EventBridge substitutes JSON, and escapes it.
 INPUT_PATHS = {"id": "$.id", "detail": "$.detail"}
 INPUT_TEMPLATE = '{"session_id": <id>, "request": <detail>}'
 # How long EventBridge tries to start an execution before the event goes to the queue.
@@ -89,7 +89,7 @@ class RunTrigger(pulumi.ComponentResource):
         self.register_outputs({"deadLetterQueueUrl": self.dead_letter_queue_url})
 
     def _schedule(self, name: str, args: RunTriggerArgs, dead_letters: DeadLetterQueue) -> None:
-        """Put an event of this stack's own on a schedule: a scheduled run takes the way of every other."""
+        """Put one of this stack's events on a schedule: a scheduled run starts like any other."""
         settings, location = args["settings"], args["location"]
         bus_arn = location.arn("events", f"event-bus/{EVENT_BUS}")
         group = location.arn("scheduler", "schedule-group/default")
@@ -99,7 +99,7 @@ class RunTrigger(pulumi.ComponentResource):
             [
                 # Put events on the one bus.
                 allow(["events:PutEvents"], [bus_arn]),
-                # What can't be put there: a schedule sends dead letters with its own role.
+                # Send what can't be put there to the queue: a schedule sends dead letters with its own role.
                 allow(["sqs:SendMessage"], [dead_letters.arn]),
             ],
             self,

@@ -1,7 +1,7 @@
 """The state machine on AWS: the definition with this stack's names in it, its role, its log group.
 
-What the machine does is `workflow_definition`'s, a pure function. The role stands here because Step Functions
-uses it for every call of the definition.
+`workflow_definition`, a pure function, says what the machine does. The role is here because Step Functions uses it for
+every call in the definition.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from components.settings import Settings
 from components.trigger import EVENT_BUS
 from components.workflow_definition import WorkflowSettings, build_definition
 
-# Beyond the longest wait of an execution: an invocation that takes its four minutes, and the machine's own end.
+# On top of an execution's longest wait: an invocation that takes its four minutes, and the machine's own end.
 _DELETE_MARGIN_SECONDS = 600
 
 
@@ -62,16 +62,16 @@ class PollingStateMachine(pulumi.ComponentResource):
             definition=pulumi.Output.json_dumps(_definition(workflow)),
             logging_configuration={
                 "level": "ERROR",
-                # Requests are the users' business; the journal has them for those who may read it.
+                # Requests are private; whoever may read the journal finds them there.
                 "include_execution_data": False,
                 "log_destination": pulumi.Output.format("{}:*", logs.arn),
             },
             tracing_configuration={"enabled": True},
             opts=pulumi.ResourceOptions(
                 parent=self,
-                # Step Functions checks at once that the role may write logs.
+                # Step Functions checks at creation that the role may write logs.
                 depends_on=[role.policy],
-                # A deleted machine lasts until each execution has come to its next state; the provider waits 5 minutes.
+                # A deleted machine lives until each execution reaches its next state; the provider waits 5 minutes.
                 # https://docs.aws.amazon.com/step-functions/latest/apireference/API_DeleteStateMachine.html
                 custom_timeouts=pulumi.CustomTimeouts(
                     delete=f"{workflow.longest_interval_seconds + _DELETE_MARGIN_SECONDS}s"
@@ -85,16 +85,16 @@ class PollingStateMachine(pulumi.ComponentResource):
     def _role(self, name: str, args: PollingStateMachineArgs) -> ActorRole:
         location = args["location"]
         statements = [
-            # Claim, close and account for a run, atomically; and look for its outcome.
+            # Claim, close and account for a run atomically; read its outcome.
             allow(
                 ["dynamodb:PutItem", "dynamodb:ConditionCheckItem", "dynamodb:Query"],
                 [args["journal_table_arn"]],
             ),
             # Start an agent, release its session.
             allow(["lambda:InvokeFunction"], [args["function_arn"]]),
-            # Tell others that a run is over.
+            # Announce that a run is over.
             allow(["events:PutEvents"], [location.arn("events", f"event-bus/{EVENT_BUS}")]),
-            # Any resource: the delivery of logs has none to name.
+            # Any resource: log delivery has none.
             # https://docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html
             allow(
                 [
@@ -109,7 +109,7 @@ class PollingStateMachine(pulumi.ComponentResource):
                 ],
                 ["*"],
             ),
-            # Any resource: these X-Ray actions have none to name.
+            # Any resource: these X-Ray actions have none.
             allow(
                 [
                     "xray:PutTraceSegments",
@@ -128,7 +128,7 @@ def _definition(settings: WorkflowSettings) -> dict[str, Any]:
     try:
         return build_definition(settings)
     except ValueError as error:
-        # What the user configured: a sentence, no traceback.
+        # A configuration error: a sentence, no traceback.
         raise pulumi.RunError(str(error)) from None
 
 

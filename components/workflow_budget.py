@@ -1,7 +1,7 @@
 """The state machine's settings, and what follows from them: how many polls, how many retries, which time limits.
 
-Owns the arithmetic that keeps an execution within Step Functions' history; the states are
-`components/workflow_definition.py`'s.
+Owns the arithmetic that keeps an execution within Step Functions' history limit; `components/workflow_definition.py`
+has the states.
 """
 
 import math
@@ -20,23 +20,23 @@ EVENTS_PER_CALLBACK_POLL = 13
 EVENTS_PER_TRY = 3
 EVENTS_PER_ATTEMPT = 30
 SPARED_ATTEMPTS = 2
-"""How often an environment that had to go before it began doesn't count as an attempt."""
+"""How many environments that shut down before they began don't count as an attempt."""
 EVENTS_ONCE = 60
 RETRY_DELAY_SECONDS = 2
 MAX_RETRY_DELAY_SECONDS = 60
 TRANSITION_RETRY_SECONDS = 180
-"""How long a session is waited for whose last environment is on its way out; a minute was seen."""
+"""How long to wait for a session whose last environment is shutting down; a minute has been observed."""
 ESSENTIAL_RETRY_SECONDS = 600
-"""How long a claim or a close is tried before the execution fails."""
+"""How long a claim or a close is retried before the execution fails."""
 LAST_RESORT_SECONDS = 900
-LONGEST_POLL_SECONDS = 3600
+MAX_POLL_SECONDS = 3600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkflowSettings:
     """What the state machine has to know. ARNs and names may be Pulumi outputs; numbers are plain.
 
-    :ivar event_source: what the events that start runs come from
+    :ivar event_source: the source of the events that start runs
     :ivar poll_interval_seconds: time until the first look at the journal, with completion `poll`
     :ivar callback_poll_seconds: the same with completion `callback`
     :ivar poll_max_interval_seconds: what the time between looks grows to; less than the first means no growth
@@ -65,7 +65,7 @@ class WorkflowSettings:
 
     @property
     def growth(self) -> float:
-        """What each interval is multiplied with to get the next."""
+        """The factor from each interval to the next."""
         return 1 + self.poll_growth_percent / 100
 
     @property
@@ -98,21 +98,21 @@ def polls(settings: WorkflowSettings, run_seconds: float) -> int:
 
 
 def polls_until_longest(settings: WorkflowSettings) -> int:
-    """Return after how many polls their interval grows no more."""
+    """Return the number of polls after which the interval stops growing."""
     if settings.longest_interval_seconds <= settings.first_interval_seconds or settings.growth <= 1:
         return 0
     return math.ceil(math.log(settings.longest_interval_seconds / settings.first_interval_seconds, settings.growth))
 
 
 def undisturbed_events(settings: WorkflowSettings) -> int:
-    """Return how many history events the longest run takes of which nothing is lost, throttled or tried again."""
+    """Return how many history events the longest run takes if nothing is lost, throttled or retried."""
     per_poll = EVENTS_PER_CALLBACK_POLL if settings.completion == "callback" else EVENTS_PER_POLL
     looks = polls(settings, settings.max_run_seconds + settings.lease_seconds)
     return EVENTS_ONCE + looks * per_poll + EVENTS_PER_ATTEMPT
 
 
 def history_events(settings: WorkflowSettings) -> int:
-    """Return how many history events the longest run takes at its worst: every poll, attempt, and try."""
+    """Return how many history events the longest run takes at worst: every poll, attempt and retry."""
     throttled = tries_for(settings.invoke_retry_seconds) * min(settings.max_attempts, 2)
     in_transition = tries_for(TRANSITION_RETRY_SECONDS)
     starts_again = settings.max_attempts - 1 + SPARED_ATTEMPTS
@@ -125,7 +125,7 @@ def history_events(settings: WorkflowSettings) -> int:
 
 
 def check_poll_budget(settings: WorkflowSettings) -> None:
-    """Refuse settings whose polls don't fit into one execution.
+    """Refuse settings whose polls don't fit into an execution's history.
 
     :raises ValueError: if the longest run takes more than 25,000 history events
     """
@@ -135,7 +135,7 @@ def check_poll_budget(settings: WorkflowSettings) -> None:
     key = "callbackPollSeconds" if settings.completion == "callback" else "pollIntervalSeconds"
     was = next(poll_intervals(settings))
     fitting = next(
-        (value for value in range(was, LONGEST_POLL_SECONDS + 1) if _fits(_polling_every(settings, value))), 0
+        (value for value in range(was, MAX_POLL_SECONDS + 1) if _fits(_with_poll_seconds(settings, value))), 0
     )
     longest = bisect_right(
         range(settings.max_run_seconds),
@@ -150,7 +150,7 @@ def check_poll_budget(settings: WorkflowSettings) -> None:
 
 
 def tries_for(seconds: int) -> int:
-    """Return how many retries with full jitter last that long on average."""
+    """Return how many retries with full jitter take that long on average."""
     tries, waited, delay = 0, 0.0, float(RETRY_DELAY_SECONDS)
     while waited < seconds:
         tries, waited = tries + 1, waited + delay / 2
@@ -159,13 +159,13 @@ def tries_for(seconds: int) -> int:
 
 
 def machine_timeout_seconds(settings: WorkflowSettings) -> int:
-    """Return the last resort: later than the agent's own deadline and than the state machine's look at it."""
+    """Return the last resort: later than the agent's own deadline and the state machine's check of it."""
     waiting_for_a_place = 2 * settings.invoke_retry_seconds + LAST_RESORT_SECONDS
     lost = (settings.lease_seconds + TRANSITION_RETRY_SECONDS) * (settings.max_attempts + 1)
     return waiting_for_a_place + settings.max_run_seconds + lost
 
 
-def _polling_every(settings: WorkflowSettings, seconds: int) -> WorkflowSettings:
+def _with_poll_seconds(settings: WorkflowSettings, seconds: int) -> WorkflowSettings:
     return replace(settings, poll_interval_seconds=seconds, callback_poll_seconds=seconds)
 
 

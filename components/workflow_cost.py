@@ -1,8 +1,8 @@
 """What waiting costs: polls, state transitions, history and dollars of a run, computed before anything runs.
 
-For choosing the interval of the polls. Owns the estimate for a length of run; what a run that happened has cost is
-`runbook.costs`'s, from its journal. The agent, its model and the function cost the same however long is waited, and
-are left out. `python -m components.workflow_cost` prints the default configuration's.
+For choosing the poll interval. Owns the estimate for a given run length; `runbook.costs` computes the cost of a past
+run from its journal. The agent, its model and the function cost the same at any interval, and are left out.
+`python -m components.workflow_cost` prints the estimate for the default configuration.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ TRANSITIONS_PER_POLL = 3
 TRANSITIONS_ONCE = 6
 """Claim, invoke, release, publish, and the two that end the execution."""
 READ_UNITS_PER_POLL = 2
-"""Twenty events of some 300 bytes each, read consistently, four kilobytes a unit."""
+"""Twenty events of about 300 bytes each, read consistently, four kilobytes per unit."""
 
 
 @dataclass(frozen=True)
 class WaitingCost:
-    """What it takes to wait for one run, nothing lost and nothing throttled.
+    """What it takes to wait for one run if nothing is lost or throttled.
 
-    :ivar usd: of state transitions and reads of the journal
+    :ivar usd: for state transitions and reads of the journal
     """
 
     run_seconds: float
@@ -47,7 +47,7 @@ def waiting_cost(settings: WorkflowSettings, run_seconds: float) -> WaitingCost:
 
 
 def describe(settings: WorkflowSettings, lengths_seconds: Sequence[float] = (30, 164, 900, 3600)) -> str:
-    """The costs of runs of several lengths as a table, and how much of an execution's history the longest takes."""
+    """A table of the costs of runs of several lengths, and how much of an execution's history the longest run takes."""
     rows = [f"{'run':>8} {'polls':>7} {'transitions':>12} {'USD per 1,000 runs':>20}"]
     for seconds in lengths_seconds:
         cost = waiting_cost(settings, seconds)

@@ -7,14 +7,14 @@
                                                 └──→ CloseSession ←─────┘
     every end but the duplicate's: → ReleaseSession → PublishFinished → Ended → RunCompleted | RunFailed
 
-Every loop has a wait in it. A write without which nothing is right, the claim or the close, fails the execution when it
-can't be done: it can then be redriven, which goes on at that very state. After a Fail state it could not.
+Every loop contains a wait. If an essential write fails, the claim or the close, the execution fails: it can then be
+redriven, which resumes at that state. After a Fail state it could not.
 https://docs.aws.amazon.com/step-functions/latest/dg/redrive-executions.html
 
-Owns the order of states and what is retried. How often and how long is `workflow_budget.py`'s, what is written
-`workflow_records.py`'s, who may do it the role's (`components/workflow.py`).
+Owns the order of states and what is retried. `workflow_budget.py` decides how often and how long, `workflow_records.py`
+what is written, the role (`components/workflow.py`) what is permitted.
 
-JSONata throughout: nearly every state computes a key, a time or a choice, and variables keep the run's facts without
+JSONata throughout: nearly every state computes a key, a time or a choice, and variables hold the run's facts without
 threading them through each state's input.
 https://docs.aws.amazon.com/step-functions/latest/dg/transforming-data.html
 """
@@ -58,7 +58,7 @@ LOOKED_AT = (
     *("SK", "createdAt", "#status", "attempt", "environmentId", "leaseExpiresAt", "errorType", "errorMessage"),
     *("#detail.reportKey", "#detail.tokens", "#detail.unclaimed"),
 )
-"""The attributes that a look needs: whatever else events hold, its answer stays far below 256 KiB."""
+"""The attributes that a poll needs: whatever else events hold, its result stays far below 256 KiB."""
 INVOKE_TIMEOUT_SECONDS = 240
 STOP_TIMEOUT_SECONDS = 60
 DATABASE_RETRY_SECONDS = 15
@@ -80,14 +80,14 @@ TRANSIENT = [
     "Runtime.ExitError",
     "States.Timeout",
 ]
-"""A function that was killed may have started the agent. Trying again is safe, because attempts are claimed."""
+"""A function that was killed may have started the agent. A retry is safe, because attempts are claimed."""
 COUNT_POLL = {"polls": "{% $polls + 1 %}"}
 QUERY_ERROR = "States.QueryEvaluationError"
 TOO_LARGE = "States.DataLimitExceeded"
 """Not matched by States.ALL: https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html"""
 TRANSACTION_CANCELLED = "DynamoDb.TransactionCanceledException"
 CAUSE = "$states.errorOutput.Cause"
-# On AWS the cause of a failed expression is the whole expression, then the code, then what $error() was given.
+# On AWS the cause of a failed expression is the whole expression, then the code, then the message given to $error().
 SAID = f"($contains({CAUSE}, 'D3137: ') ? $substringAfter({CAUSE}, 'D3137: ') : {CAUSE})"
 REFUSED = "$contains($refusal, 'ConditionalCheckFailed')"
 ASKED_BY = "$request.requestedBy"
@@ -144,15 +144,15 @@ def build_definition(settings: WorkflowSettings) -> dict[str, Any]:
 
 def _claim_session(settings: WorkflowSettings) -> State:
     given, request = "$states.input.session_id", "$states.input.request"
-    # Only the session id is looked at here: whatever else is wrong with a request, the invoker journals.
-    # All of it has to match. `$` would not do: in most dialects it lets a line break at the end through.
+    # Only the session id is checked here: the invoker journals whatever else is wrong with a request.
+    # The whole text must match. `$` is not enough: most dialects accept a trailing line break with it.
     usable = f"$type({given}) = 'string' ? $match({given}, /^{SESSION_ID.pattern}/)[0].match = {given} : false"
     session_id = f"(({usable}) ? {given} : $error('{SESSION_ID_RULE}'))"
     return {
         "Type": "Task",
         "Resource": "arn:aws:states:::aws-sdk:dynamodb:transactWriteItems",
         "Arguments": {
-            # A claim whose answer was lost is not taken for somebody else's when Step Functions sends it again.
+            # A claim whose answer was lost must not look like another's when Step Functions sends it again.
             "ClientRequestToken": expression(EVENT_ID),
             "TransactItems": [
                 put(settings, metadata(settings, session_id, request_text(request))),
@@ -175,13 +175,13 @@ def _claim_session(settings: WorkflowSettings) -> State:
             "closing": None,
         },
         "Output": {},
-        # Until it is claimed, a run is known to nobody but this execution. An expression that did not get its turn
-        # within a second fails like one that says no: asked again, only the second says the same.
+        # Until it is claimed, only this execution knows of the run. An expression that isn't evaluated within a second
+        # fails like one that calls $error(): after a retry, only the latter fails again.
         "Retry": [retry([QUERY_ERROR], 1, 1), never_retry(TOO_LARGE), *_database_retry(ESSENTIAL_RETRY_SECONDS)],
         "Catch": [
             catch([QUERY_ERROR], "InvalidRequest", refusal=expression(SAID)),
             catch([TOO_LARGE], "InvalidRequest", refusal=REQUEST_RULE),
-            # With its input, as it may come round again.
+            # Keeps its input, because the state may be entered again.
             catch([TRANSACTION_CANCELLED], "WhyNotClaimed", refusal=expression(CAUSE))
             | {"Output": "{% $states.input %}"},
         ],
@@ -195,7 +195,7 @@ def _invoke_agent(settings: WorkflowSettings) -> State:
         attempt="{% $attempt %}",
         request="{% $request %}",
         seconds_left="{% $deadline = null ? null : ($deadline - $millis()) / 1000 %}",
-        # Whatever the clocks say, what this attempt writes is later than what is there.
+        # Whatever the clocks say, what this attempt writes must be later than what is there.
         after="{% ($now := $fromMillis($millis()); $newest > $now ? $newest : $now) %}",
     )
     answer = "$states.result.Payload"
@@ -204,8 +204,8 @@ def _invoke_agent(settings: WorkflowSettings) -> State:
         "Resource": "arn:aws:states:::lambda:invoke",
         "Arguments": {"FunctionName": settings.function_arn, "Payload": payload},
         "TimeoutSeconds": INVOKE_TIMEOUT_SECONDS,
-        # In milliseconds of this machine's clock, which is compared with no other: `offset` is what to add to the
-        # agent's times to get this machine's.
+        # In milliseconds of the state machine's clock, which is compared with no other: adding `offset` converts the
+        # agent's times to it.
         "Assign": {
             "since": expression(f"{answer}.now"),
             "offset": expression(f"$millis() - $toMillis({answer}.now)"),
@@ -216,12 +216,12 @@ def _invoke_agent(settings: WorkflowSettings) -> State:
         "Output": {},
         "Retry": [
             retry(THROTTLED, RETRY_DELAY_SECONDS, tries_for(settings.invoke_retry_seconds)),
-            # The environment that had the session takes up to a minute to go.
+            # The session's last environment takes up to a minute to shut down.
             retry(["SessionInTransition"], RETRY_DELAY_SECONDS, tries_for(TRANSITION_RETRY_SECONDS)),
             retry(TRANSIENT, 1, 6),
         ],
         "Catch": [
-            # Cancelled while it waited for a free place, for instance: the outcome is in the journal.
+            # For instance, cancelled while waiting for capacity: the outcome is in the journal.
             catch(["RunClosed"], "WaitToLook", pause=1),
             catch(["RunTimedOut"], "CloseSession", closing=_failed_call(Status.SESSION_TIMED_OUT)),
             catch(["States.ALL"], "CloseSession", closing=_failed_call(Status.SESSION_FAILED)),
@@ -232,7 +232,7 @@ def _invoke_agent(settings: WorkflowSettings) -> State:
 
 def _wait_for_completion(settings: WorkflowSettings) -> State:
     first, longest = settings.first_interval_seconds, settings.longest_interval_seconds
-    # More polls than it takes to get there would only let the power grow until it can't be computed any more.
+    # Capped at the poll that reaches the longest interval: otherwise the power would eventually overflow.
     exponent = f"$min([$polls, {polls_until_longest(settings)}])"
     growing = expression(f"$floor($min([{longest}, {first} * $power({settings.growth}, {exponent})]))")
     interval = growing if longest > first else first
@@ -242,7 +242,7 @@ def _wait_for_completion(settings: WorkflowSettings) -> State:
 
 
 def _wait_for_callback(settings: WorkflowSettings, interval: int | str) -> State:
-    """Registering the token and "no outcome yet" are one transaction, so that no wake-up can be missed: whoever
+    """Storing the task token and checking for an outcome are one transaction, so that no wake-up is missed: whoever
     closes the run afterwards finds the token."""
     return {
         "Type": "Task",
@@ -256,9 +256,9 @@ def _wait_for_callback(settings: WorkflowSettings, interval: int | str) -> State
         ],
         "Catch": [
             catch(["States.Timeout"], "CheckStatus", **COUNT_POLL),
-            # There is an outcome already, or another writer was in the way.
+            # There is already an outcome, or another write conflicted.
             catch([TRANSACTION_CANCELLED], "WaitToLook", pause=1),
-            # Nobody can wake it, so it polls.
+            # Without a token nobody can wake it, so it polls.
             catch(["States.ALL"], "WaitToLook", pause=settings.callback_poll_seconds, **COUNT_POLL),
         ],
         "Next": "CheckStatus",
@@ -266,8 +266,8 @@ def _wait_for_callback(settings: WorkflowSettings, interval: int | str) -> State
 
 
 def _check_status(settings: WorkflowSettings) -> State:
-    """One look, whose cost doesn't grow with the history: the outcome, which sorts after everything, and the newest
-    events, of which an agent's own since its acknowledgement are signs of life."""
+    """One poll, whose cost doesn't grow with the history: the outcome, which sorts after everything, and the newest
+    events, of which the agent's own since its acknowledgement are signs of life."""
     items = "$states.result.Items"
     own = (
         "$exists(environmentId) and $exists(leaseExpiresAt) and attempt.N = $string($attempt) and createdAt.S >= $since"
@@ -292,13 +292,13 @@ def _check_status(settings: WorkflowSettings) -> State:
                 f"($event := {items}[$contains(SK.S, '{EVENT_PREFIX}')][0];"
                 " $exists($event) ? $event.createdAt.S : $newest)"
             ),
-            # Without a sign of life in the journal, the lease that began with the acknowledgement is the newest.
+            # Without a sign of life in the journal, the lease from the acknowledgement still counts.
             "lease": expression(f"({alive}; $exists($alive) ? $toMillis($alive.leaseExpiresAt.S) + $offset : $lease)"),
             "unclaimed": expression(f"({alive}; $exists($alive.detail.M.unclaimed))"),
         },
         "Output": {},
         "Retry": _database_retry(),
-        # Not being able to look is no reason to end a run that works, before its deadline.
+        # A failed poll must not end a working run before its deadline.
         "Catch": [catch(["States.ALL"], "CouldNotLook")],
         "Next": "EvaluateStatus",
     }
@@ -317,7 +317,7 @@ _OUTCOME = """{
 
 
 def _past_the_deadline(settings: WorkflowSettings) -> dict[str, Any]:
-    # The agent enforces the deadline itself and has its lease to write the end down; this comes after it.
+    # The agent enforces the deadline itself and has the length of its lease to journal the end; this comes later.
     overdue = f"$deadline = null ? false : $millis() > $deadline + {settings.lease_seconds * 1000}"
     timed_out = {
         "status": Status.SESSION_TIMED_OUT.value,
@@ -333,7 +333,7 @@ def _evaluate_status(settings: WorkflowSettings) -> State:
     return choice(
         [
             rule("$outcome != null", "ReleaseSession"),
-            # The close that was begun came upon another writer.
+            # The close conflicted with another write.
             rule("$closing != null", "CloseSession"),
             _past_the_deadline(settings),
             rule("$lease = null ? false : $millis() > $lease", "AgentLost"),
@@ -357,7 +357,7 @@ def _agent_lost(settings: WorkflowSettings) -> State:
         },
         "Output": {},
         "Retry": _database_retry(),
-        # It came to its end after all, or the journal can't be written: look again either way.
+        # The run has ended after all, or the journal can't be written: poll again either way.
         "Catch": [catch(["States.ALL"], "WaitForCompletion")],
         "Next": "AttemptsLeft",
     }
@@ -373,7 +373,7 @@ def _attempts_left(settings: WorkflowSettings) -> State:
         ),
     }
     again = [
-        # It had to go before it began: the number is still free.
+        # It shut down before it began: the attempt's number is still free.
         rule(f"$unclaimed and $spared < {SPARED_ATTEMPTS}", "StopLostAgent", spared="{% $spared + 1 %}"),
         rule(f"$attempt < {settings.max_attempts}", "StopLostAgent", attempt="{% $attempt + 1 %}"),
     ]
@@ -396,14 +396,14 @@ def _close_session(settings: WorkflowSettings) -> State:
         "Assign": {"outcome": "{% $merge([$closing, {'reportKey': null, 'tokens': null}]) %}"},
         "Output": {},
         "Retry": _database_retry(ESSENTIAL_RETRY_SECONDS),
-        # Somebody else has closed the run, or was in the way.
+        # The run has been closed by another, or another write conflicted.
         "Catch": [catch([TRANSACTION_CANCELLED], "WaitToLook", pause=1)],
         "Next": "ReleaseSession",
     }
 
 
 def _stop_session(settings: WorkflowSettings, then: str) -> State:
-    """An environment that idles on is billed and counted; one that could not be stopped must not hold up the run."""
+    """An idle environment is billed and uses the quota; one that can't be stopped must not hold up the run."""
     payload = {"operation": "stop", "session_id": "{% $sessionId %}"}
     return {
         "Type": "Task",
@@ -429,7 +429,7 @@ def _publish_finished(settings: WorkflowSettings) -> State:
         "errorType": f"{{% {COMPLETED} ? null : $outcome.errorType %}}",
     }
     entry = {
-        # Another source than the one that starts runs, so that no run can start a run by ending.
+        # Not the source that starts runs, so that the end of a run can't start another.
         "Source": f"{settings.event_source}.runs",
         "DetailType": FINISHED_DETAIL_TYPE,
         "EventBusName": settings.event_bus_name,
@@ -441,21 +441,21 @@ def _publish_finished(settings: WorkflowSettings) -> State:
         "Arguments": {"Entries": [entry]},
         "Output": detail,
         "Retry": [retry(["States.ALL"], 1, 5)],
-        # The journal has the outcome; an announcement that fails does not change it.
+        # The journal has the outcome; a failed announcement does not change it.
         "Catch": [catch(["States.ALL"], "Ended")],
         "Next": "Ended",
     }
 
 
 def _failed_call(status: Status) -> dict[str, str]:
-    """What a failed call of the invoker closes the run with: the class and the message of its error."""
-    # Not $parse: a cause that is not JSON, or was cut short, would fail the execution instead of closing the run. The
+    """How a failed call of the invoker closes the run: with the class and the message of its error."""
+    # Not $parse: a cause that is not JSON, or is truncated, would fail the execution instead of closing the run. The
     # pattern is unrolled and bounded, because some engines recurse for each alternative of a repeated group.
     message = r'$match($cut, /"errorMessage": ?"([^\\"]*(?:\\.[^\\"]*){0,400})/)[0].groups[0]'
-    text = f"($exists($told) ? {_unescaped('$told')} : $cut = '' ? 'Step Functions gave no cause' : $cut)"
+    text = f"($exists($told) ? {_unescape('$told')} : $cut = '' ? 'Step Functions gave no cause' : $cut)"
     return {
         "status": status.value,
-        # Names that begin with States. are reserved, and a Fail state may not have one.
+        # Names that begin with States. are reserved: a Fail state may not use one.
         "errorType": "{% $replace($states.errorOutput.Error, /^States\\./, '') %}",
         "errorMessage": expression(
             f"($cut := $substring({CAUSE}, 0, {CAUSE_CHARACTERS}); $told := {message};"
@@ -464,10 +464,10 @@ def _failed_call(status: Status) -> dict[str, str]:
     }
 
 
-def _unescaped(text: str) -> str:
-    """JSON's escapes, but for those of characters beyond ASCII, which Lambda sends as they are."""
-    # A written backslash waits as a character that nobody uses. \x5c is one in a pattern: JSONata's
-    # reader takes a bracket after a plain one for escaped.
+def _unescape(text: str) -> str:
+    """Undoes JSON's escapes, except for characters beyond ASCII, which Lambda sends unescaped."""
+    # An escaped backslash is held as a private-use character meanwhile. \x5c is a backslash in a pattern: JSONata's
+    # parser takes a bracket after a plain one for escaped.
     plain = {r"\\": r"\ue000", r"\"": '"', r"\n": r"\n", r"\t": r"\t", r"\r": " ", r"\/": "/"}
     for escaped, meant in plain.items():
         text = f"$replace({text}, '{escaped.replace(chr(92), 2 * chr(92))}', '{meant}')"
@@ -477,7 +477,7 @@ def _unescaped(text: str) -> str:
 
 
 def _database_retry(seconds: int = DATABASE_RETRY_SECONDS) -> list[dict[str, Any]]:
-    # A cancelled transaction is mostly an answer, now and then a conflict with another writer of the same run.
+    # A cancelled transaction is usually an answer, but sometimes a conflict with another write of the same run.
     return [
         retry([TRANSACTION_CANCELLED], 1, 1),
         retry(["States.ALL"], RETRY_DELAY_SECONDS, tries_for(seconds)),

@@ -1,6 +1,6 @@
 """The state machine as a Mermaid diagram, made from its definition: `python -m components.workflow_picture`.
 
-docs/architecture.md holds what this prints; a test fails when the two differ.
+docs/architecture.md contains the output; a test fails when the two differ.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from components.workflow_definition import build_definition
 
 
 def draw(definition: dict[str, Any]) -> str:
-    """Return the diagram of a state machine: solid words for the way through, `error` for what a Catch does."""
+    """Return the diagram of a state machine; an arrow that a Catch makes is labelled with its errors."""
     lines = ["stateDiagram-v2", f"    [*] --> {definition['StartAt']}"]
     for name, state in definition["States"].items():
         lines += [f"    {name} --> {then}{label}" for then, label in _arrows(state)]
@@ -31,7 +31,7 @@ def _arrows(state: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def default_picture() -> str:
-    """Return the diagram of the machine with default settings."""
+    """Return the diagram of the state machine with default settings."""
     return draw(
         build_definition(
             WorkflowSettings(

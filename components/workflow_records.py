@@ -1,8 +1,8 @@
 """The journal's records as the state machine writes them: DynamoDB items whose values are JSONata expressions.
 
-The same keys and attributes as `runtime/journal/records.py` has for Python's writers. An event's id and time are
-those of the state's entry: `$uuid()` and `$millis()` would be others in each try, and a write that Step Functions
-sends twice must be the same write.
+The keys and attributes are those of `runtime/journal/records.py`, for Python's writers. An event's id and time come
+from the state's entry: `$uuid()` and `$millis()` would differ in each try, and a write that Step Functions sends twice
+must be the same write.
 """
 
 from typing import Any, TypeAlias
@@ -21,18 +21,18 @@ EVENT_ID = "$hash($states.context.Execution.Id & $states.context.State.Name & $s
 SESSION_ID = "$sessionId"
 DAY_SECONDS = 86_400
 MAX_TEXT_CHARACTERS = MAX_REQUEST_BYTES + MAX_RETRY_BYTES + len('[""]')
-"""Of a request's text, escaped: with more characters it has more bytes than the invoker lets through."""
+"""Of a request's escaped text: with more characters it has more bytes than the invoker accepts."""
 
 
 def partition_key(session_id: str = SESSION_ID) -> Item:
-    """Return the composite partition key as a value."""
+    """Return a run's partition key as a value."""
     return string(f"'SESSION#' & {session_id}")
 
 
 def new_event(settings: WorkflowSettings, status: str, session_id: str = SESSION_ID) -> Item:
-    """Return an event of the state that is entered.
+    """Return an event of the state being entered.
 
-    :param status: a literal; see :func:`string` for one that is computed
+    :param status: a literal; see :func:`string` for a computed one
     """
     return {
         "PK": partition_key(session_id),
@@ -46,7 +46,7 @@ def new_event(settings: WorkflowSettings, status: str, session_id: str = SESSION
 
 
 def metadata(settings: WorkflowSettings, session_id: str, request: str) -> Item:
-    """Return what a run was asked to do and within which limits.
+    """Return the metadata record: what a run was asked to do, and within which limits.
 
     :param request: an expression for the request's JSON text
     """
@@ -66,24 +66,24 @@ def metadata(settings: WorkflowSettings, session_id: str, request: str) -> Item:
 
 
 def outcome_of(event: Item) -> Item:
-    """Return the outcome record that goes with a terminal event."""
+    """Return the outcome record of a terminal event."""
     return event | {"SK": {"S": OUTCOME}, "day": DAY}
 
 
 def request_text(request: str) -> str:
-    """Return an expression for a request's JSON text, `null` where it is too large to be sent within the claim.
+    """Return an expression for a request's JSON text, or `null` if it is too large to be part of the claim.
 
-    The text is escaped once more there, and Step Functions takes 256 KiB of arguments. The invoker refuses such a
-    request; so claimed, the refusal is in the journal.
+    The claim escapes the text once more, and Step Functions takes 256 KiB of arguments. The invoker refuses such a
+    request; claimed like this, the refusal is journalled.
     """
-    # In an object and out of it again: of a text, $string() alone makes no JSON.
+    # Wrapped in an object and unwrapped again: $string() alone doesn't turn a string into JSON.
     text = f"$substring($string({{'_': $exists({request}) ? {request} : null}}), 5)"
     kept = "$substring($text, 0, $length($text) - 1)"
     return f"($text := {text}; $length($string([$text])) > {MAX_TEXT_CHARACTERS} ? 'null' : {kept})"
 
 
 def task_token(settings: WorkflowSettings) -> Item:
-    """Return the record that holds the token which wakes the waiting task."""
+    """Return the record that holds the waiting task's token."""
     event = new_event(settings, "")
     return {name: event[name] for name in ("PK", "sessionId", "createdAt", "expiresAt")} | {
         # Each try has a token of its own.
@@ -93,23 +93,23 @@ def task_token(settings: WorkflowSettings) -> Item:
 
 
 def put(settings: WorkflowSettings, item: Item) -> dict[str, Any]:
-    """Return a transaction's action that adds a record and never replaces one."""
+    """Return a transaction's action that adds a record but never replaces one."""
     return {"Put": {"TableName": settings.table_name, "Item": item, "ConditionExpression": NOT_THERE}}
 
 
 def no_outcome(settings: WorkflowSettings) -> dict[str, Any]:
-    """Return a transaction's action that lets it through only while the run is open."""
+    """Return a transaction's action that fails it unless the run is open."""
     key = {"PK": partition_key(), "SK": {"S": OUTCOME}}
     return {"ConditionCheck": {"TableName": settings.table_name, "Key": key, "ConditionExpression": NOT_THERE}}
 
 
 def string(text: str) -> Item:
-    """Return a string value that an expression computes."""
+    """Return a string value computed by an expression."""
     return {"S": expression(text)}
 
 
 def number(text: str) -> Item:
-    """Return a number value that an expression computes."""
+    """Return a number value computed by an expression."""
     return {"N": expression(f"$string({text})")}
 
 

@@ -128,7 +128,7 @@ def test_a_zip_that_agentcore_would_refuse_is_refused_and_leaves_nothing(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(agent_bundle, "MAX_ZIP_BYTES", 2**10)
-    with pytest.raises(BundleError, match=r"MiB zipped; AgentCore takes 0 MiB.*agentImage"):
+    with pytest.raises(BundleError, match=r"MiB zipped; AgentCore accepts 0 MiB.*agentImage"):
         build("source", project, tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []
 

@@ -145,7 +145,7 @@ def test_a_key_that_nobody_knows_is_refused_with_the_nearest_one(read_settings: 
     with pytest.raises(RunError) as refusal:
         read_settings({"leaseSecond": 60})
     assert str(refusal.value) == (
-        "fire-and-forget:leaseSecond is no key of this project; the nearest is fire-and-forget:leaseSeconds."
+        "fire-and-forget:leaseSecond is not a key of this project; the nearest is fire-and-forget:leaseSeconds."
     )
 
 

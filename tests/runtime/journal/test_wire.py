@@ -44,5 +44,5 @@ def test_what_json_does_not_have_is_refused(value: object) -> None:
 
 
 def test_a_type_that_the_journal_does_not_write_is_refused() -> None:
-    with pytest.raises(ValueError, match="no values of DynamoDB.s type SS"):
+    with pytest.raises(ValueError, match="DynamoDB's type SS"):
         deserialize({"SS": ["a"]})
