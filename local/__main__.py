@@ -1,7 +1,7 @@
 """The embedded cloud's command line: `python -m local run`, `up` and `notebooks`.
 
-Owns arguments, signals and exit codes: 0 when the run completed, 1 when it did not, 2 when the cloud could not
-do it, 130 after Ctrl-C.
+Owns arguments, signals and exit codes: 0 if the run completed, 1 if it did not, 2 if the cloud failed, 130 after
+Ctrl-C.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 from runbook.cli import process
 
 if __name__ == "__main__":
-    # Before what takes its time to import: a Ctrl-C meanwhile ends without a traceback.
+    # Before the slow imports, so that Ctrl-C during them ends without a traceback.
     process.leave_on_interrupt()
 
 import typer
@@ -37,7 +37,7 @@ JUPYTER_STOP_SECONDS = 10.0
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 ModelUrl = Annotated[
     str | None,
-    typer.Option(help="Base URL of an OpenAI-compatible server on this machine that answers the agents."),
+    typer.Option(help="Base URL of an OpenAI-compatible server on this machine that the agents ask."),
 ]
 
 
@@ -46,11 +46,11 @@ def run(
     prompt: Annotated[str, typer.Option(envvar="PROMPT", help="What the agents are to work on.")] = "",
     json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
     model_url: ModelUrl = None,
-    timeout: Annotated[float, typer.Option(help="Seconds that the run may take.")] = 600.0,
+    timeout: Annotated[float, typer.Option(help="How long the run may take, in seconds.")] = 600.0,
 ) -> None:
-    """Start the embedded cloud, send one run through it, show it, stop everything."""
+    """Start the embedded cloud, run one prompt through it, show the run, stop everything."""
     if not 0 < timeout < float("inf"):
-        raise typer.BadParameter(f"--timeout is {timeout:g}; it has to be a number of seconds above 0.")
+        raise typer.BadParameter(f"--timeout is {timeout:g}; it must be a number of seconds above 0.")
     from local.run import DEFAULT_PROMPT
     from local.run import run as run_once
 
@@ -61,12 +61,12 @@ def run(
 @app.command()
 def up(
     model_url: ModelUrl = None,
-    stack_path: Annotated[Path, typer.Option(help="File that tells where the cloud is.")] = stack_file.STACK_FILE,
+    stack_path: Annotated[Path, typer.Option(help="File that says where the cloud is.")] = stack_file.STACK_FILE,
 ) -> None:
-    """Start the embedded cloud and keep it until Ctrl-C; .local/stack.json tells where it is."""
+    """Start the embedded cloud and keep it running until Ctrl-C; .local/stack.json says where it is."""
     with _running_cloud(model_url, stack_path=stack_path) as cloud:
         key = cloud.stack.key
-        print(f"The embedded cloud is up in region {REGION}; this start's root key, also in {stack_path}:")
+        print(f"The embedded cloud is up in region {REGION}. Root's key for this start, also in {stack_path}:")
         print(f"  AWS_ACCESS_KEY_ID={key.access_key_id} AWS_SECRET_ACCESS_KEY={key.secret_access_key}")
         print(f"  everything but the agents' sessions   {cloud.stack.endpoint_url}")
         print(f"  AgentCore's data plane                {cloud.stack.agentcore_endpoint_url}")
@@ -81,13 +81,13 @@ def up(
 def notebooks(
     model_url: ModelUrl = None, samples: Annotated[bool, typer.Option(help="Make sample runs.")] = True
 ) -> None:
-    """Start the embedded cloud with some runs in it, and JupyterLab on the notebooks, until Ctrl-C."""
+    """Start the embedded cloud with sample runs, and JupyterLab on the notebooks, until Ctrl-C."""
     from local.samples import make_samples
 
-    # A short lease, so that the run that is killed is going again soon.
+    # A short lease, so that the killed run resumes soon.
     with _running_cloud(model_url, {"leaseSeconds": 6}) as cloud:
         if samples:
-            print("Making runs to look at: completed, failed, and one that is killed and resumed …", flush=True)
+            print("Making sample runs: completed, failed, and one that is killed and resumed …", flush=True)
             make_samples(cloud)
         jupyter = subprocess.Popen(
             [sys.executable, "-m", "jupyterlab", "--ip=127.0.0.1", "--no-browser", "--notebook-dir=notebooks"],
@@ -104,18 +104,18 @@ def notebooks(
 def _running_cloud(
     model_url: str | None, config: dict[str, object] | None = None, stack_path: Path = stack_file.STACK_FILE
 ) -> Generator[EmbeddedCloud]:
-    """A running cloud that everybody finds through the stack file."""
+    """A running cloud that others find through the stack file."""
     from local.cloud import EmbeddedCloud
 
-    with stack_file.claimed(stack_path), EmbeddedCloud(model_url=model_url, config=config) as cloud:
+    with stack_file.claim(stack_path), EmbeddedCloud(model_url=model_url, config=config) as cloud:
         cloud.check_model()
         stack_file.write(cloud.stack, stack_path)
         yield cloud
 
 
 def main() -> NoReturn:
-    """Run the command, and turn every expected failure into one sentence and an exit code."""
-    # A supervisor's SIGTERM has to leave as little behind as Ctrl-C does.
+    """Run the command and turn every expected failure into one sentence and an exit code."""
+    # SIGTERM from a supervisor must leave as little behind as Ctrl-C.
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         process.begin()

@@ -1,4 +1,4 @@
-"""The embedded cloud: the emulator, AgentCore's data plane and the deployed Pulumi program, as one thing.
+"""The embedded cloud: the emulator, AgentCore's data plane and the deployed Pulumi program.
 
 Owns the order in which they start and stop. `local.run`, the runbook and the tests use it.
 """
@@ -27,14 +27,14 @@ AGENT_ENDPOINT = "live"
 
 
 class ModelError(Exception):
-    """The model server that was named can't answer the agents."""
+    """The given model server can't answer the agents."""
 
 
 class EmbeddedCloud:
-    """A running embedded cloud, from entering the context to leaving it.
+    """An embedded cloud that runs while its context is entered.
 
-    :param model_url: base URL of an OpenAI-compatible server that answers the agents; canned replies without it
-    :param config: values in place of those in `Pulumi.local.yaml`, by key without the project's name
+    :param model_url: base URL of an OpenAI-compatible server that answers the agents; without it, replies are canned
+    :param config: values that override `Pulumi.local.yaml`, by key without the project's name
     :param data_plane: settings of the AgentCore data plane; its port is chosen here
     :param endpoint_url_override: the endpoint that the Lambda and the agents use instead of the emulator's own
     :ivar stack: where everything is, and the stack's outputs
@@ -73,7 +73,7 @@ class EmbeddedCloud:
         :raises DeployError: if the program can't be deployed
         """
         with ExitStack() as parts:
-            # Entered before its start, so that it ends before the emulator that it sends its last logs to.
+            # Entered before it is started, so that it ends before the emulator, which gets its last logs.
             parts.enter_context(self.emulator)
             parts.enter_context(self.data_plane)
             self.data_plane.start(self.emulator.url, self.emulator.client)
@@ -91,14 +91,14 @@ class EmbeddedCloud:
         return self
 
     def check(self) -> None:
-        """Do nothing, as long as the cloud is alive.
+        """Check that the cloud is alive.
 
         :raises EmulatorError: if the emulator died
         """
         self.emulator.check()
 
     def check_model(self) -> None:
-        """Ask the model for one word, as the agents will, if a model server answers them.
+        """Ask the model server, if there is one, for one word the way the agents will.
 
         :raises ModelError: if it doesn't answer, or refuses
         """
@@ -115,8 +115,8 @@ class EmbeddedCloud:
         except (ClientError, BotoCoreError) as error:
             why = error.response.get("Error", {}).get("Message") if isinstance(error, ClientError) else None
             raise ModelError(
-                f"--model-url {self._model_url} can't answer the agents. {why or error} It has to serve OpenAI's API "
-                "below /v1, and know the model that modelId in Pulumi.local.yaml names."
+                f"--model-url {self._model_url} can't answer the agents. {why or error} It must serve OpenAI's API "
+                "below /v1, and have the model that modelId in Pulumi.local.yaml names."
             ) from error
 
     def __exit__(

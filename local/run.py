@@ -1,7 +1,7 @@
 """`make run`: one run through the whole embedded cloud, shown live, then explained.
 
-Owns what is shown when; how an event or a summary looks is `runbook.render`'s. With `as_json`, standard output
-gets one JSON object and nothing else.
+Owns what is shown when; `runbook.render` formats events and summaries. With `as_json`, standard output gets one JSON
+object and nothing else.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ T = TypeVar("T")
 
 
 def run(prompt: str, *, as_json: bool, model_url: str | None, timeout_seconds: float) -> bool:
-    """Bring the cloud up, run `prompt` through it, show it, bring the cloud down.
+    """Start the cloud, run `prompt` through it, show the run, stop the cloud.
 
     :param timeout_seconds: how long the run may take from its event to its outcome
     :return: whether the run completed
-    :raises WatchTimeout: if it had no outcome by then
+    :raises WatchTimeout: if it has no outcome by then
     """
     progress = Console(stderr=True, quiet=as_json, highlight=False)
     began = time.monotonic()
@@ -45,7 +45,7 @@ def run(prompt: str, *, as_json: bool, model_url: str | None, timeout_seconds: f
 
 @contextmanager
 def _alive(cloud: EmbeddedCloud) -> Generator[None]:
-    """If a part of the cloud has died, raise that, and not the error of the call that noticed it."""
+    """If a part of the cloud has died, raise that instead of the error of the call that noticed it."""
     try:
         yield
     except Exception:
@@ -54,7 +54,7 @@ def _alive(cloud: EmbeddedCloud) -> Generator[None]:
 
 
 def follow(runbook: Runbook, session_id: str, console: Console, timeout_seconds: float) -> None:
-    """Show a run's timeline as it comes, until the run and its execution have ended."""
+    """Show a run's timeline live until the run and its execution have ended."""
     first = None
     with console.status("Waiting for the first event …") as status:
         for event in runbook.watch(session_id, timeout_seconds=timeout_seconds, poll_seconds=0.1):
@@ -68,7 +68,7 @@ def follow(runbook: Runbook, session_id: str, console: Console, timeout_seconds:
 def show(runbook: Runbook, session_id: str, *, as_json: bool, canned: bool) -> bool:
     """Print what became of a run, and return whether it completed.
 
-    :param canned: whether the replies were, which the summary then says
+    :param canned: whether the replies were canned, which the summary then says
     """
     summary = runbook.summary(session_id)
     if as_json:
@@ -77,13 +77,13 @@ def show(runbook: Runbook, session_id: str, *, as_json: bool, canned: bool) -> b
         console = render.console()
         console.print(render.summary(summary))
         if canned:
-            console.print("replies        canned, no model was asked; --model-url names one that is")
+            console.print("replies        canned, no model was asked; name a model server with --model-url")
         _explain(runbook, summary, console)
     return summary.outcome is not None and summary.outcome.status == Status.AGENT_BACKGROUND_TASK_COMPLETED
 
 
 def _explain(runbook: Runbook, summary: RunSummary, console: Console) -> None:
-    """The report, or what the agent's log says where there is none."""
+    """Print the report, or the errors in the agent's log if there is none."""
     if summary.report is not None:
         console.print(render.report(summary.report))
         return

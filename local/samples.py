@@ -1,4 +1,4 @@
-"""Runs worth looking at in the notebooks: some that completed, one that failed, one that was killed and resumed.
+"""Sample runs for the notebooks: some that completed, one that failed, one that was killed and resumed.
 
 Owns the choice of runs; the runbook starts and follows them.
 """
@@ -22,7 +22,7 @@ FOLLOW_SECONDS = 120.0
 
 
 def make_samples(cloud: EmbeddedCloud) -> None:
-    """Send the sample runs through a cloud, and return when all have ended.
+    """Run the samples in a cloud, and return when all have ended.
 
     :raises WatchTimeout: if one of them has no outcome after two minutes
     """

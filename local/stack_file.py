@@ -1,8 +1,8 @@
-"""`.local/stack.json`: how everyone else finds the running embedded cloud, and that there is one of them at a time.
+"""`.local/stack.json`: how others find the running embedded cloud, and why there is only one at a time.
 
-Owns the file's place and form, and whether the cloud that it describes can still be running. It is written when
-everything is ready and removed at the end. A file left behind by a killed process is recognized by that process's id
-and start time; readers must still be prepared for a refused connection.
+Owns the file's place and format, and whether the cloud it describes can still be running. It is written when everything
+is ready and removed at the end. A file left behind by a killed process is recognized by that process's id and start
+time; readers must still be prepared for a refused connection.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from local.emulator.clients import AccessKey
 
 STACK_FILE = Path(__file__).resolve().parent.parent / ".local" / "stack.json"
 MAX_BYTES = 1_000_000
-# What is computed from the time of boot moves with the clock.
+# A start time is computed from the time of boot, which moves with the clock.
 _SAME_START_SECONDS = 5.0
 
 
 class StackFileError(ValueError):
-    """The file is not one of ours, can't be read, is another cloud's, or tells of one that has ended."""
+    """The file is not one of ours, can't be read, belongs to another cloud, or describes one that has ended."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class LocalStack:
     :ivar endpoint_url: of every service but AgentCore's data plane.
     :ivar agentcore_endpoint_url: of AgentCore's data plane.
     :ivar outputs: the stack's outputs, by name.
-    :ivar key: root's.
+    :ivar key: root's key.
     """
 
     endpoint_url: str
@@ -51,13 +51,13 @@ class LocalStack:
 
 
 @contextmanager
-def claimed(path: Path = STACK_FILE) -> Generator[None]:
-    """Keep every other embedded cloud from the file, and leave none behind.
+def claim(path: Path = STACK_FILE) -> Generator[None]:
+    """Keep other embedded clouds from the file, and remove it at the end.
 
-    :raises StackFileError: if another embedded cloud has it, or something else is in its place.
+    :raises StackFileError: if another embedded cloud has it, or something other than a file is in its place.
     """
     if path.exists() and not path.is_file():
-        raise StackFileError(f"{path} is not a file: move it away, or name another one with --stack-path.")
+        raise StackFileError(f"{path} is not a file: move it away, or name another with --stack-path.")
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_name(f"{path.name}.lock").open("a+") as lock:
         try:
@@ -65,8 +65,8 @@ def claimed(path: Path = STACK_FILE) -> Generator[None]:
         except BlockingIOError:
             lock.seek(0)
             raise StackFileError(
-                f"An embedded cloud is running already, process {lock.read().strip() or 'unknown'}, and {path} tells "
-                "where. Use that one, stop it, or give this one a file of its own with "
+                f"An embedded cloud is already running, process {lock.read().strip() or 'unknown'}, described in "
+                f"{path}. Use that one, stop it, or give this one a file of its own with "
                 "`make local ARGS='--stack-path FILE'`."
             ) from None
         lock.truncate(0)
@@ -79,7 +79,7 @@ def claimed(path: Path = STACK_FILE) -> Generator[None]:
 
 
 def write(stack: LocalStack, path: Path = STACK_FILE) -> None:
-    """Write the file as a whole: nobody sees half of it, and nobody but its owner sees it at all."""
+    """Write the file atomically, readable by its owner only."""
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {
         "endpointUrl": stack.endpoint_url,
@@ -101,7 +101,7 @@ def read(path: Path = STACK_FILE) -> LocalStack:
     """The embedded cloud that the file describes.
 
     :raises FileNotFoundError: if none is running.
-    :raises StackFileError: if the file is not one of ours, can't be read, or tells of a cloud that has ended.
+    :raises StackFileError: if the file is not one of ours, can't be read, or describes a cloud that has ended.
     """
     try:
         content = json.loads(_content(path))
@@ -120,19 +120,19 @@ def read(path: Path = STACK_FILE) -> LocalStack:
     except OSError as error:
         raise StackFileError(f"{path} can't be read: {error.strerror}") from error
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise StackFileError(f"{path} is not a description of an embedded cloud: {_described(error)}") from error
+        raise StackFileError(f"{path} is not a description of an embedded cloud: {_describe(error)}") from error
     if not running:
-        raise StackFileError(f"{path} was left behind by an embedded cloud that is not running any more")
+        raise StackFileError(f"{path} was left behind by an embedded cloud that is no longer running")
     return stack
 
 
 def remove(path: Path = STACK_FILE) -> None:
-    """Remove the file; harmless when there is none."""
+    """Remove the file, if there is one."""
     path.unlink(missing_ok=True)
 
 
 def _content(path: Path) -> str:
-    # A pipe that nobody writes to would be waited for otherwise.
+    # Opening a pipe without a writer would block otherwise.
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
@@ -152,14 +152,14 @@ def _text(content: dict[str, Any], name: str) -> str:
     return value
 
 
-def _described(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     if isinstance(error, UnicodeDecodeError):
-        return "it is not text in UTF-8"
+        return "it is not UTF-8 text"
     return f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
 
 
 def _is_running(process_id: int, started_at: float) -> bool:
-    """Whether that very process is there: its number may have gone to another one."""
+    """Whether that same process is running: its id may have been reused."""
     with suppress(psutil.NoSuchProcess, psutil.AccessDenied, ValueError):
         return abs(psutil.Process(process_id).create_time() - started_at) < _SAME_START_SECONDS
     return False

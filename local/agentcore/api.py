@@ -1,8 +1,8 @@
 """AgentCore's data plane on the wire: InvokeAgentRuntime and StopRuntimeSession, as boto3 speaks them.
 
-Owns paths, headers and the format of errors. The authorizer says who may, the pool where to. Bytes are passed
-through: nothing that an agent receives or answers is parsed here. Custom headers are not passed on, even where a
-runtime allows them.
+Owns paths, headers and the format of errors. The authorizer decides who may call, the pool which environment answers.
+Bytes are passed through: nothing that an agent receives or answers is parsed here. Custom headers are not passed on,
+even if a runtime allows them.
 
 Shapes from botocore's service model `bedrock-agentcore`, 2024-02-28; errors are restJson1's:
 https://smithy.io/2.0/aws/protocols/aws-restjson1-protocol.html#operation-error-serialization
@@ -46,14 +46,14 @@ _LOGGER = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class DataPlaneApi:
-    """What each path does."""
+    """The data plane's operations."""
 
     authorizer: Authorizer
     pool: EnvironmentPool
     rate: RateLimit
 
     def app(self) -> Starlette:
-        """All of it as an ASGI application."""
+        """Return the ASGI application."""
         return Starlette(
             routes=[
                 Route("/runtimes/{arn:path}/invocations", _Operation(self._invoke), methods=["POST"]),
@@ -73,7 +73,7 @@ class DataPlaneApi:
         environment = await self.pool.environment_of(endpoint, session_id)
         session = (SESSION_HEADER.encode(), session_id.encode("latin-1"))
         headers = [session, *_trace_of(request)]
-        to_agent = [*headers, (REQUEST_ID_HEADER.encode(), request_id.encode()), *_picked(request, _PASSED_TO_AGENT)]
+        to_agent = [*headers, (REQUEST_ID_HEADER.encode(), request_id.encode()), *_pick(request, _PASSED_TO_AGENT)]
         async with environment.invocation(to_agent, payload) as answer:
             await _relay(answer, [*headers, (b"x-amzn-requestid", request_id.encode())], request, send)
 
@@ -101,7 +101,7 @@ class DataPlaneApi:
 
 
 class _Operation:
-    """An ASGI application for one operation: errors become responses, as long as nothing has been sent."""
+    """An ASGI application for one operation: errors become responses unless something has been sent."""
 
     def __init__(self, perform: Callable[[Request, str, Send], Awaitable[None]]) -> None:
         self._perform = perform
@@ -124,7 +124,7 @@ class _Operation:
             failure = AgentCoreError("An internal error occurred")
         else:
             return
-        if not begun:  # otherwise the response stays incomplete, which the server shows by closing the connection
+        if not begun:  # otherwise the response stays incomplete, and the server closes the connection
             await _error_response(failure, request_id)(scope, receive, send)
 
 
@@ -133,13 +133,13 @@ async def _unknown(request: Request, request_id: str, send: Send) -> None:
     raise NamedError(
         "UnknownOperationException",
         404,
-        "The local AgentCore data plane serves InvokeAgentRuntime and StopRuntimeSession only, "
+        "The local AgentCore data plane serves only InvokeAgentRuntime and StopRuntimeSession, "
         f"not {request.method} {request.url.path}",
     )
 
 
 async def _relay(answer: Answer, headers: RawHeaders, request: Request, send: Send) -> None:
-    """Pass an agent's answer on as it comes, until it ends or the caller has gone."""
+    """Stream an agent's answer until it ends or the caller is gone."""
     passed_on = [(name, value) for name, value in answer.headers.items() if name in _PASSED_TO_CALLER]
     await send({"type": "http.response.start", "status": answer.status, "headers": [*passed_on, *headers]})
     async for chunk in answer.chunks():
@@ -158,14 +158,14 @@ def _error_response(error: AgentCoreError, request_id: str) -> Response:
 
 
 def _trace_of(request: Request) -> list[tuple[bytes, bytes]]:
-    """The caller's trace headers, or a trace of its own:
+    """The caller's trace headers, or a new trace:
     https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader
     """
-    trace = _picked(request, _TRACE_HEADERS)
+    trace = _pick(request, _TRACE_HEADERS)
     if b"x-amzn-trace-id" not in dict(trace):
         trace.append((b"x-amzn-trace-id", f"Root=1-{int(time.time()):08x}-{secrets.token_hex(12)}".encode()))
     return trace
 
 
-def _picked(request: Request, names: frozenset[bytes]) -> list[tuple[bytes, bytes]]:
+def _pick(request: Request, names: frozenset[bytes]) -> list[tuple[bytes, bytes]]:
     return [(name, value) for name, value in request.headers.raw if name in names]

@@ -1,11 +1,11 @@
-"""Who is calling AgentCore's data plane, and whether they may: asked of the emulator.
+"""Asks the emulator who is calling AgentCore's data plane, and whether they may.
 
-Owns the questions, not the answers: signatures, identities and policies are the emulator's. It is asked with the
-caller's own signed request, so no second implementation of SigV4 or IAM can differ from it.
+Owns the questions, not the answers: the emulator has the signatures, identities and policies. It gets the caller's own
+signed request, so that there is no second implementation of SigV4 or IAM to differ from it.
 
-The payload isn't sent along. A signature covers its hash, which may as well come in `X-Amz-Content-SHA256`, a
-header that need not be signed; computed here, it also proves that the payload is the one that was signed.
-So clients that sign Content-Length are refused; botocore, and with it the AWS CLI, does not.
+The payload isn't forwarded. A signature covers its hash, which may also come in `X-Amz-Content-SHA256`, a header that
+need not be signed; computed here, it also proves that the payload is the signed one. So clients that sign
+Content-Length are refused; botocore, and with it the AWS CLI, doesn't.
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 """
 
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 
 _EMULATOR_SECONDS = 30.0
 _STOP = "bedrock-agentcore:StopRuntimeSession"
-# The emulator chooses the service by this header, which AWS clients never sign, before it looks at the path.
+# The emulator chooses the service by this header, which AWS clients never sign, rather than by the path.
 _ASK_STS_WHO = {b"x-amz-target": b"AWSSecurityTokenServiceV20110615.GetCallerIdentity"}
 _ASK_STS_WHO_FORM = b"Action=GetCallerIdentity&Version=2011-06-15"
 _STS_ARN = ".//{https://sts.amazonaws.com/doc/2011-06-15/}Arn"
-# STS, which is asked about stops, has other names for what is wrong with credentials than a JSON service.
+# STS, which is asked about stops, names credential errors differently from a JSON service.
 _JSON_NAMES = {
     "ExpiredToken": "ExpiredTokenException",
     "IncompleteSignature": "IncompleteSignatureException",
@@ -51,9 +51,9 @@ _ASSUMED_ROLE = re.compile(r"arn:(aws[\w-]*):sts::(\d{12}):assumed-role/([^/]+)/
 
 @dataclass(frozen=True)
 class Authorizer:
-    """Authenticates and authorizes one request at a time.
+    """Authenticates and authorizes requests.
 
-    :ivar emulator_port: where on 127.0.0.1 the emulator is.
+    :ivar emulator_port: the emulator's port on 127.0.0.1.
     :ivar iam: a client that may simulate policies.
     """
 
@@ -61,21 +61,21 @@ class Authorizer:
     iam: IAMClient
 
     async def authorize_invocation(self, request: Request, payload: bytes, endpoint: Endpoint) -> None:
-        """Return if the caller may invoke this endpoint, which then exists.
+        """Check that this endpoint exists and that the caller may invoke it.
 
         :raises AccessDeniedError: if a policy forbids it or none allows it.
         :raises NotFoundError: if there is no such runtime or endpoint.
-        :raises AgentCoreError: if the credentials or the signature are no good, or the emulator has a problem.
+        :raises AgentCoreError: if the credentials or the signature are invalid, or the emulator fails.
         """
         await self._forward(request, payload, endpoint, {}, b"")
 
     async def authorize_stop(self, request: Request, payload: bytes, endpoint: Endpoint) -> None:
-        """Return if the caller may stop sessions of this endpoint.
+        """Check that the caller may stop sessions of this endpoint.
 
-        The emulator has no StopRuntimeSession: it tells who signed the request, and simulates their policies.
+        The emulator has no StopRuntimeSession: it says who signed the request, and simulates their policies.
 
         :raises AccessDeniedError: if a policy forbids it or none allows it.
-        :raises AgentCoreError: if the credentials or the signature are no good, or the emulator has a problem.
+        :raises AgentCoreError: if the credentials or the signature are invalid, or the emulator fails.
         """
         identity = await self._forward(request, payload, endpoint, _ASK_STS_WHO, _ASK_STS_WHO_FORM)
         caller_arn = ElementTree.fromstring(identity).findtext(_STS_ARN, "")  # noqa: S314 - our own child's
@@ -91,7 +91,7 @@ class Authorizer:
     async def _forward(
         self, request: Request, payload: bytes, endpoint: Endpoint, target: Mapping[bytes, bytes], form: bytes
     ) -> bytes:
-        _check_that_it_is_signed(request)
+        _check_signed(request)
         headers = [(name, value) for name, value in request.headers.raw if name not in _REPLACED_HEADERS]
         payload_hash = (b"x-amz-content-sha256", hashlib.sha256(payload).hexdigest().encode())
         path: bytes = request.scope["raw_path"] + b"?" + request.scope["query_string"]
@@ -114,8 +114,8 @@ class Authorizer:
         return all(result["EvalDecision"] == "allowed" for result in simulated["EvaluationResults"])
 
 
-def _check_that_it_is_signed(request: Request) -> None:
-    """The emulator would take a request without a signature, or signed for S3, for one to S3."""
+def _check_signed(request: Request) -> None:
+    """Refuse what the emulator would take for a request to S3: one without a signature, or signed for S3."""
     signature = _SIGNED_FOR.match(request.headers.get("Authorization", ""))
     if signature is None:
         raise NamedError("MissingAuthenticationTokenException", HTTPStatus.FORBIDDEN, "Missing Authentication Token")

@@ -1,8 +1,8 @@
 """The local AgentCore data plane: a server on 127.0.0.1 that runs agents as AgentCore would.
 
-Owns the server's thread and what the rest of the program sees of it; `local.agentcore.api` says what it serves. The
-emulator is asked about everything that is not running agents: who may call, which runtimes there are, where logs go. It
-has to be there from `start` until after `stop`.
+Owns the server's thread and what the rest of the program sees of it; `local.agentcore.api` says what it serves. For
+everything but running agents it asks the emulator: who may call, which runtimes there are, where logs go. The emulator
+must be running from `start` until after `stop`.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ class DataPlaneError(Exception):
 
 
 class DataPlane:
-    """A data plane whose address is known from construction, and which serves from `start` to `stop`.
+    """A data plane that has its address from construction and serves from `start` to `stop`.
 
     As a context manager it stops at the end; the caller starts it.
 
-    :ivar url: what boto3 takes as `endpoint_url` of `bedrock-agentcore`.
-    :raises DataPlaneError: if its port is taken.
+    :ivar url: boto3's `endpoint_url` for `bedrock-agentcore`.
+    :raises DataPlaneError: if its port is in use.
     """
 
     def __init__(self, settings: DataPlaneSettings | None = None) -> None:
@@ -54,10 +54,10 @@ class DataPlane:
         self.stop()
 
     def start(self, emulator_url: str, client: Callable[[str], Any]) -> None:
-        """Serve. Once only.
+        """Start serving; may be called once.
 
         :param emulator_url: such as `http://127.0.0.1:4566`.
-        :param client: gives root's boto3 client for a service of the emulator, as `Emulator.client` does.
+        :param client: returns root's boto3 client for a service of the emulator, as `Emulator.client` does.
         :raises DataPlaneError: if it does not start.
         """
         address = Address(self._listener, self.url, emulator_url, client)
@@ -72,7 +72,7 @@ class DataPlane:
             raise DataPlaneError(f"The AgentCore data plane could not be started: {error!r}.") from error
 
     def stop(self) -> None:
-        """End every environment, send the last of their logs, delete all files; harmless when repeated.
+        """End every environment, send their last logs, delete all files; harmless when repeated.
 
         :raises DataPlaneError: if that takes too long.
         """
@@ -88,7 +88,7 @@ class DataPlane:
         self._listener.close()
 
     def warm(self, runtime_arn: str, qualifier: str = "DEFAULT") -> None:
-        """Start the endpoint's spares now, and return when they are ready.
+        """Start the endpoint's spares now, and wait until they are ready.
 
         :raises AgentCoreError: if the agent can't be started; its last output is in the message.
         :raises DataPlaneError: if that takes too long.
@@ -102,7 +102,7 @@ class DataPlane:
             raise DataPlaneError(f"{runtime_arn} has no warm environment after {limit_seconds:g} s.") from error
 
     def environments(self) -> tuple[EnvironmentRecord, ...]:
-        """All environments at this moment, spares included."""
+        """All current environments, spares included."""
         return self._running().pool.records()
 
     def _running(self) -> Running:
@@ -121,7 +121,7 @@ def _run(address: Address, settings: DataPlaneSettings, started: Future[Running]
 
 
 def _bind_socket(port: int) -> socket.socket:
-    # The protocol is named because asyncio sets TCP_NODELAY only where it is: 40 ms a request otherwise.
+    # With an explicit protocol, because asyncio sets TCP_NODELAY only then: otherwise a request takes 40 ms.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

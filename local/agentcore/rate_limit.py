@@ -1,16 +1,16 @@
-"""A token bucket, for the rate at which requests are taken.
+"""A token bucket that limits the rate of requests.
 
-Owns counting only; its user decides what is refused, and how.
+Owns the counting only; the caller decides what is refused, and how.
 """
 
 from __future__ import annotations
 
 
 class RateLimit:
-    """At most so many a second, with a burst of one second's worth.
+    """At most so many requests per second, with a burst of one second's worth.
 
-    :param per_second: None lets everything through.
-    :param now: seconds of any clock, like that of `admits`.
+    :param per_second: None for no limit.
+    :param now: seconds of any clock, the same as for `admits`.
     """
 
     def __init__(self, per_second: float | None, now: float) -> None:
@@ -20,7 +20,7 @@ class RateLimit:
         self._seen_at = now
 
     def admits(self, now: float) -> bool:
-        """Whether one more may pass; if so, it is counted."""
+        """Whether one more request may pass; if so, it is counted."""
         if self._per_second is None:
             return True
         self._tokens = min(self._burst, self._tokens + (now - self._seen_at) * self._per_second)

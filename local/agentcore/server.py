@@ -1,4 +1,4 @@
-"""The data plane's event loop: its parts put together, served, and taken apart in order.
+"""The data plane's event loop: assembles its parts, serves, and shuts down in order.
 
 Owns the order in which things start and end. `local.agentcore.data_plane` owns the thread that this runs in.
 """
@@ -29,7 +29,7 @@ from local.agentcore.environments.role_credentials import RoleCredentialsStore
 from local.agentcore.environments.runtime_catalog import RuntimeCatalog
 from local.agentcore.environments.settings import DataPlaneSettings
 from local.agentcore.rate_limit import RateLimit
-from local.loopback.gate import gated
+from local.loopback.gate import gate
 from local.processes.guard import ProcessGuard
 
 _CONNECTIONS_CLOSED_SECONDS = 1
@@ -38,10 +38,10 @@ _KEEP_ALIVE_SECONDS = 60
 
 @dataclass(frozen=True)
 class Address:
-    """Who is where.
+    """Addresses of the data plane and the emulator.
 
     :ivar listener: the socket to serve on, bound to `url`.
-    :ivar emulator_client: gives root's boto3 client for a service of the emulator.
+    :ivar emulator_client: returns root's boto3 client for a service of the emulator.
     """
 
     listener: socket.socket
@@ -52,7 +52,7 @@ class Address:
 
 @dataclass(frozen=True)
 class Running:
-    """What other threads need of a served data plane; the event is set in its loop."""
+    """What other threads need of a running data plane; the event is set in its loop."""
 
     loop: asyncio.AbstractEventLoop
     pool: EnvironmentPool
@@ -62,12 +62,12 @@ class Running:
 async def serve(address: Address, settings: DataPlaneSettings, started: Future[Running]) -> None:
     """Serve until told to stop, and return when nothing is left.
 
-    :param started: gets its result as soon as requests are taken.
+    :param started: gets its result as soon as requests are accepted.
     """
     async with _assemble(address, settings) as api:
-        # Only uvicorn's own complaints about responses that were cut off on purpose are lost at this level.
+        # This level only hides uvicorn's complaints about responses that were cut off on purpose.
         config = uvicorn.Config(
-            gated(api.app()),
+            gate(api.app()),
             lifespan="off",
             log_config=None,
             log_level="critical",
@@ -96,7 +96,7 @@ async def _assemble(address: Address, settings: DataPlaneSettings) -> AsyncGener
         guard=guard,
         logs=logs,
         directory=directory,
-        # No region: nothing of AWS's says that AgentCore sets one, so a runtime has to bring its own.
+        # No region: AWS doesn't document that AgentCore sets one, so a runtime must set its own.
         variables={"AWS_ENDPOINT_URL": settings.agent_endpoint_url or address.emulator_url},
         credentials_url=address.url + CREDENTIALS_PATH,
         settings=settings,

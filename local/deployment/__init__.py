@@ -1,4 +1,4 @@
-"""The unchanged Pulumi program, deployed into the emulator without the Pulumi CLI.
+"""Deploys the unchanged Pulumi program into the emulator, without the Pulumi CLI.
 
-Owns what Pulumi's engine and its AWS provider do elsewhere: configuration, names, and one call per resource.
+Owns what Pulumi's engine and its AWS provider do otherwise: configuration, names, and one call per resource.
 """

@@ -1,7 +1,7 @@
-"""Names for resources that the program leaves unnamed, made as Pulumi's engine makes them.
+"""Names for resources that the program leaves unnamed, following Pulumi's engine.
 
-Owns the pattern and one difference: what is random there is a digest here, so that a resource keeps its name
-from one deployment to the next.
+Owns the pattern, with one difference: the random part is a digest here, so that a resource keeps its name from one
+deployment to the next.
 Rule: https://www.pulumi.com/docs/iac/concepts/resources/names/#configuring-auto-naming
 """
 
@@ -21,7 +21,7 @@ CONFIG_KEY = "pulumi:autonaming"
 class AutoNames:
     """The names of one stack's resources.
 
-    :ivar pattern: with `${project}`, `${stack}`, `${name}` and `${hex(n)}` in it.
+    :ivar pattern: may contain `${project}`, `${stack}`, `${name}` and `${hex(n)}`.
     """
 
     project: str
@@ -30,22 +30,22 @@ class AutoNames:
 
     @classmethod
     def of_stack(cls, project: str, stack: str, config: Mapping[str, str]) -> AutoNames:
-        """As the stack's configuration says.
+        """Read the pattern from the stack's configuration.
 
-        :raises ValueError: if it says something other than a pattern of what is known here.
+        :raises ValueError: if it has anything else than a pattern that is emulated.
         """
         setting = json.loads(config.get(CONFIG_KEY, "{}"))
         names = cls(project, stack, setting.get("pattern", DEFAULT_PATTERN))
         unknown = [*(setting.keys() - {"pattern"}), *re.findall(r"\$\{.*?\}", names.name("type", "name"))]
         if unknown:
             raise ValueError(
-                f"{CONFIG_KEY} has {unknown[0]}; emulated are patterns of ${{project}}, ${{stack}}, ${{name}} "
-                "and ${hex(n)}."
+                f"{CONFIG_KEY} has {unknown[0]}; only patterns of ${{project}}, ${{stack}}, ${{name}} and ${{hex(n)}} "
+                "are emulated."
             )
         return names
 
     def name(self, type_: str, logical_name: str) -> str:
-        """The name of a resource of a type, such as `aws:sqs/queue:Queue`."""
+        """Return the name of a resource of a type such as `aws:sqs/queue:Queue`."""
         digest = hashlib.sha256(f"{type_}/{logical_name}".encode()).hexdigest()
         values = {"project": self.project, "stack": self.stack, "name": logical_name}
         name = re.sub(r"\$\{(project|stack|name)\}", lambda found: values[found[1]], self.pattern)

@@ -1,6 +1,6 @@
 """Deploys the Pulumi program, unchanged, into the emulator.
 
-Owns one call from emulator to stack outputs. `local.deployment.provider` knows the resources,
+Owns the one call from emulator to stack outputs. `local.deployment.provider` knows the resources,
 `local.deployment.program` how a program runs without the Pulumi CLI.
 """
 
@@ -29,11 +29,11 @@ def deploy(
 ) -> dict[str, Any]:
     """Create everything that the program registers, and return the stack's outputs.
 
-    :param stack: whose configuration file is read.
-    :param config_overrides: values in place of that file's, by key without the project's name.
+    :param stack: the stack whose configuration file is read.
+    :param config_overrides: values that override the file's, by key without the project's name.
     :param project: the directory of Pulumi.yaml.
-    :raises DeployError: if the configuration is wrong, the program fails, or a resource can't be created.
-    :raises EmulatorError: if the emulator is not running, or no longer.
+    :raises DeployError: if the configuration is invalid, the program fails, or a resource can't be created.
+    :raises EmulatorError: if the emulator is not running.
     """
     emulator.check()
     try:
@@ -48,7 +48,7 @@ def deploy(
         raise provider.failure or _misconfigured(stack, error) from error
     except Exception as error:
         emulator.check()
-        # The first cause: what comes out of the program may be a consequence of it.
+        # The first failure: what the program raises may be a consequence of it.
         raise provider.failure or DeployError(f"The Pulumi program failed: {type(error).__name__}: {error}") from error
 
 

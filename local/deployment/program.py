@@ -1,8 +1,8 @@
 """Runs the unchanged Pulumi program without Pulumi's engine: in this process, under mocks.
 
-Owns what the engine does before and around a program: reading the project's and the stack's configuration with
-defaults and types, and collecting the stack's outputs. The mocks decide what becomes of a
-registered resource: tests record it, the embedded cloud creates it.
+Owns what the engine does around a program: reading the project's and the stack's configuration with defaults and types,
+and collecting the stack's outputs. The mocks decide what happens to a registered resource: tests record it, the
+embedded cloud creates it.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ _TYPES: dict[str, type] = {"string": str, "integer": int, "boolean": bool, "obje
 
 
 def project_name(project: Path = PROJECT) -> str:
-    """The project's name, which is the namespace of its configuration keys as well."""
+    """Return the project's name, which is also the namespace of its configuration keys."""
     return cast("str", _read_yaml(project / "Pulumi.yaml")["name"])
 
 
 def stack_config(stack: str, overrides: Mapping[str, Any] | None = None, project: Path = PROJECT) -> dict[str, str]:
-    """The configuration that the engine would hand to the program, `namespace:key` → text or JSON.
+    """Return the configuration that the engine would pass to the program, `namespace:key` → text or JSON.
 
-    :param overrides: values of this project's keys, without namespace, that win over the stack's file
+    :param overrides: values of this project's keys, without namespace, that override the stack's file
     :raises FileNotFoundError: if the stack has no file
     :raises ValueError: if a key lacks a value, or has a value of the wrong type
     """
@@ -65,16 +65,16 @@ def run_program(
     monitor: pulumi_mocks.MockMonitor | None = None,
     project: Path = PROJECT,
 ) -> dict[str, Any]:
-    """Run the program once, each resource and call answered by the mocks, from several threads.
+    """Run the program once; the mocks answer each resource and call, from several threads.
 
-    What the program or the mocks raise comes out of here unchanged.
+    Whatever the program or the mocks raise is raised unchanged.
 
     :param preview: as in `pulumi preview`; an id of "" then leaves a resource's outputs unknown
     :param monitor: sees every registration before the mocks do
     :returns: the stack's outputs; `pulumi.output.Unknown` for those that a preview can't know
     """
     _import_provider()
-    # What the program raises comes out of here; asyncio would log it as well, as Pulumi's own executor knows.
+    # Whatever the program raises is raised here; asyncio would also log it, which Pulumi's own executor suppresses too.
     asyncio_log = logging.getLogger("asyncio")
     level = asyncio_log.level
     asyncio_log.setLevel(logging.CRITICAL)
@@ -88,7 +88,7 @@ def run_program(
 
 
 def _import_provider() -> None:
-    # These modules load lazily, and warn of deprecated names of their own when they do.
+    # These modules load lazily, and warn about their own deprecated names when they do.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         _ = aws.s3.Bucket, aws.lambda_.Function
@@ -104,15 +104,15 @@ async def _run(
     loops: list[asyncio.AbstractEventLoop],
 ) -> dict[str, Any]:
     asyncio.get_running_loop().set_default_executor(_executor(loops))
-    # The one setting that is shared between runs: after a failed one it holds outputs of a closed event loop.
+    # The one setting shared between runs: after a failed run it holds outputs of a closed event loop.
     cast("Any", SETTINGS).outputs.clear()
     set_all_config(dict(config), [])
     pulumi_mocks.set_mocks(mocks, project=project_name(project), stack=stack, preview=preview, monitor=monitor)
-    # set_mocks makes and finishes a stack of its own; run_in_stack needs to make the one that the program fills.
+    # set_mocks creates and finishes its own stack; run_in_stack must create the one that the program fills.
     set_root_resource(cast("Any", None))
 
     def program() -> None:
-        # Not as __main__: that name belongs to the process that runs it.
+        # Not as __main__, which is the running process's own module.
         runpy.run_path(str(project / "__main__.py"), run_name="pulumi_program")
 
     await run_in_stack(program)
@@ -124,7 +124,7 @@ async def _run(
 
 
 def _executor(loops: list[asyncio.AbstractEventLoop]) -> ThreadPoolExecutor:
-    """Threads for the mocks: Pulumi's mocks give each an event loop that nobody closes, unless it has one."""
+    """Threads for the mocks: Pulumi's mocks give a thread without an event loop one that is never closed."""
 
     def prepare() -> None:
         loop = asyncio.new_event_loop()
@@ -144,11 +144,11 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 def _check_type(key: str, value: object, wanted: str) -> None:
     if value is None:
         raise ValueError(f"{key} has neither a value nor a default.")
-    # As the engine does, from the command line every value is text.
+    # Like the engine: from the command line, every value is text.
     text = str(value).removeprefix("-")
     fits = isinstance(value, _TYPES[wanted]) and not (wanted == "integer" and isinstance(value, bool))
     fits |= (wanted == "integer" and isinstance(value, str) and text.isdecimal()) or (
         wanted == "boolean" and value in ("true", "false")
     )
     if not fits:
-        raise ValueError(f"{key} is {value!r}; allowed is a value of type {wanted}.")
+        raise ValueError(f"{key} is {value!r}; it must be of type {wanted}.")

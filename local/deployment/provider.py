@@ -1,6 +1,6 @@
-"""The emulator as a Pulumi provider: what the program registers is created there at once.
+"""The emulator as a Pulumi provider: whatever the program registers is created there at once.
 
-Owns the table of what is emulated and the rule for everything else: an unknown type, input or invoke is refused by
+Owns the table of what is emulated, and the rule for everything else: an unknown type, input or invoke is refused by
 name. `local.deployment.resources` creates resources, `local.deployment.program` runs the program.
 """
 
@@ -72,14 +72,14 @@ RESOURCES: Mapping[str, Callable[[Resource], Created]] = {
 
 
 class DeployError(Exception):
-    """The program could not be deployed; the message names the resource, where one was at fault."""
+    """The program could not be deployed; the message names the resource at fault, if there is one."""
 
 
 class EmulatorProvider(Mocks):
-    """What Pulumi's mocks ask for, answered from the emulator. Called from several threads at a time.
+    """Answers Pulumi's mocks from the emulator. Called from several threads at a time.
 
-    :param names: what a resource without a name of its own is called.
-    :ivar failure: what went wrong first; from then on everything is refused with it.
+    :param names: names for resources that have none.
+    :ivar failure: the first failure; from then on everything is refused with it.
     """
 
     def __init__(self, emulator: Emulator, names: AutoNames) -> None:
@@ -89,9 +89,9 @@ class EmulatorProvider(Mocks):
         self.failure: DeployError | None = None
 
     def new_resource(self, args: MockResourceArgs) -> tuple[str, dict[str, Any]]:
-        """Create a resource; components exist in Pulumi only.
+        """Create a resource; components exist only in Pulumi.
 
-        :raises DeployError: if it can't be created, or another one before it couldn't.
+        :raises DeployError: if it, or an earlier resource, can't be created.
         """
         if args.custom is False:
             return "", args.inputs
@@ -99,7 +99,7 @@ class EmulatorProvider(Mocks):
         try:
             created = self._create(args)
         except Exception as error:
-            raise self._fail(f"{args.typ} {args.name!r}: {_described(error)}") from error
+            raise self._fail(f"{args.typ} {args.name!r}: {_describe(error)}") from error
         logger.debug("%s %r took %.0f ms", args.typ, args.name, (time.perf_counter() - began) * 1000)
         return created.id, {**args.inputs, **created.outputs}
 
@@ -111,13 +111,13 @@ class EmulatorProvider(Mocks):
         try:
             return self._invoke(args.token), []
         except Exception as error:
-            raise self._fail(f"{args.token}: {_described(error)}") from error
+            raise self._fail(f"{args.token}: {_describe(error)}") from error
 
     def _create(self, args: MockResourceArgs) -> Created:
         if self.failure is not None:
             raise Refused("an earlier resource failed")
         if args.resource_id:
-            raise Refused(f"reading or importing something that exists ({args.resource_id}) is not emulated")
+            raise Refused(f"reading or importing an existing resource ({args.resource_id}) is not emulated")
         if args.typ not in RESOURCES:
             raise Refused(
                 "the embedded cloud does not emulate this type (local/deployment/provider.py lists what it does)"
@@ -125,8 +125,8 @@ class EmulatorProvider(Mocks):
         inputs = Inputs({name: rpc.unwrap_rpc_secret(value) for name, value in args.inputs.items()})
         name = self._names.name(args.typ, args.name)
         created = RESOURCES[args.typ](Resource(name, inputs, self._emulator))
-        if untaken := inputs.untaken():
-            raise Refused(f"the embedded cloud does not emulate its input {', '.join(untaken)}")
+        if unused := inputs.unused():
+            raise Refused(f"the embedded cloud does not emulate its input {', '.join(unused)}")
         return created
 
     def _invoke(self, token: str) -> dict[str, Any]:
@@ -150,7 +150,7 @@ class EmulatorProvider(Mocks):
             return self.failure
 
 
-def _described(error: Exception) -> str:
-    """The message, with the name of the class where the message alone may not be a sentence."""
+def _describe(error: Exception) -> str:
+    """Return an error's message, with the name of its class if the message alone may not be a sentence."""
     sentences = (Refused, BotoCoreError, ClientError)
     return str(error) if isinstance(error, sentences) else f"{type(error).__name__}: {error}"

@@ -1,9 +1,9 @@
-"""Root boto3 clients for the emulator, made once each.
+"""Root boto3 clients for the emulator, one per service.
 
-Owns keeping the machine's own AWS settings out: no profile, no credentials, no configured endpoint, no HTTP
-proxy reaches these clients, so nothing meant for the emulator can go to a real account. Root's key is made at each
-start, so that nobody else on this machine, a web page for instance, knows it. Clients with the rights of a role are not
-made here: whoever acts as a role brings that role's credentials.
+Keeps the machine's own AWS settings out: no profile, credentials, configured endpoint or HTTP proxy reaches these
+clients, so nothing meant for the emulator can go to a real account. Root's key is generated at each start, so that
+nothing else on this machine, such as a web page, knows it. Clients with a role's rights are not made here: whoever acts
+as a role brings its credentials.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ _CONFIG = Config(
 
 @dataclass(frozen=True)
 class AccessKey:
-    """An AWS access key; one that is made here is root in one emulator and worth nothing anywhere else."""
+    """An AWS access key; one generated here is root in one emulator and worthless anywhere else."""
 
     access_key_id: str
     secret_access_key: str = field(repr=False)
 
     @classmethod
     def new(cls) -> AccessKey:
-        """A random key in AWS's form."""
+        """Generate a random key in AWS's format."""
         letters = "".join(secrets.choice(string.ascii_uppercase + "234567") for _ in range(16))
         return cls(f"AKIA{letters}", secrets.token_urlsafe(30))
 
@@ -53,16 +53,16 @@ class RootSession(boto3.Session):
     """
 
     def __init__(self, endpoint_url: str, key: AccessKey) -> None:
-        core = botocore.session.Session({"profile": (None, None, None, None)})  # AWS_PROFILE is not looked at
+        core = botocore.session.Session({"profile": (None, None, None, None)})  # AWS_PROFILE is ignored
         for name in ("config_file", "credentials_file"):
             core.set_config_variable(name, os.devnull)
         super().__init__(key.access_key_id, key.secret_access_key, region_name=REGION, botocore_session=core)
         self._endpoint_url = endpoint_url
         self._clients: dict[str, Any] = {}
-        self._lock = threading.Lock()  # clients are thread-safe, making them is not
+        self._lock = threading.Lock()  # clients are thread-safe, creating them is not
 
     def client(self, service_name: Any, *args: Any, **options: Any) -> Any:
-        """The one client for `service_name`; with options of its own, a new one. Its config adds to that of all."""
+        """Return the client for `service_name`; with options, a new one whose config is merged into the default."""
         defaults: dict[str, Any] = {"endpoint_url": self._endpoint_url, "config": _CONFIG}
         with self._lock:
             if args or options:

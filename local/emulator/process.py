@@ -1,7 +1,7 @@
 """The emulator: ministack as a child process on a free loopback port, with IAM enforcement on.
 
-Owns its settings, its readiness and its end. `local.emulator.edge` changes what ministack does;
-`local.agentcore.data_plane` serves what it only pretends to have, AgentCore's data plane.
+Owns its settings, its readiness and its end. `local.emulator.edge` patches ministack; `local.agentcore.data_plane`
+serves AgentCore's data plane, of which ministack only has a mock.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from local.processes.child import ChildProcess
 
 START_SECONDS = 30.0
 PORTS_TRIED = 3
-# Less than a state machine gives a task that starts an agent, see components/workflow_definition.py.
+# Less than the state machine's timeout for a task that starts an agent, see components/workflow_definition.py.
 LAMBDA_QUEUE_SECONDS = 120.0
 # A large model on a laptop takes minutes.
 MODEL_SECONDS = 600
@@ -29,12 +29,12 @@ MODEL_SECONDS = 600
 _FIXED_SETTINGS = {
     "AUTH": "true",
     "BIND_HOST": "127.0.0.1",
-    "DOCKER_HOST": "unix:///nonexistent",  # nothing here runs in containers, even where Docker is installed
+    "DOCKER_HOST": "unix:///nonexistent",  # nothing here runs in containers, even if Docker is installed
     "IOT_MTLS_ENABLED": "0",
     "LOG_LEVEL": "WARNING",
     "MINISTACK_BEDROCK_PROXY_TIMEOUT_SECONDS": str(MODEL_SECONDS),
     "MINISTACK_REGION": REGION,
-    # An allow-list: calls to any other service are refused. `bedrock-agentcore` is its control plane as well.
+    # An allow-list: calls to other services are refused. `bedrock-agentcore` includes its control plane.
     "SERVICES": "dynamodb,s3,lambda,stepfunctions,events,scheduler,logs,cloudwatch,sqs,sns,iam,sts,kms,"
     "bedrock-runtime,bedrock-agentcore",
     "SFTP_ENABLED": "0",
@@ -42,22 +42,22 @@ _FIXED_SETTINGS = {
 
 
 class EmulatorError(Exception):
-    """The emulator could not be started, or is no longer there."""
+    """The emulator could not be started, or is no longer running."""
 
 
 class Emulator:
-    """A running emulator, from entering the context to leaving it.
+    """An emulator that runs while its context is entered.
 
-    :param agentcore_url: where Lambda functions find AgentCore's data plane; without it they get the
-        emulator's own, which only echoes.
-    :param model_url: base URL of an OpenAI-compatible server that is to answer Bedrock's Converse calls;
-        without it replies are canned.
-    :param endpoint_url_override: the endpoint that Lambda functions use instead of the emulator's own, for
-        instance a proxy in front of it that injects faults.
-    :param lambda_concurrency: how many function environments may run at once, all functions together.
+    :param agentcore_url: where Lambda functions find AgentCore's data plane; without it they get the emulator's own,
+        which only echoes.
+    :param model_url: base URL of an OpenAI-compatible server that answers Bedrock's Converse calls; without it, replies
+        are canned.
+    :param endpoint_url_override: the endpoint that Lambda functions use instead of the emulator's own, for instance a
+        proxy in front of it that injects faults.
+    :param lambda_concurrency: how many function environments may run at once, for all functions together.
     :param lambda_queue_seconds: how long an invocation waits for one of them before it is throttled.
     :ivar url: the endpoint of every service, `http://127.0.0.1:<port>`.
-    :ivar key: root's, another one for each emulator.
+    :ivar key: root's key, a new one for each emulator.
     :ivar client: `boto3.client` as root in this emulator, one client per service.
     """
 
@@ -93,7 +93,7 @@ class Emulator:
     def start(self) -> None:
         """Start the emulator and wait until it answers.
 
-        :raises EmulatorError: if it ends at once, doesn't answer in time, or every port tried was taken.
+        :raises EmulatorError: if it ends at once, doesn't answer in time, or every port tried was in use.
         """
         try:
             self.url = self._start_on_a_free_port()
@@ -103,7 +103,7 @@ class Emulator:
         self.client = RootSession(self.url, self.key).client
 
     def check(self) -> None:
-        """Do nothing, as long as the emulator is alive.
+        """Check that the emulator is alive.
 
         :raises EmulatorError: if it was not started, was stopped, or died.
         """
@@ -113,9 +113,9 @@ class Emulator:
             raise _died(self._child, "while in use")
 
     def set(self, settings: Mapping[str, Any]) -> None:
-        """Change settings of ministack while it runs, `stepfunctions._SFN_WAIT_SCALE` for instance.
+        """Change settings of the running ministack, such as `stepfunctions._SFN_WAIT_SCALE`.
 
-        :raises EmulatorError: if it doesn't take one of them.
+        :raises EmulatorError: if it doesn't accept one of them.
         """
         request = urllib.request.Request(  # noqa: S310 - our own child's address
             f"{self.url}/_ministack/config",
@@ -125,10 +125,10 @@ class Emulator:
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with direct.open(request, timeout=10) as answer:
             if json.load(answer)["applied"].keys() != settings.keys():
-                raise EmulatorError(f"The emulator does not take all of {dict(settings)}.")
+                raise EmulatorError(f"The emulator does not accept all of {dict(settings)}.")
 
     def stop(self) -> None:
-        """End the emulator with everything it started and delete its files; harmless when repeated."""
+        """End the emulator and everything it started, and delete its files; harmless when repeated."""
         child, self._child = self._child, None
         if child is not None:
             child.end()
@@ -144,10 +144,10 @@ class Emulator:
             if "in use" not in self._child.last_output():
                 raise _died(self._child, "while starting")
             self.stop()
-        raise EmulatorError(f"The emulator got no port: other programs took {ports} while it was starting.")
+        raise EmulatorError(f"The emulator could not bind a port: other programs took {ports} while it was starting.")
 
     def _environment(self, port: int, token: str) -> dict[str, str]:
-        """Lambda handlers inherit all of it, and what has a `bootstrap` gets its endpoint from nowhere else."""
+        """The child's environment, which Lambda handlers inherit; a custom runtime gets its endpoint nowhere else."""
         return {
             **_FIXED_SETTINGS,
             "GATEWAY_PORT": str(port),
@@ -160,7 +160,7 @@ class Emulator:
 
 
 def _answers_in_time(child: ChildProcess, port: int, token: str, key: AccessKey) -> bool:
-    """Wait until the child answers; False when it ended instead."""
+    """Wait until the child answers; False if it ended instead."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if not child.alive:
@@ -175,7 +175,7 @@ def _answers_in_time(child: ChildProcess, port: int, token: str, key: AccessKey)
 
 
 def _answers(port: int, token: str, key: AccessKey) -> bool:
-    """Whether the server on this port is healthy, and ours: the port may have gone to another emulator."""
+    """Whether the server on this port is healthy and ours: another emulator may have taken the port."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
     try:
         connection.request("GET", "/_ministack/health", headers={"Authorization": f"Bearer {key.secret_access_key}"})

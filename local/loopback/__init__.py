@@ -1,4 +1,4 @@
-"""Servers on 127.0.0.1: a port for one, requests to it, and what it refuses because only a web page would send it.
+"""Servers on 127.0.0.1: free ports, requests to them, and a gate that keeps web pages out.
 
 Knows neither the emulator nor AgentCore; both use it.
 """

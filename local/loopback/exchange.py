@@ -1,8 +1,8 @@
-"""HTTP/1.1 requests to servers on this machine, byte for byte as told.
+"""HTTP/1.1 requests to servers on this machine, byte for byte as given.
 
-Owns connections, one a request, and their framing, which is h11's. There is nothing else in it: no header is added
-but the framing's own, no URL is normalised, nothing is retried, redirected or decoded. Requests that somebody has
-signed pass it unchanged, and it takes a fraction of a millisecond, where httpx takes a few.
+Owns connections, one per request, and their framing, by h11. Nothing else: no header is added but for framing, no URL
+is normalised, nothing is retried, redirected or decoded. So signed requests pass unchanged, and in a fraction of a
+millisecond, where httpx takes a few.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ RawHeaders = Iterable[tuple[bytes, bytes]]
 
 
 class ConnectionLostError(Exception):
-    """The server was not there, closed the connection too early, or does not speak HTTP."""
+    """The server can't be reached, closed the connection too early, or does not speak HTTP."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A response whose body has yet to be read.
+    """A response whose body is not read yet.
 
-    :ivar headers: names in lower case.
+    :ivar headers: by names in lower case.
     """
 
     status: int
@@ -37,7 +37,7 @@ class Answer:
     _reader: asyncio.StreamReader
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """The body as it comes.
+        """Yield the body as it arrives.
 
         :raises ConnectionLostError: if it ends too early.
         """
@@ -45,7 +45,7 @@ class Answer:
             yield bytes(event.data)
 
     async def body(self) -> bytes:
-        """All of the body.
+        """Return the whole body.
 
         :raises ConnectionLostError: if it ends too early.
         """
@@ -56,16 +56,16 @@ class Answer:
 async def exchange(
     port: int, method: str, target: bytes, headers: RawHeaders, body: bytes = b""
 ) -> AsyncGenerator[Answer, None]:
-    """Send one request to a port on 127.0.0.1; gives the answer, to be read inside this context.
+    """Send one request to a port on 127.0.0.1 and yield the answer, to be read inside this context.
 
     :param target: path and query, percent-encoded.
-    :param headers: among them Host; without Content-Length and those that concern the connection.
+    :param headers: with Host, but without Content-Length and connection headers.
     :raises ConnectionLostError: if there is no answer.
     """
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
     except OSError as error:
-        raise ConnectionLostError(f"nobody listens on port {port}: {error.strerror}") from error
+        raise ConnectionLostError(f"nothing listens on port {port}: {error.strerror}") from error
     try:
         connection = h11.Connection(h11.CLIENT)
         framing = [(b"content-length", str(len(body)).encode()), (b"connection", b"close")]
@@ -89,6 +89,6 @@ async def _next_event(connection: h11.Connection, reader: asyncio.StreamReader) 
     except OSError as error:
         raise ConnectionLostError(_CLOSED_TOO_EARLY) from error
     except h11.RemoteProtocolError as error:
-        problem = _CLOSED_TOO_EARLY if reader.at_eof() else f"it speaks no HTTP: {error}"
+        problem = _CLOSED_TOO_EARLY if reader.at_eof() else f"it does not speak HTTP: {error}"
         raise ConnectionLostError(problem) from error
     return event

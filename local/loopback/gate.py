@@ -1,8 +1,8 @@
-"""What a server on loopback must not take, because only a web page would send it.
+"""Keeps web pages from using servers on loopback.
 
-Every page that is open in a browser on this machine can reach 127.0.0.1. What it sends has an `Origin` or
-`Sec-Fetch-…` header that a page can't remove, or, after its own name was pointed here (DNS rebinding), a foreign
-`Host`. AWS's clients send none of these. Owns that rule and the answer; the servers check signatures themselves.
+Every page open in a browser on this machine can reach 127.0.0.1. Its requests have an `Origin` or `Sec-Fetch-…` header,
+which a page can't remove, or, if its own name was pointed here (DNS rebinding), a foreign `Host`. AWS's clients send
+none of these. Owns that rule and the answer; the servers check signatures themselves.
 
 https://developer.mozilla.org/en-US/docs/Glossary/Forbidden_request_header
 """
@@ -24,9 +24,9 @@ _OF_BROWSERS = ("origin", "sec-fetch-")
 
 
 def refusal(headers: Iterable[tuple[str, str]]) -> str | None:
-    """Why a request with these headers is not taken, as a sentence; None if it is.
+    """Why a request with these headers is refused, as a sentence; None if it isn't.
 
-    :param headers: as they came, names in any case.
+    :param headers: as received, names in any case.
     """
     hosts = list[str]()
     for name, value in headers:
@@ -40,10 +40,10 @@ def refusal(headers: Iterable[tuple[str, str]]) -> str | None:
     return None
 
 
-def gated(app: AsgiApp) -> AsgiApp:
-    """The same application, less what only a web page would send, and without an answer that allows pages to read."""
+def gate(app: AsgiApp) -> AsgiApp:
+    """Wrap an application so that it refuses web pages' requests and lets no page read its answers."""
 
-    async def gate(scope: Message, receive: Receive, send: Send) -> None:
+    async def handle(scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await app(scope, receive, send)
             return
@@ -63,11 +63,11 @@ def gated(app: AsgiApp) -> AsgiApp:
 
         await app(scope, receive, send_without_cors)
 
-    return gate
+    return handle
 
 
 async def refuse(why: str, send: Send, code: str = "AccessDeniedException") -> None:
-    """Answer 403 in the form that AWS's clients understand."""
+    """Answer 403 in a form that AWS's clients understand."""
     body = json.dumps({"__type": code, "message": why}).encode()
     headers = [
         (b"content-type", b"application/json"),

@@ -1,7 +1,7 @@
-"""A Python module as a child process that leaves nothing behind.
+"""Runs a Python module as a child process that leaves nothing behind.
 
-Owns the child's process group, its private temporary directory, its output and its end. What the child does, and when
-it is ready, is for its user to know (`local.emulator.process`).
+Owns the child's process group, its private temporary directory, its output and its end. The caller knows what the child
+does and when it is ready (`local.emulator.process`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from local.processes.guard import ProcessGuard, kill_marked
 END_SECONDS = 10.0
 OUTPUT_LINES_SHOWN = 8
 _PROJECT = Path(__file__).resolve().parents[2]
-# The project's path comes last, and in this process alone: what it starts doesn't see this project's packages.
+# The project's path comes last, and only in this process: what it starts doesn't see this project's packages.
 _RUN_MODULE = """
 import runpy, sys
 sys.path.append(sys.argv[1])
@@ -31,11 +31,11 @@ runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 
 
 class ChildProcess:
-    """One child, running from construction until `end`, and never longer than this process.
+    """A child that runs from construction until `end`, and never longer than this process.
 
-    :param module: what `python -m` would take.
-    :param environment: all of the child's environment, except that PATH is this process's and that TMPDIR and
-        HOME are a directory of its own: it and everything it starts see no settings or secrets of ours.
+    :param module: as for `python -m`.
+    :param environment: the child's whole environment, apart from this process's PATH and a TMPDIR and HOME of its own:
+        it and everything it starts see no settings or secrets of ours.
     """
 
     def __init__(self, module: str, environment: Mapping[str, str]) -> None:
@@ -57,19 +57,19 @@ class ChildProcess:
 
     @property
     def alive(self) -> bool:
-        """Whether the child itself, not only something it started, is still running."""
+        """Whether the child itself is still running, not just something it started."""
         return self._process.poll() is None
 
     def last_output(self) -> str:
-        """The last lines the child printed, errors included; empty after `end`."""
+        """The last lines of the child's output, errors included; empty after `end`."""
         with suppress(FileNotFoundError):
             lines = self._log.read_text(errors="replace").splitlines()
             return "\n".join([line for line in lines if line.strip()][-OUTPUT_LINES_SHOWN:])
         return ""
 
     def end(self) -> None:
-        """Kill the child and all it started, and delete its files; harmless when repeated."""
-        # Not asked politely first: there is nothing to save, and what a busy child started would outlive it.
+        """Kill the child and everything it started, and delete its files; harmless when repeated."""
+        # No SIGTERM first: there is nothing to save, and what a busy child started would outlive it.
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait(END_SECONDS)

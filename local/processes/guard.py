@@ -1,15 +1,15 @@
-"""Kills process groups and deletes a directory when the process that started them is gone, however it went.
+"""Kills process groups and deletes a directory when the process that started them is gone, however it ended.
 
-Owns one small process that waits for the end of its standard input, which the kernel closes even when the parent is
-killed with SIGKILL. What it guards, the emulator and the agents, has no watcher inside and needs none; Linux's
-PR_SET_PDEATHSIG would depend on the thread that forked, and miss what the guarded start themselves.
+Owns one small process that waits for the end of its standard input, which the kernel closes even if the parent is
+killed with SIGKILL. The guarded processes, the emulator and the agents, need no watcher inside; Linux's
+PR_SET_PDEATHSIG would depend on the thread that forked, and miss what they start themselves.
 
-What has left its process group (`setsid`, a daemon) is found by its mark: the private directory of whoever started
-it, which is its TMPDIR and HOME and passes on to whatever it starts. That takes a /proc, so Linux; a process that has
-emptied its environment is not found.
+A process that has left its group (`setsid`, a daemon) is found by its mark: its starter's private directory, which is
+its TMPDIR and HOME and is inherited by whatever it starts. This needs /proc, so Linux; a process that has cleared its
+environment is not found.
 
-Imported, it is the handle to that process; run as a script, it is the process. It uses the standard library only,
-because it starts without site-packages.
+Imported, this module is the handle to that process; run as a script, it is the process. It uses only the standard
+library, because it starts without site-packages.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _SWEEPS = 5
 
 
 def kill_marked(directory: str | Path) -> None:
-    """Kill every process but this one that has a directory, or one below it, in its environment variables."""
+    """Kill all other processes that have a directory, or one below it, in their environment variables."""
     mark = f"={directory}".encode()
-    for _ in range(_SWEEPS):  # one that is just forking may be missed
+    for _ in range(_SWEEPS):  # a process that is just being forked may be missed
         found = [pid for pid in _other_processes() if _carries(pid, mark)]
         for pid in found:
             with suppress(ProcessLookupError, PermissionError):
@@ -49,7 +49,7 @@ def _other_processes() -> list[int]:
 def _carries(pid: int, mark: bytes) -> bool:
     try:
         variables = Path(f"/proc/{pid}/environ").read_bytes()
-    except OSError:  # gone, a zombie, or somebody else's
+    except OSError:  # gone, a zombie, or another user's
         return False
     return any(part.partition(mark)[2][:1] in (b"", b"/") for part in variables.split(b"\0") if mark in part)
 
@@ -57,7 +57,7 @@ def _carries(pid: int, mark: bytes) -> bool:
 class ProcessGuard:
     """A running guard. Not thread-safe.
 
-    :param directory: what it deletes at the end.
+    :param directory: deleted at the end.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -65,20 +65,20 @@ class ProcessGuard:
             [sys.executable, "-I", "-S", __file__, str(directory)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is for the parent alone
+            start_new_session=True,  # Ctrl-C is only for the parent
             env={},
         )
 
     def watch(self, process_group: int) -> None:
-        """Kill this process group, if the parent ends before `release`."""
+        """Kill this process group if the parent ends before `release`."""
         self._tell(f"+{process_group}")
 
     def release(self, process_group: int) -> None:
-        """Forget a process group that has ended; its number may be given to another."""
+        """Forget a process group that has ended; its id may be reused."""
         self._tell(f"-{process_group}")
 
     def close(self) -> None:
-        """End the guard, which kills what it still watches and deletes the directory; harmless when repeated."""
+        """End the guard, which kills what it still watches and deletes its directory; harmless when repeated."""
         pipe = self._process.stdin
         if pipe is not None:
             with suppress(BrokenPipeError):
@@ -92,7 +92,7 @@ class ProcessGuard:
     def _tell(self, line: str) -> None:
         pipe = self._process.stdin
         if pipe is not None and not pipe.closed:
-            with suppress(BrokenPipeError):  # somebody killed the guard; what it guards goes on
+            with suppress(BrokenPipeError):  # the guard was killed; what it guards goes on
                 pipe.write(f"{line}\n".encode())
                 pipe.flush()
 

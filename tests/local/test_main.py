@@ -122,7 +122,7 @@ def test_a_time_limit_that_is_none_is_refused_before_anything_starts(own_tmp: Pa
     process = start(own_tmp, "run", "--timeout", seconds)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 2
-    assert errors == f"--timeout is {seconds}; it has to be a number of seconds above 0.\n"
+    assert errors == f"--timeout is {seconds}; it must be a number of seconds above 0.\n"
 
 
 def test_an_emulator_that_dies_under_a_run_is_what_the_run_says(own_tmp: Path) -> None:
@@ -168,7 +168,7 @@ def test_a_second_cloud_in_one_clone_is_refused_and_the_first_goes_on(own_tmp: P
     second = start(own_tmp, "up", "--stack-path", str(stack_path))
     _, errors = second.communicate(timeout=30)
     assert second.returncode == 2
-    assert f"An embedded cloud is running already, process {first.pid}, and {stack_path} tells where." in errors
+    assert f"An embedded cloud is already running, process {first.pid}, described in {stack_path}." in errors
     assert stack_path.stat().st_mode & 0o077 == 0
     stack = stack_file.read(stack_path)
     tables = RootSession(stack.endpoint_url, stack.key).client("dynamodb").list_tables()["TableNames"]

@@ -109,7 +109,7 @@ def _edited(**changes: Any) -> Callable[[Path], object]:
         (_text("[]"), "indices"),
         (_text("{}"), "outputs is missing"),
         (_text("[" * 100_000), "recursion"),
-        (_bytes(b"\x7fELF\xff\xfe"), "not text in UTF-8"),
+        (_bytes(b"\x7fELF\xff\xfe"), "not UTF-8 text"),
         (_bytes(b" " * (stack_file.MAX_BYTES + 1)), "larger than 1000000 bytes"),
         (Path.mkdir, "not a regular file"),
         (os.mkfifo, "not a regular file"),
@@ -130,19 +130,19 @@ def test_whatever_else_is_in_its_place_is_said_to_be_no_description(
 
 def test_a_second_cloud_for_the_same_file_is_refused_and_leaves_it_alone(tmp_path: Path) -> None:
     path = tmp_path / "stack.json"
-    running = rf"running already, process {os.getpid()}, and .*stack\.json tells where"
-    with stack_file.claimed(path):
+    running = rf"already running, process {os.getpid()}, described in .*stack\.json"
+    with stack_file.claim(path):
         stack_file.write(STACK, path)
-        with pytest.raises(ValueError, match=running), stack_file.claimed(path):
+        with pytest.raises(ValueError, match=running), stack_file.claim(path):
             pass
         assert stack_file.read(path) == STACK
-        with stack_file.claimed(tmp_path / "another.json"):
+        with stack_file.claim(tmp_path / "another.json"):
             pass
     assert not path.exists()
-    with stack_file.claimed(path):
+    with stack_file.claim(path):
         pass
 
 
 def test_a_directory_in_its_place_is_no_place_for_a_cloud(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="is not a file: move it away"), stack_file.claimed(tmp_path):
+    with pytest.raises(ValueError, match="is not a file: move it away"), stack_file.claim(tmp_path):
         pass

@@ -1,7 +1,7 @@
 """The HTTP contract between AgentCore and one agent's process: GET /ping and POST /invocations.
 
-Owns requests in flight and what their ends mean to the caller. It does not know the process: a connection that
-breaks is reported as such.
+Owns requests in flight and what their ends mean to the caller. It does not know the process: a broken connection is
+reported as such.
 
 https://docs.aws.amazon.com/bedrock-agentcore/latest/devguide/runtime-http-protocol-contract.html
 """
@@ -24,7 +24,7 @@ _PING_SECONDS = 2.0
 
 
 class PingStatus(StrEnum):
-    """What an agent may say of itself."""
+    """What an agent may report of its health."""
 
     HEALTHY = "Healthy"
     HEALTHY_BUSY = "HealthyBusy"
@@ -33,8 +33,8 @@ class PingStatus(StrEnum):
 class AgentClient:
     """Talks to one agent.
 
-    :param port: where on 127.0.0.1 the agent listens, or will.
-    :param request_limit_seconds: how long it may take over one request, body included.
+    :param port: the agent's port on 127.0.0.1, even before it listens.
+    :param request_limit_seconds: how long a request may take, body included.
     """
 
     def __init__(self, port: int, request_limit_seconds: float) -> None:
@@ -45,7 +45,7 @@ class AgentClient:
         self._cut_off = False
 
     async def ping(self) -> PingStatus | None:
-        """What the agent says of itself; None if it says nothing, or nothing that makes sense."""
+        """The health that the agent reports; None if there is no valid answer."""
         try:
             async with asyncio.timeout(_PING_SECONDS), exchange(self._port, "GET", b"/ping", [self._host]) as answer:
                 status = PingStatus(json.loads(await answer.body())["status"])
@@ -55,11 +55,11 @@ class AgentClient:
 
     @asynccontextmanager
     async def invocation(self, headers: RawHeaders, payload: bytes) -> AsyncGenerator[Answer, None]:
-        """Send a request; gives the answer, to be read inside this context.
+        """Send a request and yield the answer, to be read inside this context.
 
         :raises RuntimeClientError: if the agent answers with an error, or the request is cut off.
-        :raises GatewayTimeoutError: if the agent takes longer than it may.
-        :raises ConnectionLostError: if the connection breaks, or there is none.
+        :raises GatewayTimeoutError: if the agent takes longer than the limit.
+        :raises ConnectionLostError: if the connection breaks, or can't be made.
         """
         with anyio.move_on_after(self._limit_seconds) as scope:
             self._in_flight.add(scope)
@@ -75,7 +75,7 @@ class AgentClient:
             raise self._why_cancelled()
 
     def cut_off(self) -> None:
-        """Fail all requests in flight now."""
+        """Fail all requests in flight at once."""
         self._cut_off = True
         for scope in self._in_flight:
             scope.cancel()

@@ -1,7 +1,7 @@
 """One agent's process, with everything that it starts.
 
-Owns its clean surroundings (environment variables, directory, process group), the pipe that takes its output, and
-its end. `local.agentcore.environments.environment` knows what it serves and whether it is healthy.
+Owns its isolation (environment variables, directory, process group), the pipe for its output, and its end.
+`local.agentcore.environments.environment` knows what it serves and whether it is healthy.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from local.agentcore.environments.log_buffer import LogBuffer
 from local.agentcore.environments.runtime_catalog import RuntimeVersion
 from local.processes.guard import ProcessGuard, kill_marked
 
-# Before the project's own packages.
+# On the path before the project's own packages.
 AGENT_PATH = Path(__file__).with_name("agent_path")
 _READ_BYTES = 65_536
 _KILLED_SECONDS = 5.0
@@ -29,7 +29,7 @@ _LAST_OUTPUT_SECONDS = 1.0
 
 
 class AgentProcess:
-    """A running process. Made by `start`; `end` must be called whatever happens."""
+    """A running process. Create it with `start`; `end` must always be called."""
 
     def __init__(self, process: Process, output: int, directory: Path, log: LogBuffer, guard: ProcessGuard) -> None:
         self.pid = process.pid
@@ -49,11 +49,11 @@ class AgentProcess:
     ) -> Self:
         """Start the version's entry point with this project's Python.
 
-        :param directory: its HOME and TMPDIR, which it deletes at its end.
-        :param environment: the platform's variables, which win over the runtime's own.
+        :param directory: its HOME and TMPDIR, deleted by `end`.
+        :param environment: the platform's variables, which override the runtime's own.
         :raises OSError: if the process can't be started.
         """
-        # Not asyncio's own pipe: with that, waiting for a process is waiting for all who hold the pipe as well.
+        # Not asyncio's own pipe: with that, waiting for a process also waits for every other holder of the pipe.
         output, its_end = os.pipe()
         try:
             process = await asyncio.create_subprocess_exec(
@@ -83,34 +83,34 @@ class AgentProcess:
 
     @property
     def exit_code(self) -> int | None:
-        """Negative for a signal, None while it runs."""
+        """The exit code, negative for a signal; None while it runs."""
         return self._process.returncode
 
     async def wait(self) -> None:
-        """Wait until the process has ended, though not necessarily all that it started."""
+        """Wait until the process itself has ended, but not what it started."""
         await self._process.wait()
 
     async def end(self, grace_seconds: float) -> None:
-        """Send SIGTERM, after the grace SIGKILL to it and all that it started, and delete its files."""
+        """Send SIGTERM, after the grace period SIGKILL to it and everything it started, and delete its files."""
         self._signal(signal.SIGTERM)
         with suppress(TimeoutError):
             await asyncio.wait_for(self._process.wait(), grace_seconds)
         self._signal(signal.SIGKILL)
         await asyncio.wait_for(self._process.wait(), _KILLED_SECONDS)
         await asyncio.to_thread(kill_marked, self._directory)
-        # What could not be found may hold the pipe open for ever.
+        # A process that was not found may hold the pipe open for ever.
         await asyncio.wait({self._drained}, timeout=_LAST_OUTPUT_SECONDS)
         self._drained.cancel()
         self._guard.release(self.pid)
         shutil.rmtree(self._directory, ignore_errors=True)
 
     def _signal(self, number: signal.Signals) -> None:
-        with suppress(ProcessLookupError, PermissionError):  # macOS says the latter of zombies
+        with suppress(ProcessLookupError, PermissionError):  # macOS raises the latter for zombies
             os.killpg(self.pid, number)
 
 
 async def _drain(output: int, log: LogBuffer) -> None:
-    """Keep reading, whatever happens to the lines, so that the agent never blocks on its output."""
+    """Keep reading, even if lines are lost, so that the agent never blocks on its output."""
     reader = asyncio.StreamReader()
     pipe = os.fdopen(output, "rb", buffering=0)
     transport, _ = await asyncio.get_running_loop().connect_read_pipe(

@@ -1,6 +1,6 @@
-"""One execution environment: one process that runs an agent, and the session that it belongs to.
+"""One execution environment: a process that runs an agent, and the session that it belongs to.
 
-Owns its life from the start of the process to its end. It does not know which other environments there are
+Owns its life from the start of the process to its end. It does not know of other environments
 (`local.agentcore.environments.pool`).
 """
 
@@ -37,7 +37,7 @@ _LOGGER = logging.getLogger(__name__)
 
 
 class State(StrEnum):
-    """How far an environment has come."""
+    """The stage of an environment's life."""
 
     STARTING = "starting"
     READY = "ready"
@@ -47,7 +47,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class EnvironmentRecord:
-    """An environment as it was when somebody asked.
+    """A snapshot of an environment.
 
     :ivar endpoint_name: None for a spare, like `session_id`.
     :ivar pid: also its process group; None before there is a process.
@@ -69,9 +69,9 @@ class Host:
     """What all environments of a data plane share.
 
     :ivar directory: for their files.
-    :ivar variables: what the platform adds to their variables, the same for all.
-    :ivar credentials_url: where each finds its role's credentials, less its own id.
-    :ivar closing: set when the data plane ends: nothing is put off any more.
+    :ivar variables: environment variables that the platform adds for all of them.
+    :ivar credentials_url: where each gets its role's credentials, without its own id.
+    :ivar closing: set when the data plane ends: nothing is delayed any more.
     """
 
     guard: ProcessGuard
@@ -84,9 +84,9 @@ class Host:
 
 
 class Environment:
-    """An environment that runs `version` once somebody awaits `live`.
+    """An environment that runs `version` while `live` is awaited.
 
-    :ivar credentials_token: what its process shows to get credentials.
+    :ivar credentials_token: authorizes its process to get credentials.
     :ivar session: the endpoint and the session id; None for a spare.
     :ivar gone: set when nothing of it is left.
     """
@@ -111,7 +111,7 @@ class Environment:
 
     @property
     def state(self) -> State:
-        """Only ever moves forward."""
+        """The current stage, which only moves forward."""
         if self.gone.is_set():
             return State.GONE
         if self._stopping.is_set():
@@ -119,7 +119,7 @@ class Environment:
         return State.READY if self._answered.is_set() else State.STARTING
 
     async def live(self) -> None:
-        """Start, serve, and end: when told to, when its time has come, or when the process does."""
+        """Start and serve until told to stop, until a limit is reached, or until the process ends."""
         try:
             process = self._process = await self._launch()
             await self._wait_until_it_answers(process)
@@ -131,7 +131,7 @@ class Environment:
             await self._end()
 
     async def wait_until_ready(self) -> None:
-        """Wait until it takes requests.
+        """Wait until it accepts requests.
 
         :raises RuntimeClientError: if it never will.
         """
@@ -141,7 +141,7 @@ class Environment:
             raise self._start_failure
 
     def bind(self, endpoint: Endpoint, session_id: str) -> None:
-        """Make it the one environment of a session, for good."""
+        """Make it the environment of a session, for good."""
         factor = self._host.settings.lifecycle_factor
         limits = LifecycleLimits(
             idle=self.version.idle_seconds * factor,
@@ -154,14 +154,14 @@ class Environment:
         self.log.destination = (endpoint.log_group, stream)
 
     def stop(self) -> None:
-        """Begin to end: requests are cut off now, the process gets its grace; harmless when repeated."""
+        """Begin to end: requests are cut off now, the process gets its grace period; harmless when repeated."""
         self._stopped_by_caller = True
         self._stopping.set()
         self._client.cut_off()
 
     @asynccontextmanager
     async def invocation(self, headers: RawHeaders, payload: bytes) -> AsyncGenerator[Answer, None]:
-        """Send a request to the agent; gives the answer, to be read inside this context.
+        """Send a request to the agent and yield the answer, to be read inside this context.
 
         :raises AgentCoreError: if the agent answers with an error, takes too long, or ends before it is done.
         """
@@ -170,14 +170,14 @@ class Environment:
             async with self._client.invocation(headers, payload) as answer:
                 yield answer
         except ConnectionLostError as error:
-            # So that the caller's next request finds a new environment and not the remains of this one.
+            # So that the caller's next request gets a new environment rather than what is left of this one.
             await _wait_for_first(self.gone.wait(), asyncio.sleep(_DEATH_NOTICED_SECONDS))
             raise RuntimeClientError(f"The runtime did not answer: {error}. {SEE_LOGS}") from error
         finally:
             self._saw_request()
 
     def record(self) -> EnvironmentRecord:
-        """What it is at this moment."""
+        """A snapshot of it."""
         endpoint, session_id = self.session or (None, None)
         return EnvironmentRecord(
             environment_id=self.id,
@@ -257,7 +257,7 @@ class Environment:
 
 
 async def _wait_for_first(*awaitables: Awaitable[object]) -> None:
-    """Wait until the first one is done; the others are cancelled, and its error is raised."""
+    """Wait until the first one is done, raise its error if it failed, and cancel the others."""
     tasks = [asyncio.ensure_future(awaitable) for awaitable in awaitables]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -1,7 +1,7 @@
-"""Lines that an agent prints, kept until they are sent.
+"""Buffers the lines that an agent prints until they are sent.
 
-Owns cutting output into lines, their timestamps, and the bound on what is kept. Nothing here waits: a full buffer
-loses its oldest lines, and says so in their place. `local.agentcore.environments.log_shipping` sends them.
+Owns splitting output into lines, their timestamps, and the size limit. Nothing here blocks: a full buffer drops its
+oldest lines, and says so in their place. `local.agentcore.environments.log_shipping` sends them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 LINE_MAX_BYTES = 262_144
 BUFFER_MAX_BYTES = 8_388_608
 TAIL_LINES = 12
-EVENT_OVERHEAD_BYTES = 26  # what an event costs besides its message, in PutLogEvents' own count
+EVENT_OVERHEAD_BYTES = 26  # what PutLogEvents counts for an event besides its message
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class LogLine:
     """One event.
 
     :ivar timestamp: milliseconds since 1970, UTC.
-    :ivar size: what it counts in a batch, in bytes.
+    :ivar size: bytes it adds to a batch.
     """
 
     timestamp: int
@@ -31,9 +31,9 @@ class LogLine:
 
 
 class LogBuffer:
-    """The lines of one log stream: written in one thread, taken from another.
+    """The lines of one log stream: written in one thread, taken in another.
 
-    :ivar destination: log group and log stream; None as long as nobody has invoked the agent.
+    :ivar destination: log group and log stream; None until the agent is invoked.
     :ivar closed: whether the last line has been written.
     """
 
@@ -49,7 +49,7 @@ class LogBuffer:
         self._lock = threading.Lock()
 
     def write(self, output: bytes) -> None:
-        """Take a piece of output as it comes; lines may begin and end anywhere."""
+        """Add a piece of output; lines may begin and end anywhere in it."""
         *whole, self._unfinished = (self._unfinished + output).split(b"\n")
         for line in whole:
             self._add(line)
@@ -64,7 +64,7 @@ class LogBuffer:
         self.closed = True
 
     def tail(self) -> str:
-        """The last lines, whether already sent or not."""
+        """The last lines, sent or not."""
         return "\n".join(self._tail)
 
     def take(self) -> list[LogLine]:
@@ -82,10 +82,10 @@ class LogBuffer:
             self._keep(output[start : start + LINE_MAX_BYTES].rstrip(b"\r"))
 
     def _keep(self, output: bytes) -> None:
-        if not output:  # CloudWatch takes no empty event
+        if not output:  # CloudWatch refuses empty events
             return
         with self._lock:
-            # The clock may be set back, but a batch must be in order.
+            # The clock may go back, but a batch must be in order.
             earliest = self._lines[-1].timestamp if self._lines else 0
             line = _line(max(earliest, time.time_ns() // 1_000_000), output)
             self._lines.append(line)

@@ -1,7 +1,7 @@
-"""Agents' output, on its way to CloudWatch Logs.
+"""Sends agents' output to CloudWatch Logs.
 
-Owns batching and the thread that sends. `local.agentcore.environments.log_buffer` keeps the lines until then, and knows
-the group and stream that they go to.
+Owns batching and the thread that sends. `local.agentcore.environments.log_buffer` holds the lines until then, and knows
+their group and stream.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _LOGGER = logging.getLogger(__name__)
 
 
 class LogShipper:
-    """Sends what buffers hold, from a thread of its own, until it is closed.
+    """Sends the buffers' lines, from a thread of its own, until it is closed.
 
-    :param client: safe to use from another thread, as boto3's are.
+    :param client: must be thread-safe, as boto3's are.
     :param interval_seconds: how long a line waits at most before it is sent.
     """
 
@@ -44,13 +44,13 @@ class LogShipper:
         self._thread.start()
 
     def new_buffer(self) -> LogBuffer:
-        """A buffer that is sent from, once it has a destination, until it is closed and empty."""
+        """Return a buffer whose lines are sent, once it has a destination, until it is closed and empty."""
         buffer = LogBuffer()
         self._buffers.append(buffer)
         return buffer
 
     def close(self, timeout_seconds: float = 5.0) -> None:
-        """Send what is left and end, giving up after the time-out; harmless when repeated."""
+        """Send what is left and end, giving up after the timeout; harmless when repeated."""
         self._closing.set()
         self._thread.join(timeout_seconds)
 
@@ -61,7 +61,7 @@ class LogShipper:
 
     def _ship_all(self) -> None:
         for buffer in list(self._buffers):
-            done = buffer.closed  # looked at first: a line that comes after this look waits for the next round
+            done = buffer.closed  # read first: a line added after this waits for the next round
             if buffer.destination is not None:
                 self._ship(buffer.destination, buffer.take())
             if done:
@@ -93,7 +93,7 @@ class LogShipper:
 
 
 def batches(lines: Iterable[LogLine]) -> Iterator[list[LogLine]]:
-    """Lines in order, in lists that one PutLogEvents takes each."""
+    """Split lines, in order, into lists that each fit into one PutLogEvents call."""
     batch: list[LogLine] = []
     size = 0
     for line in lines:

@@ -1,6 +1,6 @@
 """All execution environments of a data plane: which session has which, and which are kept warm.
 
-Owns session affinity, the limit on active sessions and the queue at it, and spares. It does not know HTTP, nor who may
+Owns session affinity, the limit on active sessions and the queue for it, and spares. It knows neither HTTP nor who may
 do what.
 
 A session's environment is found by endpoint and session id, so the same id on two endpoints is two sessions.
@@ -27,7 +27,7 @@ from local.agentcore.protocol.errors import (
 )
 from local.agentcore.protocol.requests import Endpoint
 
-# The spare that replaces a taken one must not compete for the processor with what it was taken for.
+# Starting a new spare must not compete for the processor with the session that took the last one.
 _REPLENISH_DELAY_SECONDS = 0.5
 _LOGGER = logging.getLogger(__name__)
 
@@ -49,10 +49,10 @@ class EnvironmentPool:
         self._closing = False
 
     async def environment_of(self, endpoint: Endpoint, session_id: str) -> Environment:
-        """The session's environment; a new session gets a spare, or a new one.
+        """The session's environment; a new session gets a spare, or a new environment.
 
         :raises ConflictError: if the session is being provisioned or torn down.
-        :raises QuotaExceededError: if it is new, one too many, and none has ended in time.
+        :raises QuotaExceededError: if it is new and over the limit, and no other ended in time.
         :raises RuntimeClientError: if its environment can't be started.
         """
         session = (endpoint, session_id)
@@ -69,7 +69,7 @@ class EnvironmentPool:
         """Begin to end a session.
 
         :raises NotFoundError: if there is no such session.
-        :raises ConflictError: if it is ending already.
+        :raises ConflictError: if it is already ending.
         """
         environment = self._by_session.get((endpoint, session_id))
         if environment is None:
@@ -96,7 +96,7 @@ class EnvironmentPool:
         return tuple(environment.record() for environment in tuple(self._all.values()))
 
     async def credentials_for(self, environment_id: str, token: str) -> RoleCredentials:
-        """The credentials that an environment's process runs with.
+        """The credentials for an environment's process.
 
         :raises AccessDeniedError: if the token isn't the environment's.
         """
@@ -125,7 +125,7 @@ class EnvironmentPool:
 
     @asynccontextmanager
     async def _wait_for_place(self) -> AsyncGenerator[None]:
-        """Wait in line for room for one more session. Nothing inside may wait: the place is not held otherwise."""
+        """Queue for a place for one more session. Nothing inside may await: the place would not be held."""
         place = asyncio.get_running_loop().create_future()
         self._queue.append(place)
         try:
@@ -140,7 +140,7 @@ class EnvironmentPool:
             self._admit()
 
     def _admit(self) -> None:
-        """Let the head of the line in, as far as there is room. Who is let in counts until it is bound."""
+        """Admit the head of the queue, as far as there is room. An admitted session counts until it is bound."""
         room = self._host.settings.max_environments - len(self._by_session)
         for place in self._queue[: max(0, room)]:
             if not place.done():
@@ -148,7 +148,7 @@ class EnvironmentPool:
 
     async def _resolve_version(self, endpoint: Endpoint) -> RuntimeVersion:
         version = await self._catalog.version_behind(endpoint)
-        await self._credentials.credentials_of(version.role_arn)  # a role that can't be assumed is known here
+        await self._credentials.credentials_of(version.role_arn)  # fails early if the role can't be assumed
         return version
 
     def _bind(self, session: _Session, version: RuntimeVersion) -> Environment:
@@ -190,7 +190,7 @@ class EnvironmentPool:
         try:
             await environment.live()
         except Exception:
-            _LOGGER.exception("Environment %s ended in an unexpected error.", environment.id)
+            _LOGGER.exception("Environment %s ended with an unexpected error.", environment.id)
         finally:
             self._forget(environment)
 

@@ -1,7 +1,7 @@
-"""Temporary credentials of execution roles, for the agents that run with them.
+"""Temporary credentials of the agents' execution roles.
 
 Owns one set per role, renewed well before it expires. Agents fetch them over HTTP in the format of the container
-credential provider, as on AWS they would from the metadata service, so they never run out, however long an
+credential provider, as they would from the metadata service on AWS, so that they never expire, however long an
 environment or a spare lives: https://docs.aws.amazon.com/sdkref/latest/guide/feature-container-credentials.html
 """
 
@@ -19,7 +19,7 @@ from local.agentcore.protocol.errors import RuntimeClientError
 if TYPE_CHECKING:
     from mypy_boto3_sts import STSClient
 
-# A role may always be assumed for an hour. botocore renews what has less than 15 minutes left.
+# Every role may be assumed for an hour. botocore renews credentials with less than 15 minutes left.
 _DURATION = timedelta(hours=1)
 _RENEWED_WHEN_LEFT = timedelta(minutes=30)
 
@@ -37,7 +37,7 @@ class RoleCredentials:
     expiration: datetime
 
     def as_document(self) -> dict[str, str]:
-        """What the container credential provider expects as JSON."""
+        """The JSON document that the container credential provider expects."""
         return {
             "AccessKeyId": self.access_key_id,
             "SecretAccessKey": self.secret_access_key,
@@ -49,7 +49,7 @@ class RoleCredentials:
 class RoleCredentialsStore:
     """Credentials by role ARN.
 
-    :param sts: a client whose identity every execution role trusts.
+    :param sts: a client whose identity is trusted by every execution role.
     """
 
     def __init__(self, sts: STSClient) -> None:

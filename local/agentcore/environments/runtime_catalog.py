@@ -1,7 +1,6 @@
 """What runs behind an endpoint: read from the emulator's control plane, its code unpacked from S3.
 
-Owns the facts about runtime versions, which never change once made, and one directory of code for each. It does
-not start anything.
+Owns the facts about runtime versions, which are immutable, and a directory of code for each. It starts nothing.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 # https://docs.aws.amazon.com/bedrock-agentcore/latest/devguide/runtime-lifecycle-settings.html
 DEFAULT_IDLE_SECONDS = 900
 DEFAULT_MAX_LIFETIME_SECONDS = 28_800
-# The platform's own wrapper around the entry point; what it would send its traces to is not emulated.
+# The platform's wrapper around the entry point; the receiver of its traces is not emulated.
 _INSTRUMENTATION = "opentelemetry-instrument"
 
 
@@ -36,7 +35,7 @@ class RuntimeVersion:
     """One immutable version of a runtime.
 
     :ivar entry_point: the script and its arguments, relative to `code_directory`.
-    :ivar environment: the variables given with the runtime.
+    :ivar environment: the runtime's environment variables.
     :ivar code_directory: where its code is unpacked.
     """
 
@@ -53,7 +52,7 @@ class RuntimeVersion:
 class RuntimeCatalog:
     """Runtime versions by endpoint.
 
-    :param directory: where code may be unpacked; the caller's to remove.
+    :param directory: where code is unpacked; the caller removes it.
     """
 
     def __init__(self, control: BedrockAgentCoreControlClient, s3: S3Client, directory: Path) -> None:
@@ -64,13 +63,13 @@ class RuntimeCatalog:
         self._lock = asyncio.Lock()
 
     async def version_behind(self, endpoint: Endpoint) -> RuntimeVersion:
-        """The version that new sessions of this endpoint get now.
+        """The version that new sessions of this endpoint get.
 
         :raises NotFoundError: if there is no such runtime or endpoint.
         :raises RuntimeClientError: if its code can't be fetched, or lacks the entry point.
         """
         try:
-            async with self._lock:  # so that no code is unpacked twice at once
+            async with self._lock:  # so that no code is unpacked twice
                 return await asyncio.to_thread(self._look_up, endpoint)
         except (ClientError, BotoCoreError) as error:
             raise _as_error(error, endpoint) from error
@@ -88,7 +87,7 @@ class RuntimeCatalog:
     def _load(self, found: Mapping[str, Any]) -> RuntimeVersion:
         code = found["agentRuntimeArtifact"].get("codeConfiguration")
         if code is None:
-            raise RuntimeClientError("The local AgentCore data plane runs code packages only, no containers")
+            raise RuntimeClientError("The local AgentCore data plane runs code packages only, not containers")
         lifecycle = found.get("lifecycleConfiguration", {})
         return RuntimeVersion(
             runtime_arn=found["agentRuntimeArn"],

@@ -1,7 +1,7 @@
-"""What can be set on the local AgentCore data plane.
+"""The settings of the local AgentCore data plane.
 
-Owns names, defaults and their limits. What a runtime brings with it (its idle time-out, its maximum lifetime) is
-in the control plane, and not set here.
+Owns names, defaults and their limits. A runtime's own settings (idle timeout, maximum lifetime) are in the control
+plane.
 """
 
 from __future__ import annotations
@@ -11,25 +11,25 @@ from dataclasses import dataclass, fields
 
 @dataclass(frozen=True)
 class DataPlaneSettings:
-    """Defaults are AWS's where AWS has one.
+    """Defaults are AWS's if AWS has any.
 
-    :ivar port: on 127.0.0.1; 0 is any free one.
+    :ivar port: on 127.0.0.1; 0 for any free one.
     :ivar max_environments: sessions that may be active at once; spares don't count.
-    :ivar queue_seconds: how long a new session waits for one to end before it is refused. AWS refuses at once, and
-        has room for thousands.
+    :ivar queue_seconds: how long a new session waits for another to end before it is refused. AWS refuses at once, but
+        allows thousands.
     :ivar warm_spares: environments kept ready per runtime version, so that a new session needn't wait.
-    :ivar requests_per_second: more are throttled, with a burst of one second's worth; None throttles nothing.
+    :ivar requests_per_second: more are throttled, with a burst of one second's worth; None for no limit.
     :ivar start_limit_seconds: from the start of a process to its first answer to /ping.
-    :ivar request_limit_seconds: how long an agent may take over one request.
+    :ivar request_limit_seconds: how long an agent may take for one request.
     :ivar stop_grace_seconds: from SIGTERM to SIGKILL.
     :ivar stop_delay_seconds: from StopRuntimeSession, or another end, to SIGTERM; about 0.4 on AWS.
-    :ivar teardown_seconds: how long a session that was stopped stays in transition after its process has ended, and
-        every request for it is answered 409; 11 to 60 were seen on AWS.
-    :ivar ping_interval_seconds: how often environments are looked at, so also how punctually they are reclaimed.
+    :ivar teardown_seconds: how long a stopped session stays in transition after its process has ended, while every
+        request for it is answered 409; 11 to 60 have been observed on AWS.
+    :ivar ping_interval_seconds: how often environments are checked, and so how promptly they are reclaimed.
     :ivar unhealthy_after_seconds: how long /ping may fail before the environment is replaced.
-    :ivar lifecycle_factor: multiplies each runtime's idle time-out and maximum lifetime; for tests.
-    :ivar agent_endpoint_url: the AWS endpoint that agents get, for instance a proxy that injects faults; None is
-        the emulator itself.
+    :ivar lifecycle_factor: multiplies each runtime's idle timeout and maximum lifetime; for tests.
+    :ivar agent_endpoint_url: the AWS endpoint that agents get, for instance a proxy that injects faults; None for the
+        emulator itself.
     """
 
     port: int = 0

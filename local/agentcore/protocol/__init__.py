@@ -1,1 +1,1 @@
-"""What AgentCore's data plane and its callers say to each other: requests and their limits, errors and their codes."""
+"""The protocol of AgentCore's data plane: requests and their limits, errors and their codes."""

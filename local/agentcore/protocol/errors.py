@@ -12,7 +12,7 @@ SEE_LOGS = "Please check your CloudWatch logs for more information."
 
 
 class AgentCoreError(Exception):
-    """A request that ends in an error response; the message is for the caller.
+    """A request ends in an error response; the message is for the caller.
 
     :ivar code: the error's name in the service model.
     :ivar status: its HTTP status code.
@@ -30,14 +30,14 @@ class ValidationError(AgentCoreError):
 
 
 class QuotaExceededError(AgentCoreError):
-    """The account has no room for another active session."""
+    """The account can't have another active session."""
 
     code = "ServiceQuotaExceededException"
     status = 402
 
 
 class AccessDeniedError(AgentCoreError):
-    """The caller is known and may not do this."""
+    """The caller is known but may not do this."""
 
     code = "AccessDeniedException"
     status = 403
@@ -65,24 +65,24 @@ class RuntimeClientError(AgentCoreError):
 
 
 class ThrottledError(AgentCoreError):
-    """More requests a second than the account may send."""
+    """The account sent too many requests per second."""
 
     code = "ThrottlingException"
     status = 429
 
 
 class GatewayTimeoutError(AgentCoreError):
-    """The agent took longer than a synchronous request may take; documented, but not in the service model."""
+    """The agent took longer than a synchronous request may; documented, but not in the service model."""
 
     code = "GatewayTimeoutException"
     status = 504
 
 
 class NamedError(AgentCoreError):
-    """Any other error, mostly one of the emulator's that is passed on.
+    """Any other error, usually one passed on from the emulator.
 
     :ivar code: such as `SignatureDoesNotMatch`.
-    :ivar status: mostly 403.
+    :ivar status: usually 403.
     """
 
     def __init__(self, code: str, status: int, message: str) -> None:

@@ -1,8 +1,8 @@
 """What a caller may send to AgentCore's data plane, and what it means.
 
-Owns the syntax and the limits of requests. It does not know whether a runtime, endpoint or session exists, nor
-who may use it. Runtimes are addressed by ARN alone: a bare runtime id with an `accountId`, which AWS takes as
-well, is refused, and so is a `runtimeUserId`, which would need an IAM action of its own.
+Owns the syntax and the limits of requests. It does not know whether a runtime, endpoint or session exists, nor who may
+use it. Runtimes are addressed by ARN only: a bare runtime id with an `accountId`, which AWS also accepts, is refused,
+and so is a `runtimeUserId`, which would need an IAM action of its own.
 
 Limits from botocore's service model `bedrock-agentcore`, 2024-02-28, and
 https://docs.aws.amazon.com/bedrock-agentcore/latest/devguide/bedrock-agentcore-limits.html
@@ -35,9 +35,9 @@ _RUNTIME_ARN = re.compile(
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One endpoint of one runtime: what callers address and sessions belong to.
+    """One endpoint of a runtime, which callers address and sessions belong to.
 
-    :ivar name: `DEFAULT`, or one that was created.
+    :ivar name: `DEFAULT`, or the name of a created one.
     """
 
     runtime_arn: str
@@ -50,7 +50,7 @@ class Endpoint:
 
     @property
     def arn(self) -> str:
-        """The ARN that IAM knows it by."""
+        """The ARN used in IAM."""
         return f"{self.runtime_arn}/runtime-endpoint/{self.name}"
 
     @property
@@ -60,9 +60,9 @@ class Endpoint:
 
 
 def endpoint_of(runtime_arn: str, qualifier: str | None) -> Endpoint:
-    """The endpoint that a path and a query name.
+    """The endpoint named by a path and a query.
 
-    :raises ValidationError: if the ARN is not one of a runtime.
+    :raises ValidationError: if the ARN is not a runtime's.
     """
     if not _RUNTIME_ARN.fullmatch(runtime_arn):
         raise ValidationError(
@@ -89,7 +89,7 @@ def session_id_of(headers: Mapping[str, str]) -> str:
 
 
 def refuse_what_is_not_emulated(headers: Mapping[str, str]) -> None:
-    """Refuse a header that this data plane does not act upon as AWS would.
+    """Refuse headers that this data plane does not support as AWS does.
 
     :raises ValidationError: if the request names a user.
     """
@@ -100,13 +100,13 @@ def refuse_what_is_not_emulated(headers: Mapping[str, str]) -> None:
 async def payload_of(request: Request) -> bytes:
     """The whole body.
 
-    :raises ValidationError: if it is larger than AgentCore takes.
+    :raises ValidationError: if it is larger than AgentCore accepts.
     """
     chunks: list[bytes] = []
     size = 0
     async for chunk in request.stream():
         size += len(chunk)
-        # Read on, or the caller would see its connection reset instead of the answer.
+        # Keep reading, or the caller would see its connection reset instead of the answer.
         if size <= PAYLOAD_MAX_BYTES:
             chunks.append(chunk)
         elif size > _DRAINED_BYTES:

@@ -1,5 +1,5 @@
-"""What each Pulumi resource type means in the emulator: one function a type, one module a service.
+"""What each Pulumi resource type means in the emulator: one function per type, one module per service.
 
-A module here knows both sides of one service: the inputs as Pulumi's provider names them and the boto3 calls
-that the provider would make. Every function is entered under its type token in `local.deployment.provider`.
+A module knows both sides of one service: the inputs as Pulumi's provider names them, and the boto3 calls that the
+provider would make. `local.deployment.provider` lists every function by its type token.
 """

@@ -1,6 +1,6 @@
-"""AgentCore runtimes and their endpoints: the control plane, which the emulator has.
+"""AgentCore runtimes and their endpoints, in the emulator's control plane.
 
-Running the code is not done here: `local.agentcore.data_plane` reads what is created here.
+`local.agentcore.data_plane` runs what is created here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ READY_SECONDS = 10.0
 
 
 def runtime(new: Resource) -> Created:
-    """A runtime from code in S3, or from a container image that nobody runs here."""
+    """A runtime from code in S3, or from a container image, which can't run here."""
     inputs, control = new.inputs, new.emulator.client("bedrock-agentcore-control")
     network: Any = inputs.block("networkConfiguration").some("networkMode")
     options: dict[str, Any] = {
@@ -77,7 +77,7 @@ def _artifact(new: Resource, artifact: Inputs) -> dict[str, Any]:
 
 
 def _check_object_exists(new: Resource, location: dict[str, str]) -> None:
-    """AWS reads the code when the runtime is created; the emulator takes its word for it."""
+    """Check what AWS checks by reading the code when the runtime is created; the emulator doesn't."""
     version = {"VersionId": location["versionId"]} if "versionId" in location else {}
     s3 = new.emulator.client("s3")
     try:

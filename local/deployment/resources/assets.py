@@ -13,7 +13,7 @@ from local.deployment.resources.resource import Refused
 
 
 def file_bytes(asset: object) -> bytes:
-    """What Pulumi would upload as one file.
+    """Return what Pulumi would upload as one file.
 
     :raises Refused: if it is neither a file nor a text.
     :raises OSError: if the file can't be read.
@@ -28,7 +28,7 @@ def file_bytes(asset: object) -> bytes:
 
 
 def archive_files(archive: object) -> dict[str, bytes]:
-    """The files of an archive by their paths in it.
+    """Return the files of an archive by their paths in it.
 
     :raises Refused: if a member is neither a file, a text, a directory, a zip nor an archive of those.
     :raises OSError: if a file can't be read.
@@ -54,7 +54,7 @@ def _members(archive: object, path: PurePosixPath) -> Iterator[tuple[PurePosixPa
 
 
 def zip_bytes(files: dict[str, bytes], executable: Set[str] = frozenset()) -> bytes:
-    """A zip that is the same for the same files: sorted by path, without dates."""
+    """Return a zip that is reproducible: sorted by path, without dates."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, content in sorted(files.items()):

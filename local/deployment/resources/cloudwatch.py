@@ -15,7 +15,7 @@ _ALARM = (
 
 
 def metric_alarm(new: Resource) -> Created:
-    """An alarm on a metric or on an expression of several."""
+    """An alarm on a metric, or on an expression over several."""
     inputs, cloudwatch = new.inputs, new.emulator.client("cloudwatch")
     name = new.physical_name()
     options: dict[str, Any] = pascal(inputs.some(*_ALARM))

@@ -8,7 +8,7 @@ from local.deployment.resources.resource import Created, Inputs, Refused, Resour
 
 
 def table(new: Resource) -> Created:
-    """A table with its indexes, and what AWS takes only in calls of their own: TTL and recovery."""
+    """A table with its indexes, and what needs calls of its own: TTL and recovery."""
     name, inputs, dynamodb = new.physical_name(), new.inputs, new.emulator.client("dynamodb")
     request: dict[str, Any] = {
         "TableName": name,

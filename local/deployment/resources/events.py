@@ -10,7 +10,7 @@ from local.deployment.resources.resource import Created, Inputs, Resource, pasca
 def rule(new: Resource) -> Created:
     """A rule by pattern or by schedule."""
     inputs, events = new.inputs, new.emulator.client("events")
-    inputs.ignore("forceDestroy", reason="nothing is destroyed here: the emulator is thrown away")
+    inputs.ignore("forceDestroy", reason="nothing is destroyed here: the emulator is discarded")
     name = new.physical_name()
     options = pascal(
         inputs.some("eventBusName", "eventPattern", "scheduleExpression", "description", "roleArn", "state")
@@ -62,7 +62,7 @@ def schedule(new: Resource) -> Created:
 
 
 def _input_transformer(block: Inputs) -> dict[str, Any]:
-    """Keys of the paths map are the program's own and stay as they are."""
+    """The keys of the paths map are the program's and stay unchanged."""
     if not block:
         return {}
     paths = block.take("inputPaths", {})

@@ -8,7 +8,7 @@ from typing import Any
 from local.deployment.resources.resource import Created, Resource, tag_list
 
 AGENT_SERVICE = "bedrock-agentcore.amazonaws.com"
-# AWS authorizes Converse under the action of InvokeModel; the emulator has an action of each operation's own name.
+# AWS authorizes Converse as the action InvokeModel; the emulator names an action after each operation.
 # https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStream.html
 EMULATOR_ACTIONS = {
     "bedrock:InvokeModel": "bedrock:Converse",
@@ -17,9 +17,9 @@ EMULATOR_ACTIONS = {
 
 
 def role(new: Resource) -> Created:
-    """A role; one that AgentCore may assume can be assumed by the account's root too."""
+    """A role; if AgentCore may assume it, so may the account's root."""
     name, inputs, iam = new.physical_name(), new.inputs, new.emulator.client("iam")
-    inputs.ignore("forceDetachPolicies", reason="it matters when the role is deleted")
+    inputs.ignore("forceDetachPolicies", reason="it only matters when the role is deleted")
     options = {
         "Path": inputs.take("path"),
         "Description": inputs.take("description"),
@@ -28,7 +28,7 @@ def role(new: Resource) -> Created:
     }
     created = iam.create_role(
         RoleName=name,
-        AssumeRolePolicyDocument=_assumable_locally(new, inputs.require("assumeRolePolicy")),
+        AssumeRolePolicyDocument=_allow_root(new, inputs.require("assumeRolePolicy")),
         Tags=tag_list(inputs.take("tags")),
         **{key: value for key, value in options.items() if value is not None},
     )["Role"]
@@ -39,12 +39,12 @@ def role_policy(new: Resource) -> Created:
     """A policy inside a role."""
     name, role_name = new.physical_name(), new.inputs.require("role")
     new.emulator.client("iam").put_role_policy(
-        RoleName=role_name, PolicyName=name, PolicyDocument=_for_the_emulator(new.inputs.require("policy"))
+        RoleName=role_name, PolicyName=name, PolicyDocument=_add_emulator_actions(new.inputs.require("policy"))
     )
     return Created(f"{role_name}:{name}", {"name": name})
 
 
-def _for_the_emulator(policy: str) -> str:
+def _add_emulator_actions(policy: str) -> str:
     document: dict[str, Any] = json.loads(policy)
     for statement in document["Statement"]:
         action = statement.get("Action", [])
@@ -54,8 +54,8 @@ def _for_the_emulator(policy: str) -> str:
     return json.dumps(document)
 
 
-def _assumable_locally(new: Resource, trust_policy: str) -> str:
-    """`local.agentcore.data_plane` stands in for AgentCore; it can't be a service, so it acts as root."""
+def _allow_root(new: Resource, trust_policy: str) -> str:
+    """Allow root too: `local.agentcore.data_plane`, which plays AgentCore, can't be a service and acts as root."""
     if AGENT_SERVICE not in trust_policy:
         return trust_policy
     root = new.emulator.client("sts").get_caller_identity()["Arn"]

@@ -8,7 +8,7 @@ from local.deployment.resources.resource import Created, Resource, pascal
 def key(new: Resource) -> Created:
     """A symmetric key with its policy."""
     inputs, kms = new.inputs, new.emulator.client("kms")
-    inputs.ignore("deletionWindowInDays", reason="nothing is destroyed here: the emulator is thrown away")
+    inputs.ignore("deletionWindowInDays", reason="nothing is destroyed here: the emulator is discarded")
     tags = [{"TagKey": name, "TagValue": value} for name, value in inputs.take("tags", {}).items()]
     options = pascal(inputs.some("description", "policy", "keyUsage", "multiRegion"))
     created = kms.create_key(Tags=tags, **options)["KeyMetadata"]

@@ -1,8 +1,8 @@
 """Lambda functions, run by AWS's own runtime client.
 
-The emulator's Python runtime reports every exception as `Runtime.HandlerError`, on which no Retry and no Catch
-of a state machine matches. So a function's zip gets a `bootstrap` beside its files, a custom runtime that is
-`awslambdaric`, the client inside AWS's managed runtimes; handler and files stay as they are.
+The emulator's Python runtime reports every exception as `Runtime.HandlerError`, which no Retry or Catch of a state
+machine matches. So a `bootstrap` is added to a function's zip: a custom runtime that is `awslambdaric`, the client
+inside AWS's managed runtimes; handler and files stay unchanged.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from local.deployment.resources.resource import Created, Inputs, Refused, Resour
 
 
 def function(new: Resource) -> Created:
-    """A function of a Python runtime, from an archive."""
+    """A function in Python, from an archive."""
     name, inputs, client = new.physical_name(), new.inputs, new.emulator.client("lambda")
     inputs.ignore("sourceCodeHash", reason="it tells Pulumi when to upload again; here everything is uploaded")
     logging = inputs.block("loggingConfig")
@@ -42,7 +42,7 @@ def function(new: Resource) -> Created:
 
 
 def permission(new: Resource) -> Created:
-    """A statement of a function's own policy."""
+    """A statement of a function's resource policy."""
     inputs = new.inputs
     statement_id = new.physical_name("statementId")
     optional = pascal(inputs.some("sourceArn", "sourceAccount", "qualifier"))
@@ -57,7 +57,7 @@ def permission(new: Resource) -> Created:
 
 
 def event_invoke_config(new: Resource) -> Created:
-    """How often, and for how long, an asynchronous invocation is tried."""
+    """How often, and for how long, an asynchronous invocation is retried."""
     name = new.inputs.require("functionName")
     options = pascal(
         new.inputs.some("maximumRetryAttempts", "maximumEventAgeInSeconds", "qualifier", "destinationConfig")
@@ -80,7 +80,7 @@ def _options(inputs: Inputs, logging_config: dict[str, str]) -> dict[str, Any]:
 
 
 def _managed_runtime(runtime: str, logging_config: dict[str, str]) -> bytes:
-    """A bootstrap that gives a handler what AWS's runtime of that name gives it.
+    """Return a bootstrap that gives a handler what AWS's runtime of that name does.
 
     Rule: https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
     """

@@ -10,7 +10,7 @@ from local.deployment.resources.resource import Created, Resource
 def log_group(new: Resource) -> Created:
     """A log group with its retention."""
     inputs, logs = new.inputs, new.emulator.client("logs")
-    inputs.ignore("skipDestroy", reason="nothing is destroyed here: the emulator is thrown away")
+    inputs.ignore("skipDestroy", reason="nothing is destroyed here: the emulator is discarded")
     name = new.physical_name()
     logs.create_log_group(logGroupName=name, **inputs.some("logGroupClass", "kmsKeyId", "tags"))
     if days := inputs.take("retentionInDays"):
@@ -30,7 +30,7 @@ def resource_policy(new: Resource) -> Created:
 
 
 def metric_filter(new: Resource) -> Created:
-    """A metric counted from log lines, which the emulator keeps without counting."""
+    """A metric counted from log lines; the emulator stores the filter but counts nothing."""
     inputs, name = new.inputs, new.physical_name()
     metric = inputs.block("metricTransformation")
     transformation: Any = {

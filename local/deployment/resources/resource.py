@@ -1,7 +1,6 @@
-"""What a resource function gets and gives: inputs that must all be used, and the created resource.
+"""What a resource function gets and returns: inputs that must all be used, and the created resource.
 
-Owns the rule that nothing is dropped in silence: an input that no function takes is refused by name. It knows no
-AWS service.
+Owns the rule that nothing is silently dropped: an unused input is refused by name. It knows no AWS service.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from local.emulator.process import Emulator
 
 
 class Refused(Exception):
-    """The program asks for something that is not emulated, or that AWS would not accept."""
+    """The program asks for something that is not emulated, or that AWS would refuse."""
 
 
 class Created(NamedTuple):
@@ -29,9 +28,9 @@ class Created(NamedTuple):
 
 
 class Inputs:
-    """Inputs of a resource, or of one block inside it, in Pulumi's camelCase; each is taken, or refused.
+    """Inputs of a resource, or of a block inside it, in Pulumi's camelCase; an unused one is refused.
 
-    :param values: numbers as Pulumi's mocks give them, all of them floats.
+    :param values: numbers are floats, as Pulumi's mocks give them.
     """
 
     def __init__(self, values: Mapping[str, Any], path: str = "") -> None:
@@ -41,32 +40,32 @@ class Inputs:
         self._path = path
 
     def take(self, name: str, default: Any = None) -> Any:
-        """The value of one input, or `default` where the program gives none."""
+        """Return the value of an input, or `default` if the program sets none."""
         self._taken.add(name)
         return self._values.get(name, default)
 
     def require(self, name: str) -> Any:
-        """The value of an input without which AWS would refuse the resource.
+        """Return the value of an input without which AWS would refuse the resource.
 
-        :raises Refused: if the program doesn't give it.
+        :raises Refused: if the program doesn't set it.
         """
         if name not in self._values:
             raise Refused(f"the input {self._path}{name} is missing")
         return self.take(name)
 
     def some(self, *names: str) -> dict[str, Any]:
-        """Those of the named inputs that the program gives."""
+        """Return those of the named inputs that the program sets."""
         return {name: value for name in names if (value := self.take(name)) is not None}
 
     def block(self, name: str) -> Inputs:
-        """A nested block; an empty one where the program gives none. A list of one counts as its member."""
+        """Return a nested block, empty if the program sets none. A list of one counts as its member."""
         blocks = self.blocks(name)
         if len(blocks) > 1:
             raise Refused(f"the input {self._path}{name} may have one member, not {len(blocks)}")
         return blocks[0] if blocks else Inputs({})
 
     def blocks(self, name: str) -> list[Inputs]:
-        """The members of a list of blocks."""
+        """Return the members of a list of blocks."""
         value = self.take(name, [])
         members = value if isinstance(value, list) else [value]
         blocks = [Inputs(member, f"{self._path}{name}.") for member in members]
@@ -74,13 +73,13 @@ class Inputs:
         return blocks
 
     def ignore(self, name: str, *, reason: str) -> None:  # noqa: ARG002 - the reason is for the reader
-        """Take an input that has no effect in the emulator."""
+        """Mark an input as used that has no effect in the emulator."""
         self._taken.add(name)
 
-    def untaken(self) -> list[str]:
-        """What nobody took, with the path of blocks that leads to it."""
+    def unused(self) -> list[str]:
+        """Return the names of unused inputs, with their path through the blocks."""
         own = [f"{self._path}{name}" for name in self._values if name not in self._taken]
-        return own + [name for block in self._blocks for name in block.untaken()]
+        return own + [name for block in self._blocks for name in block.unused()]
 
     def __bool__(self) -> bool:
         return bool(self._values)
@@ -90,7 +89,7 @@ class Inputs:
 class Resource:
     """A resource that the program registers.
 
-    :ivar auto_name: what it is called where the program names it not.
+    :ivar auto_name: its name if the program sets none.
     """
 
     auto_name: str
@@ -98,12 +97,12 @@ class Resource:
     emulator: Emulator = field(repr=False)
 
     def physical_name(self, key: str = "name") -> str:
-        """The name that the program gives, or else the automatic one."""
+        """Return the name that the program sets, or the automatic one."""
         return str(self.inputs.take(key, self.auto_name))
 
 
 def pascal(value: Any) -> Any:
-    """Rename keys from Pulumi's camelCase to the PascalCase of most AWS APIs, all the way down."""
+    """Rename keys from Pulumi's camelCase to the PascalCase of most AWS APIs, recursively."""
     if isinstance(value, dict):
         return {key[:1].upper() + key[1:]: pascal(member) for key, member in value.items()}
     if isinstance(value, list):
@@ -112,7 +111,7 @@ def pascal(value: Any) -> Any:
 
 
 def tag_list(tags: Mapping[str, str] | None) -> list[Any]:
-    """Tags as the services that want a list of Key and Value take them."""
+    """Return tags as a list of Key and Value, as most services take them."""
     return [{"Key": key, "Value": value} for key, value in (tags or {}).items()]
 
 

@@ -9,8 +9,8 @@ from local.deployment.resources.resource import Created, Inputs, Resource, pasca
 
 
 def bucket(new: Resource) -> Created:
-    """A bucket; everything else about it comes as resources of its own."""
-    new.inputs.ignore("forceDestroy", reason="nothing is destroyed here: the emulator is thrown away")
+    """A bucket; everything else about it is a resource of its own."""
+    new.inputs.ignore("forceDestroy", reason="nothing is destroyed here: the emulator is discarded")
     name = new.physical_name("bucket")
     s3 = new.emulator.client("s3")
     s3.create_bucket(Bucket=name)
@@ -28,7 +28,7 @@ def versioning(new: Resource) -> Created:
 
 
 def public_access_block(new: Resource) -> Created:
-    """What public access is ruled out."""
+    """Which public access is blocked."""
     name = new.inputs.require("bucket")
     flags = new.inputs.some("blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets")
     new.emulator.client("s3").put_public_access_block(Bucket=name, PublicAccessBlockConfiguration=pascal(flags))
@@ -36,7 +36,7 @@ def public_access_block(new: Resource) -> Created:
 
 
 def ownership_controls(new: Resource) -> Created:
-    """Who owns an object that somebody else puts."""
+    """Who owns an object that another account puts."""
     name = new.inputs.require("bucket")
     rules: Any = [{"ObjectOwnership": new.inputs.block("rule").require("objectOwnership")}]
     new.emulator.client("s3").put_bucket_ownership_controls(Bucket=name, OwnershipControls={"Rules": rules})
@@ -44,7 +44,7 @@ def ownership_controls(new: Resource) -> Created:
 
 
 def encryption(new: Resource) -> Created:
-    """How objects are encrypted where the one who puts them doesn't say."""
+    """How objects are encrypted by default."""
     name = new.inputs.require("bucket")
     rules: Any = [_encryption_rule(rule) for rule in new.inputs.blocks("rules")]
     new.emulator.client("s3").put_bucket_encryption(Bucket=name, ServerSideEncryptionConfiguration={"Rules": rules})
@@ -67,7 +67,7 @@ def policy(new: Resource) -> Created:
 
 
 def bucket_object(new: Resource) -> Created:
-    """An object with the bytes of its source."""
+    """An object with the content of its source."""
     inputs = new.inputs
     inputs.ignore("sourceHash", reason="it tells Pulumi when to upload again; here everything is uploaded")
     source = inputs.take("source")

@@ -28,7 +28,7 @@ def topic_policy(new: Resource) -> Created:
 
 
 def topic_subscription(new: Resource) -> Created:
-    """Who hears of what is published; the emulator sends no e-mail."""
+    """A subscriber of a topic; the emulator sends no e-mail."""
     inputs = new.inputs
     arn = new.emulator.client("sns").subscribe(
         TopicArn=inputs.require("topic"),

@@ -6,7 +6,7 @@ from typing import Any
 
 from local.deployment.resources.resource import Created, Resource
 
-# What Pulumi calls an attribute, and what SQS calls it.
+# Pulumi's name of an attribute → SQS's.
 _ATTRIBUTES = {
     "delaySeconds": "DelaySeconds",
     "fifoQueue": "FifoQueue",

@@ -1,11 +1,11 @@
-"""Starts ministack with all changes in place. `local.emulator.process` passes settings as environment variables."""
+"""Starts ministack with all patches applied. `local.emulator.process` passes settings as environment variables."""
 
 import os
 
 from local.emulator.edge import access, functions, model, workflows
 
 if __name__ == "__main__":
-    # Taken out of the environment, because functions inherit it.
+    # Removed from the environment, because functions inherit it.
     access.install(os.environ.pop("EDGE_ACCESS_KEY_ID"), os.environ.pop("EDGE_SECRET_ACCESS_KEY"))
     functions.install(float(os.environ.pop("EDGE_FUNCTION_QUEUE_SECONDS")))
     workflows.install()

@@ -1,8 +1,8 @@
-"""Who may talk to the emulator: nobody without the root key of this start, or credentials that it has given out.
+"""Who may use the emulator: only holders of this start's root key, or of credentials that the emulator issued.
 
-By itself ministack takes any signature by the key `test`, by any twelve digits and by no key at all for root's, and
-lets everybody wipe it through its own paths. Here root is one random key, whose signatures are checked like everybody
-else's; a request needs a signature, and ministack's own paths need root's secret as a bearer token.
+By itself ministack accepts as root any signature by the key `test`, by any twelve digits or by no key at all, and lets
+anyone wipe it through its own paths. Here root is one random key, whose signatures are checked like all others; every
+request needs a signature, and ministack's own paths need root's secret as a bearer token.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ministack.core import iam_evaluator
 from ministack.services import sts
 
 from local.emulator.edge.replacing import replace
-from local.loopback.gate import AsgiApp, Message, Receive, Send, gated, refuse
+from local.loopback.gate import AsgiApp, Message, Receive, Send, gate, refuse
 
 _OWN_PATHS = ("/_ministack", "/_localstack", "/_aws", "/health")
 _SIGNED = b"AWS4-HMAC-SHA256 "
@@ -40,12 +40,12 @@ def install(access_key_id: str, secret_access_key: str) -> None:
     replace(sts, "_access_key_account", lambda found: found, "if is_root_access_key(key_id):")
     sts.is_root_access_key = is_root
     replace(iam_evaluator, "resolve_credential", resolve, "secret_access_key=")
-    # What this says decides only whether a signature is looked at.
-    replace(iam_evaluator, "_is_root_key", lambda _: _checked_like_all, "(access_key_id and _is_root_key(")
-    replace(ministack.app, "app", lambda app: gated(_signed_only(app, secret_access_key)), "hypercorn_serve(app, ")
+    # Only decides whether a signature is checked.
+    replace(iam_evaluator, "_is_root_key", lambda _: _never_root, "(access_key_id and _is_root_key(")
+    replace(ministack.app, "app", lambda app: gate(_require_signature(app, secret_access_key)), "hypercorn_serve(app, ")
 
 
-def _checked_like_all(_access_key_id: str) -> bool:
+def _never_root(_access_key_id: str) -> bool:
     return False
 
 
@@ -65,7 +65,7 @@ def _root(access_key_id: str, secret_access_key: str, account_id: str | None) ->
     )
 
 
-def _signed_only(app: AsgiApp, admin_token: str) -> AsgiApp:
+def _require_signature(app: AsgiApp, admin_token: str) -> AsgiApp:
     bearer = b"Bearer " + admin_token.encode()
 
     async def check(scope: Message, receive: Receive, send: Send) -> None:

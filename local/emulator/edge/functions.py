@@ -1,12 +1,12 @@
 """Lambda's concurrency: invocations queue for one of few places, where ministack throttles at once.
 
-An account on AWS has 1,000 places. A laptop has processes for sixteen or so, and throttling there would put back-off
-upon back-off, with the machine idle in between. So invocations wait for a place, first come first served, and
-are throttled when that takes too long.
+An account on AWS has 1,000 places. A laptop has processes for about sixteen, and throttling there would pile back-off
+upon back-off, with the machine idle in between. So invocations wait for a place, first come first served, and are
+throttled if that takes too long.
 
-What an execution has begun, it can end: a quarter of the places is kept for those whose function has succeeded before,
-and for whoever calls Lambda directly. Otherwise a crowd of starts would hold all places, each waiting for a session
-that only a stop could free.
+An execution that has begun can end: a quarter of the places is reserved for executions whose function has succeeded
+before, and for direct callers of Lambda. Otherwise many starts could hold all places, each waiting for a session that
+only a stop could free.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from local.loopback.gate import refusal
 _KEPT_SHARE = 4
 
 _succeeded: ContextVar[threading.Event | None] = ContextVar("succeeded", default=None)
-"""Whether the execution that a thread works for has had a successful invocation. None outside of executions."""
+"""Whether this thread's execution has had a successful invocation. None outside executions."""
 
 
 def install(queue_seconds: float) -> None:
-    """Have invocations wait for a place that long; 0 throttles at once."""
+    """Make invocations wait for a place that long; 0 throttles at once."""
     queue = Queue(lambda_svc._ACCOUNT_CONCURRENCY_CAP, queue_seconds)  # pyright: ignore[reportPrivateUsage]
-    replace(lambda_svc, "_acquire_execution_slot", queue.acquiring, '"account"', "_inflight_lock = threading.Lock()")
-    replace(lambda_svc, "_release_execution_slot", queue.releasing)
-    replace(stepfunctions, "_run_execution", _remembering, "target=ctx_snapshot.run,")
-    replace(stepfunctions, "_call_lambda", _noting_success, "contextvars.copy_context().run, _invoke_resource,")
+    replace(lambda_svc, "_acquire_execution_slot", queue.wrap_acquire, '"account"', "_inflight_lock = threading.Lock()")
+    replace(lambda_svc, "_release_execution_slot", queue.wrap_release)
+    replace(stepfunctions, "_run_execution", _track_execution, "target=ctx_snapshot.run,")
+    replace(stepfunctions, "_call_lambda", _note_success, "contextvars.copy_context().run, _invoke_resource,")
     replace_runtime_api()
 
 
 class Queue:
-    """Waits in front of ministack's own count of places, of which there are as many."""
+    """A queue in front of ministack's own count of places, with the same number of places."""
 
     def __init__(self, places: int, seconds: float) -> None:
         self._places = places
@@ -48,22 +48,22 @@ class Queue:
         self._taken = 0
         self._begun, self._new = deque[threading.Event](), deque[threading.Event]()
 
-    def acquiring(self, original: Any) -> Any:
-        """What takes a place: `(key, None)`, or `(None, whose limit was reached)`."""
+    def wrap_acquire(self, original: Any) -> Any:
+        """Wrap what takes a place and returns `(key, None)`, or `(None, whose limit was reached)`."""
 
         def acquire(func: Any, config: Any) -> Any:
             succeeded = _succeeded.get()
             if not self._enter(self._new if succeeded and not succeeded.is_set() else self._begun):
                 return None, "account"
             slot, limit = original(func, config)
-            if slot is None:  # the function's own limit, at which nobody waits, as on AWS
+            if slot is None:  # the function's own limit, at which nothing waits, as on AWS
                 self._leave()
             return slot, limit
 
         return acquire
 
-    def releasing(self, original: Any) -> Any:
-        """What gives a place back."""
+    def wrap_release(self, original: Any) -> Any:
+        """Wrap what gives a place back."""
 
         def release(key: Any) -> None:
             original(key)
@@ -96,7 +96,7 @@ class Queue:
                 line.popleft().set()
 
 
-def _remembering(original: Any) -> Any:
+def _track_execution(original: Any) -> Any:
     def run_execution(*arguments: Any) -> None:
         _succeeded.set(threading.Event())
         original(*arguments)
@@ -104,7 +104,7 @@ def _remembering(original: Any) -> Any:
     return run_execution
 
 
-def _noting_success(original: Any) -> Any:
+def _note_success(original: Any) -> Any:
     def call_lambda(*arguments: Any) -> Any:
         result = original(*arguments)
         if (succeeded := _succeeded.get()) is not None:
@@ -115,10 +115,10 @@ def _noting_success(original: Any) -> Any:
 
 
 def replace_runtime_api() -> None:
-    """Lambda's runtime API, one port for each function environment, is not for web pages either."""
+    """Keep web pages from Lambda's runtime API as well, which has a port for each function environment."""
     build = "_build_handler_class"
 
-    def building(original: Any) -> Any:
+    def wrap_build(original: Any) -> Any:
         def build_handler_class(*arguments: Any) -> Any:
             class Handler(original(*arguments)):
                 def parse_request(self) -> bool:
@@ -134,4 +134,4 @@ def replace_runtime_api() -> None:
         return build_handler_class
 
     replaced: Any = lambda_runtime.ProvidedWorker
-    setattr(replaced, build, building(getattr(replaced, build)))
+    setattr(replaced, build, wrap_build(getattr(replaced, build)))

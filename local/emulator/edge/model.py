@@ -1,7 +1,7 @@
-"""Bedrock's answers: a model server's, or canned ones that say so, and never canned ones in place of a server's.
+"""Bedrock's answers: a model server's, or canned ones that say so, but never canned ones in place of a server's.
 
-Ministack answers canned text whenever the server refuses, is not there or takes too long, and a run completes with it.
-Here such a call fails as it would on AWS when a model does, with what went wrong in the message.
+Ministack answers with canned text whenever the server refuses, can't be reached or takes too long, and a run completes
+with it. Here such a call fails the way a failing model does on AWS, with the cause in the message.
 https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html#API_runtime_Converse_Errors
 """
 
@@ -24,29 +24,36 @@ _failure: ContextVar[str] = ContextVar("failure", default="")
 
 
 class ModelServerFailed(Exception):
-    """The model server gave no answer that can be used."""
+    """The model server gave no usable answer."""
 
 
 def install() -> None:
     """Make failed calls fail."""
     url = bedrock_runtime._PROXY_URL  # pyright: ignore[reportPrivateUsage]
-    replace(bedrock_runtime, "_mock_reply", _saying_so)
+    replace(bedrock_runtime, "_mock_reply", _label_canned)
     if url:
-        replace(bedrock_runtime, "_proxy_openai_chat_message", lambda found: _asking(found, url), "return None, None")
-        replace(bedrock_runtime, "handle_request", _failing, "urllib.request.urlopen(req, timeout=_PROXY_TIMEOUT_S)")
-        # Its errors are swallowed where it is called.
+        replace(
+            bedrock_runtime,
+            "_proxy_openai_chat_message",
+            lambda found: _fail_without_answer(found, url),
+            "return None, None",
+        )
+        replace(
+            bedrock_runtime, "handle_request", _report_failure, "urllib.request.urlopen(req, timeout=_PROXY_TIMEOUT_S)"
+        )
+        # The caller swallows its errors.
         watched = SimpleNamespace(**vars(urllib.request) | {"urlopen": _open})
         bedrock_runtime.urllib = SimpleNamespace(request=watched, error=urllib.error)
 
 
-def _saying_so(original: Any) -> Any:
+def _label_canned(original: Any) -> Any:
     def mock_reply(*arguments: Any) -> str:
         return f"A canned reply, not a model's: {original(*arguments)}"
 
     return mock_reply
 
 
-def _asking(original: Any, url: str) -> Any:
+def _fail_without_answer(original: Any, url: str) -> Any:
     def ask(*arguments: Any) -> Any:
         _failure.set("its answer is not a chat completion")
         message, counts = original(*arguments)
@@ -57,7 +64,7 @@ def _asking(original: Any, url: str) -> Any:
     return ask
 
 
-def _failing(original: Any) -> Any:
+def _report_failure(original: Any) -> Any:
     async def handle_request(*arguments: Any) -> Any:
         try:
             return await original(*arguments)

@@ -1,4 +1,4 @@
-"""Replaces functions of ministack, as long as it is the ministack that the replacement was written against."""
+"""Replaces functions of ministack, if it is the version that the replacement was written against."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ VERSION = "1.5.33"
 
 
 class UnknownMinistack(Exception):
-    """Ministack is not as it was when its replacements were written."""
+    """Ministack has changed since its replacements were written."""
 
 
 def replace(module: ModuleType, name: str, with_: Callable[[Any], Any], *relies_on: str) -> None:
-    """Put another function in the place of `module.name`.
+    """Replace `module.name`.
 
-    :param with_: gets the function that is there, and returns the one that is to be.
-    :param relies_on: pieces of the module's text without which the replacement would make no sense.
-    :raises UnknownMinistack: if the version is another one, or the text lacks one of them.
+    :param with_: gets the original function and returns its replacement.
+    :param relies_on: pieces of the module's source without which the replacement would make no sense.
+    :raises UnknownMinistack: if the version is a different one, or the source lacks one of the pieces.
     """
     if (found := version("ministack")) != VERSION:
         raise UnknownMinistack(f"ministack is {found}; local/emulator/edge was written against {VERSION}: check it.")
     for piece in (f"def {name}(", *relies_on):
         if piece not in _text(str(module.__file__)):
-            raise UnknownMinistack(f"{module.__file__} has no {piece!r} any more: check local/emulator/edge.")
+            raise UnknownMinistack(f"{module.__file__} no longer has {piece!r}: check local/emulator/edge.")
     setattr(module, name, with_(getattr(module, name)))
 
 

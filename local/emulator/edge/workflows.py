@@ -1,7 +1,7 @@
-"""Step Functions' errors as AWS names and words them.
+"""Step Functions' errors with AWS's names and texts.
 
-A throttled function is `Lambda.TooManyRequestsException` on AWS, which ministack calls `Lambda.Unknown`; a caught
-time-out has an empty Cause.
+On AWS a throttled function is `Lambda.TooManyRequestsException`, which ministack calls `Lambda.Unknown`; a caught
+timeout has an empty Cause.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ _THROTTLED = "TooManyRequestsException"
 
 
 def install() -> None:
-    """Translate what tasks fail with."""
-    replace(stepfunctions, "_call_lambda", _naming_throttling, 'body.get("errorType", "Lambda.Unknown")')
-    replace(stepfunctions, "_invoke_resource_with_timeout", _without_cause, '"States.Timeout", f"Task timed out')
-    replace(stepfunctions, "_invoke_with_callback", _without_cause, '"Task timed out waiting for callback"')
+    """Translate the errors of tasks."""
+    replace(stepfunctions, "_call_lambda", _name_throttling, 'body.get("errorType", "Lambda.Unknown")')
+    replace(stepfunctions, "_invoke_resource_with_timeout", _drop_cause, '"States.Timeout", f"Task timed out')
+    replace(stepfunctions, "_invoke_with_callback", _drop_cause, '"Task timed out waiting for callback"')
 
 
-def _naming_throttling(original: Any) -> Any:
+def _name_throttling(original: Any) -> Any:
     def call_lambda(*arguments: Any) -> Any:
         try:
             return original(*arguments)
@@ -43,7 +43,7 @@ def _throttling(cause: str) -> str | None:
     return str(body.get("message")) if isinstance(body, dict) and body.get("__type") == _THROTTLED else None
 
 
-def _without_cause(original: Any) -> Any:
+def _drop_cause(original: Any) -> Any:
     def invoke(*arguments: Any) -> Any:
         try:
             return original(*arguments)

@@ -237,7 +237,7 @@ def test_no_port_at_all_is_one_sentence(
     bound_port: int, monkeypatch: pytest.MonkeyPatch, temporary_files: Path
 ) -> None:
     monkeypatch.setattr(emulator_module, "free_port", lambda: bound_port)
-    with pytest.raises(EmulatorError, match=rf"got no port: other programs took \[{bound_port}, "):
+    with pytest.raises(EmulatorError, match=rf"could not bind a port: other programs took \[{bound_port}, "):
         Emulator().start()
     assert list(temporary_files.iterdir()) == []
 

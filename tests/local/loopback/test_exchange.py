@@ -74,7 +74,7 @@ def test_a_chunked_answer_is_put_together(answering: Callable[[bytes], int]) -> 
     [
         (b"", "closed too early"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc", "closed too early"),
-        (b"220 mail.example ESMTP\r\n\r\n", "speaks no HTTP"),
+        (b"220 mail.example ESMTP\r\n\r\n", "does not speak HTTP"),
     ],
 )
 def test_an_answer_that_is_none_is_a_lost_connection(
@@ -85,5 +85,5 @@ def test_an_answer_that_is_none_is_a_lost_connection(
 
 
 def test_nobody_there_is_a_lost_connection() -> None:
-    with pytest.raises(ConnectionLostError, match="nobody listens"):
+    with pytest.raises(ConnectionLostError, match="nothing listens"):
         fetched(free_port())

@@ -76,5 +76,5 @@ def test_a_container_is_refused(catalog: RuntimeCatalog, account: AgentCoreAccou
         roleArn=account.role(),
         networkConfiguration={"networkMode": "PUBLIC"},
     )["agentRuntimeArn"]
-    with pytest.raises(RuntimeClientError, match="no containers"):
+    with pytest.raises(RuntimeClientError, match="not containers"):
         looked_up(catalog, arn)
