@@ -19,7 +19,7 @@ import psutil
 
 from local.agentcore.environments.environment import EnvironmentRecord, State
 from local.agentcore.environments.settings import DataPlaneSettings
-from runtime.journal.keys import TOKEN_PREFIX, partition_key
+from runtime.journal.keys import TASK_TOKEN_PREFIX, partition_key
 from runtime.journal.reader import JournalReader
 from runtime.journal.records import Event
 from runtime.journal.timestamps import utc_now
@@ -110,7 +110,7 @@ class FaultyCloud:
         records = self.cloud.client("dynamodb").query(
             TableName=self.cloud.output("journalTableName"),
             KeyConditionExpression="PK = :pk AND begins_with(SK, :token)",
-            ExpressionAttributeValues={":pk": {"S": partition_key(session_id)}, ":token": {"S": TOKEN_PREFIX}},
+            ExpressionAttributeValues={":pk": {"S": partition_key(session_id)}, ":token": {"S": TASK_TOKEN_PREFIX}},
         )
         return records["Count"] > 0
 
