@@ -32,5 +32,5 @@ def test_two_types_with_one_name_are_told_apart() -> None:
     [({"mode": "verbatim"}, "mode"), ({"pattern": "${name}-${uuid}"}, r"\$\{uuid\}")],
 )
 def test_what_is_not_emulated_is_refused(setting: dict[str, object], named: str) -> None:
-    with pytest.raises(ValueError, match=rf"pulumi:autonaming has {named}; emulated are"):
+    with pytest.raises(ValueError, match=rf"pulumi:autonaming has {named}; only patterns of"):
         AutoNames.of_stack("faf", "dev", config(**setting))
