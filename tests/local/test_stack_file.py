@@ -72,7 +72,7 @@ def test_one_that_a_killed_cloud_left_behind_is_recognised(tmp_path: Path) -> No
     program = "import sys; from pathlib import Path; from local import stack_file\n"
     program += "from tests.local.test_stack_file import STACK; stack_file.write(STACK, Path(sys.argv[1]))"
     subprocess.run([sys.executable, "-c", program, str(path)], check=True, timeout=60)
-    with pytest.raises(ValueError, match=r"stack\.json was left behind by an embedded cloud that is not running"):
+    with pytest.raises(ValueError, match=r"stack\.json was left behind by an embedded cloud that is no longer running"):
         stack_file.read(path)
 
 
