@@ -10,7 +10,7 @@ import pytest
 from pulumi.output import Unknown
 
 from local.deployment.program import PROJECT
-from tests.support.pulumi_program import Deployment, deploy, deployed
+from tests.support.pulumi_program import VARIANTS, Deployment, deployed
 from tests.support.pulumi_schema import problems
 
 STACKS = ("dev", "staging", "prod", "local")
@@ -29,14 +29,6 @@ OUTPUTS = {
     "dashboardName",
     "alarmNames",
     "journalTtlDays",
-}
-EVERYTHING = {
-    "customerKey": True,
-    "alarmEmail": "oncall@example.com",
-    "quietHours": 24,
-    "schedule": "rate(1 day)",
-    "scheduledRequest": {"prompt": "What changed since yesterday?"},
-    "runMetrics": True,
 }
 
 
@@ -81,14 +73,9 @@ def test_no_two_resources_share_a_name(stack: Deployment) -> None:
     assert not [name for name, count in names.items() if count > 1]
 
 
-def test_the_provider_knows_every_input(stack: Deployment) -> None:
-    for found in stack.resources:
-        if found.type.startswith("aws:"):
-            assert problems(found.type, found.inputs) == []
-
-
-def test_the_provider_knows_every_input_of_optional_parts() -> None:
-    for found in deploy("dev", EVERYTHING).resources:
+@pytest.mark.parametrize("name", [*STACKS, *VARIANTS])
+def test_the_provider_knows_every_input(name: str) -> None:
+    for found in deployed(name).resources:
         if found.type.startswith("aws:"):
             assert problems(found.type, found.inputs) == []
 
@@ -154,18 +141,10 @@ def test_every_log_group_has_a_retention(stack: Deployment) -> None:
     assert all(group.inputs["retentionInDays"] > 0 for group in groups)
 
 
-def test_with_a_key_of_its_own_the_stack_encrypts_table_bucket_queue_and_logs_with_it() -> None:
-    stack = deploy("dev", {"customerKey": True})
-    key = "arn:aws:kms:us-east-1:123456789012:key/encryption-key"
-    assert stack.one("Table").inputs["serverSideEncryption"] == {"enabled": True, "kmsKeyArn": key}
-    [rule] = stack.one("BucketServerSideEncryptionConfiguration").inputs["rules"]
-    assert rule["applyServerSideEncryptionByDefault"] == {"sseAlgorithm": "aws:kms", "kmsMasterKeyId": key}
-    assert stack.one("Queue").inputs["kmsMasterKeyId"] == key
-    assert {group.inputs["kmsKeyId"] for group in stack.all("LogGroup")} == {key}
-
-
-def test_without_a_key_of_its_own_the_stack_makes_none() -> None:
-    assert deployed("dev").all("Key") == []
+def test_with_a_key_of_its_own_every_log_group_is_encrypted_with_it() -> None:
+    assert {group.inputs["kmsKeyId"] for group in deployed("prod").all("LogGroup")} == {
+        "arn:aws:kms:us-east-1:123456789012:key/encryption-key"
+    }
 
 
 def test_the_program_can_be_read_at_once() -> None:

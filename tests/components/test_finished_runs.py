@@ -34,26 +34,8 @@ def test_every_metric_reads_a_field_that_the_event_has() -> None:
         assert field.split(".")[2] in finished_event()["Detail"], field
 
 
-def test_runs_are_counted_by_outcome() -> None:
-    metric = DEV.one("LogMetricFilter", "finished-runs-runs").inputs["metricTransformation"]
-    assert metric["dimensions"] == {"outcome": "$.detail.outcome"}
-    assert (metric["namespace"], metric["value"]) == ("fire-and-forget-dev", "1")
-
-
 def test_eventbridge_may_write_this_rules_events_to_this_log_group_only() -> None:
     stream, events = json.loads(DEV.one("LogResourcePolicy").inputs["policyDocument"])["Statement"]
     assert stream["Resource"] == events["Resource"] == f"{LOG_GROUP}:*"
     assert (stream["Action"], events["Action"]) == ("logs:CreateLogStream", "logs:PutLogEvents")
     assert events["Condition"] == {"ArnEquals": {"aws:SourceArn": RULE}}
-
-
-def test_the_policy_takes_none_of_the_ten_that_an_account_may_have() -> None:
-    inputs = DEV.one("LogResourcePolicy").inputs
-    assert inputs["resourceArn"] == LOG_GROUP
-    assert "policyName" not in inputs
-
-
-def test_the_log_is_written_after_it_may_be() -> None:
-    target = DEV.one("EventTarget", "finished-runs-target")
-    assert target.inputs["arn"] == LOG_GROUP
-    assert DEV.one("LogResourcePolicy").urn in target.depends_on

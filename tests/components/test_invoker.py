@@ -10,7 +10,7 @@ from zipfile import ZIP_DEFLATED, ZipFile
 
 from components.invoker import code
 from local.deployment.program import PROJECT
-from tests.support.pulumi_program import deploy, deployed
+from tests.support.pulumi_program import deployed
 
 FUNCTION = deployed("dev").one("Function").inputs
 ZIP: list[str] = sorted(code().assets)
@@ -66,31 +66,6 @@ def test_the_handler_exists() -> None:
     assert name in defined
 
 
-def test_the_function_runs_on_arm_and_is_traced() -> None:
-    assert FUNCTION["runtime"] == "python3.13"
-    assert FUNCTION["architectures"] == ["arm64"]
-    assert FUNCTION["tracingConfig"] == {"mode": "Active"}
-
-
-def test_logs_are_json_in_a_log_group_that_is_ours() -> None:
-    logs = deployed("dev").one("LogGroup", "invoker-logs").inputs
-    assert FUNCTION["loggingConfig"]["logFormat"] == "JSON"
-    assert FUNCTION["loggingConfig"]["logGroup"] == logs["name"] == "/aws/lambda/fire-and-forget-dev-invoker"
-
-
-def test_the_function_is_told_its_table_agent_and_limits() -> None:
-    stack = deploy("dev", {"leaseSeconds": 44, "maxRunSeconds": 555, "maxAttempts": 6, "journalTtlDays": 77})
-    assert stack.one("Function").inputs["environment"]["variables"] == {
-        "JOURNAL_TABLE": "journal-table",
-        "AGENT_RUNTIME_ARN": stack.outputs["agentRuntimeArn"],
-        "AGENT_QUALIFIER": "live",
-        "LEASE_SECONDS": "44",
-        "MAX_RUN_SECONDS": "555",
-        "MAX_ATTEMPTS": "6",
-        "JOURNAL_TTL_DAYS": "77",
-    }
-
-
 def test_the_function_may_call_the_one_agent_through_runtime_and_endpoint() -> None:
     [statement] = [s for s in deployed("dev").statements("invoker") if s["Action"][0].startswith("bedrock-agentcore:")]
     assert statement["Action"] == ["bedrock-agentcore:InvokeAgentRuntime", "bedrock-agentcore:StopRuntimeSession"]
@@ -108,8 +83,3 @@ def test_the_function_writes_to_its_own_log_group_only() -> None:
     [statement] = [s for s in deployed("dev").statements("invoker") if s["Action"][0].startswith("logs:")]
     group = "arn:aws:logs:us-east-1:123456789012:log-group:/aws/lambda/fire-and-forget-dev-invoker"
     assert statement["Resource"] == [f"{group}:log-stream:*"]
-
-
-def test_the_function_is_made_after_its_permissions() -> None:
-    stack = deployed("dev")
-    assert stack.one("RolePolicy", "invoker-policy").urn in stack.one("Function").depends_on

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.pulumi_program import Deployment, deploy, deployed
+from tests.support.pulumi_program import Deployment, deployed
 
 DEV = deployed("dev")
 # What each service publishes, from its documentation (the addresses are in components/metrics.py).
@@ -40,19 +40,6 @@ def published(stack: Deployment) -> dict[str, set[str]]:
     return PUBLISHED | {metric["namespace"]: {each["name"] for each in made} for metric in made}
 
 
-def test_there_is_an_alarm_for_everything_that_someone_has_to_look_at() -> None:
-    assert set(alarms(DEV)) == {
-        "runs-failed",
-        "runs-timed-out",
-        "executions-timed-out",
-        "invoker-errors",
-        "invoker-throttles",
-        "dead-letters",
-        "agent-errors",
-        "agent-throttles",
-    }
-
-
 def test_every_alarm_watches_a_metric_that_exists() -> None:
     for name, alarm in alarms(DEV).items():
         assert alarm["metricName"] in published(DEV)[alarm["namespace"]], name
@@ -65,33 +52,8 @@ def test_every_widget_shows_metrics_that_exist() -> None:
             assert name in published(DEV)[namespace], widget["properties"]["title"]
 
 
-def test_alarms_watch_this_stacks_resources() -> None:
-    found = alarms(DEV)
-    assert found["runs-failed"]["dimensions"]["StateMachineArn"].endswith(":stateMachine:workflow-machine")
-    assert found["invoker-errors"]["dimensions"] == {"FunctionName": "invoker-function"}
-    assert found["dead-letters"]["dimensions"] == {"QueueName": "trigger-dead-letters"}
-    assert found["agent-errors"]["dimensions"] == {
-        "Resource": DEV.outputs["agentRuntimeArn"],
-        "Operation": "InvokeAgentRuntime",
-        "Name": f"{DEV.one('AgentcoreAgentRuntime').inputs['agentRuntimeName']}::live",
-    }
-
-
 def test_a_stack_without_runs_is_no_reason_for_an_alarm() -> None:
     assert {alarm["treatMissingData"] for alarm in alarms(DEV).values()} == {"notBreaching"}
-
-
-def test_an_alarm_goes_off_when_nothing_was_completed_for_the_configured_hours() -> None:
-    quiet = alarms(deploy("dev", {"quietHours": 6}))["quiet"]
-    assert (quiet["period"], quiet["evaluationPeriods"]) == (3600, 6)
-    assert quiet["comparisonOperator"] == "LessThanThreshold"
-    assert quiet["treatMissingData"] == "breaching"
-
-
-def test_without_metrics_of_runs_no_alarm_waits_for_them() -> None:
-    stack = deploy("dev", {"runMetrics": False})
-    assert "runs-timed-out" not in alarms(stack)
-    assert {found.name for found in stack.all("LogMetricFilter")} == {"invoker-throttled"}
 
 
 def test_a_start_that_is_refused_for_want_of_sessions_counts_as_throttled() -> None:
@@ -103,18 +65,6 @@ def test_a_start_that_is_refused_for_want_of_sessions_counts_as_throttled() -> N
     assert {"namespace": watched["namespace"], "name": watched["metricName"]}.items() <= counted[
         "metricTransformation"
     ].items()
-
-
-def test_alarms_are_mailed_if_there_is_an_address() -> None:
-    stack = deploy("dev", {"alarmEmail": "oncall@example.com"})
-    mail = stack.one("TopicSubscription").inputs
-    assert (mail["protocol"], mail["endpoint"]) == ("email", "oncall@example.com")
-    topic = "arn:aws:sns:us-east-1:123456789012:observability-alarms"
-    assert {tuple(alarm["alarmActions"]) for alarm in alarms(stack).values()} == {(topic,)}
-
-
-def test_without_an_address_there_is_no_topic() -> None:
-    assert DEV.all("Topic") == []
 
 
 def test_the_dashboard_names_this_stack_and_its_region() -> None:

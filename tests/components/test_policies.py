@@ -11,7 +11,7 @@ import pytest
 from local.deployment.program import PROJECT
 from tests.support.aws_calls import actions_called
 from tests.support.iam_linter import TEMPLATE, condition_keys, findings, is_of_format, resource_formats
-from tests.support.pulumi_program import ACCOUNT_ID, REGION, Deployment, deploy, deployed
+from tests.support.pulumi_program import ACCOUNT_ID, REGION, Deployment, deployed
 
 TABLE = f"arn:aws:dynamodb:{REGION}:{ACCOUNT_ID}:table/journal-table"
 BUS = f"arn:aws:events:{REGION}:{ACCOUNT_ID}:event-bus/default"
@@ -23,9 +23,7 @@ POLICIES = ("policy", "assumeRolePolicy")
 @pytest.fixture(scope="module")
 def stack() -> Deployment:
     """A stack in which every actor has every permission that it can ever have."""
-    image = f"{ACCOUNT_ID}.dkr.ecr.{REGION}.amazonaws.com/agents/mine:1.2"
-    every = {"agentImage": image, "completion": "callback", "customerKey": True, "schedule": "rate(1 day)"}
-    return deploy("dev", every | {"scheduledRequest": {"prompt": "x"}})
+    return deployed("everything")
 
 
 def actions(statement: dict[str, Any]) -> list[str]:
@@ -119,6 +117,12 @@ def test_the_invoker_trusts_lambda_which_names_no_source(stack: Deployment) -> N
         "Principal": {"Service": "lambda.amazonaws.com"},
         "Action": "sts:AssumeRole",
     }
+
+
+def test_only_the_rule_of_executions_that_ended_badly_may_call_the_invoker_from_outside(stack: Deployment) -> None:
+    permission = stack.one("Permission").inputs
+    rule = f"arn:aws:events:{REGION}:{ACCOUNT_ID}:rule/abandoned-runs-rule"
+    assert (permission["principal"], permission["sourceArn"]) == ("events.amazonaws.com", rule)
 
 
 def on_table(stack: Deployment, actor: str) -> set[str]:

@@ -22,27 +22,6 @@ def test_the_definition_calls_this_stacks_function_and_table() -> None:
     assert DEFINITION["States"]["PublishFinished"]["Arguments"]["Entries"][0]["Source"] == "fire-and-forget.dev.runs"
 
 
-def test_settings_reach_the_definition() -> None:
-    stack = deploy("dev", {"pollIntervalSeconds": 25})
-    states = json.loads(stack.one("StateMachine").inputs["definition"])["States"]
-    assert states["WaitForCompletion"]["Seconds"] == 25
-
-
-@pytest.mark.parametrize(
-    ("settings", "longest"),
-    [
-        ({}, 10),
-        ({"pollIntervalSeconds": 300}, 300),
-        ({"completion": "callback", "callbackPollSeconds": 120, "pollMaxIntervalSeconds": 3600}, 3600),
-    ],
-)
-def test_a_deleted_machine_is_waited_for_as_long_as_an_execution_may_wait(
-    settings: dict[str, Any], longest: int
-) -> None:
-    timeout = deploy("dev", settings).one("StateMachine").options["deleteTimeout"]
-    assert longest + 300 < int(timeout.removesuffix("s")) <= longest + 600
-
-
 # Not callbacks whose polls grow: its schema has no computed TimeoutSeconds, which AWS does:
 # https://docs.aws.amazon.com/step-functions/latest/dg/transforming-data.html
 @pytest.mark.slow
@@ -77,11 +56,6 @@ def test_errors_are_logged_without_what_the_run_was_about() -> None:
         "includeExecutionData": False,
         "logDestination": f"{group}:*",
     }
-
-
-def test_executions_are_traced() -> None:
-    assert MACHINE["tracingConfiguration"] == {"enabled": True}
-    assert MACHINE["type"] == "STANDARD"
 
 
 def test_the_machine_calls_nothing_that_its_role_does_not_allow() -> None:

@@ -30,7 +30,11 @@ _SIGNATURE = "4dabf18193072939515e22adb298388d"
 
 @dataclass(frozen=True)
 class Registration:
-    """A resource as the program registered it."""
+    """A resource as the program registered it.
+
+    :ivar depends_on: URNs, of what it uses and of what it waits for besides
+    :ivar waits_for: URNs of what it waits for without using it
+    """
 
     urn: str
     type: str
@@ -39,6 +43,7 @@ class Registration:
     inputs: dict[str, Any]
     options: dict[str, Any]
     depends_on: tuple[str, ...]
+    waits_for: tuple[str, ...]
 
 
 class Recorder(mocks.MockMonitor):
@@ -58,6 +63,7 @@ class Recorder(mocks.MockMonitor):
         options["ignoreChanges"] = list(request.ignoreChanges)
         options["deleteTimeout"] = request.customTimeouts.delete
         inputs = rpc.deserialize_properties(request.object, keep_unknowns=True)
+        uses = request.propertyDependencies.values()
         registration = Registration(
             urn,
             request.type,
@@ -66,6 +72,7 @@ class Recorder(mocks.MockMonitor):
             plain(inputs),
             options,
             tuple(request.dependencies),
+            tuple(sorted({*request.dependencies} - {urn for used in uses for urn in used.urns})),
         )
         with self._lock:
             self.registrations.append(registration)
@@ -146,6 +153,7 @@ _ANSWERS = {
 class Deployment:
     """What one run of the program registered and exported."""
 
+    name: str
     outputs: dict[str, Any]
     registrations: list[Registration]
     registered_outputs: dict[str, dict[str, Any]]
@@ -187,13 +195,45 @@ def deploy(stack: str = "dev", overrides: Mapping[str, Any] | None = None, *, pr
     strict = mock.patch.dict(os.environ, {"PULUMI_ERROR_OUTPUT_STRING": "true"})
     with strict, mock.patch.object(agent_bundle, "build", _no_bundle):
         outputs = run_program(answers, stack_config(stack, overrides), stack, preview=preview, monitor=recorder)
-    return Deployment(outputs, recorder.registrations, recorder.registered_outputs, answers.invokes)
+    return Deployment(stack, outputs, recorder.registrations, recorder.registered_outputs, answers.invokes)
+
+
+# Two more stacks to look at, made of the one that people begin with: one with every optional part and with no number
+# that is the default, one that is pinned.
+VARIANTS: dict[str, dict[str, Any]] = {
+    "everything": {
+        "agentImage": f"{ACCOUNT_ID}.dkr.ecr.{REGION}.amazonaws.com/agents/mine:1.2",
+        "alarmEmail": "oncall@example.com",
+        "callbackPollSeconds": 121,
+        "captureModelText": True,
+        "completion": "callback",
+        "customerKey": True,
+        "eventSource": "my.orders",
+        "idleSessionTimeoutSeconds": 122,
+        "journalTtlDays": 17,
+        "leaseSeconds": 44,
+        "logRetentionDays": 60,
+        "maxAttempts": 6,
+        "maxRunSeconds": 555,
+        "maxSessionLifetimeSeconds": 7200,
+        "pollMaxIntervalSeconds": 3600,
+        "quietHours": 6,
+        "schedule": "cron(0 6 * * ? *)",
+        "scheduledRequest": {"prompt": "What changed since yesterday?"},
+    },
+    "pinned": {
+        "agentVersion": "3",
+        "modelId": "amazon.nova-lite-v1:0",
+        "pollIntervalSeconds": 300,
+        "runMetrics": False,
+    },
+}
 
 
 @cache
 def deployed(stack: str, *, preview: bool = False) -> Deployment:
-    """The stack as its file describes it, run once for all tests that only look."""
-    return deploy(stack, preview=preview)
+    """The stack as its file describes it, or one of the variants, run once for all tests that only look."""
+    return deploy("dev", VARIANTS[stack]) if stack in VARIANTS else deploy(stack, preview=preview)
 
 
 _build = agent_bundle.build
