@@ -49,5 +49,16 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         os.nice(10)
 
 
+CLOUDS = {"cloud", "emulator"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave what asks for an emulator or a whole cloud out of `make unit`, without a mark on each."""
+    for item in items:
+        if isinstance(item, pytest.Function) and CLOUDS & {*item.fixturenames}:
+            item.add_marker(pytest.mark.slow)
+
+
 def _is_fault(nodeid: str) -> bool:
     return Path(nodeid).is_relative_to(FAULTS)

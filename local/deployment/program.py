@@ -14,6 +14,7 @@ import runpy
 import warnings
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -136,9 +137,15 @@ def _executor(loops: list[asyncio.AbstractEventLoop]) -> ThreadPoolExecutor:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        return cast("dict[str, Any]", yaml.safe_load(path.read_text(encoding="utf-8")) or {})
+        return _parsed(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise ValueError(f"{path.name} is not YAML: {' '.join(str(error).split())}.") from error
+
+
+@lru_cache
+def _parsed(text: str) -> dict[str, Any]:
+    # Tests read a stack's few files hundreds of times. Nobody changes what comes out of here.
+    return cast("dict[str, Any]", yaml.safe_load(text) or {})
 
 
 def _check_type(key: str, value: object, wanted: str) -> None:

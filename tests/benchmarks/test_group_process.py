@@ -6,6 +6,8 @@ import pytest
 from benchmarks.group_process import run_group
 from benchmarks.groups import GROUPS, rows_of
 
+pytestmark = pytest.mark.slow
+
 LIMIT_SECONDS = 20.0
 
 

@@ -29,6 +29,11 @@ def test_no_rule_that_starts_runs_matches_the_event_that_ends_them() -> None:
     assert not set(finished["source"]) & set(started["source"])
 
 
+def test_an_event_that_starts_nothing_ends_in_the_queue() -> None:
+    assert TARGET["deadLetterConfig"] == {"arn": QUEUE_ARN}
+    assert TARGET["retryPolicy"] == {"maximumEventAgeInSeconds": 3600, "maximumRetryAttempts": 60}
+
+
 def test_only_the_rule_may_send_to_the_queue_and_only_with_tls() -> None:
     allow, deny = json.loads(DEV.one("QueuePolicy").inputs["policy"])["Statement"]
     assert allow == {

@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 import pytest
-from cfnlint.api import lint_all
 
 from tests.support.pulumi_program import deploy, deployed
 
@@ -40,6 +39,8 @@ def test_cloudformations_linter_would_notice_a_mistake() -> None:
 
 
 def lint(definition: dict[str, Any]) -> list[str]:
+    from cfnlint.api import lint_all  # its import takes as long as all other tests of this file
+
     machine = {
         "Type": "AWS::StepFunctions::StateMachine",
         "Properties": {"RoleArn": "arn:aws:iam::123456789012:role/workflow", "Definition": definition},

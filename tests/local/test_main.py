@@ -18,6 +18,8 @@ from local.loopback.ports import free_port
 from tests.support.fake_model import FakeModel
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 PROJECT = Path(__file__).parents[2]
 
 

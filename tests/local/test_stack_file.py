@@ -67,6 +67,7 @@ def test_removing_it_twice_is_harmless(tmp_path: Path) -> None:
         stack_file.read(path)
 
 
+@pytest.mark.slow
 def test_one_that_a_killed_cloud_left_behind_is_recognised(tmp_path: Path) -> None:
     path = tmp_path / "stack.json"
     program = "import sys; from pathlib import Path; from local import stack_file\n"

@@ -6,7 +6,6 @@ import json
 import re
 from typing import Any
 
-from cfnlint.api import lint_all
 from policy_sentry.querying.actions import get_action_data
 
 # The kind of a Pulumi resource → its CloudFormation type and that type's property for the policy.
@@ -24,6 +23,8 @@ def findings(kind: str, policy: str) -> list[str]:
 
     :param kind: the resource that has it, such as `RolePolicy`
     """
+    from cfnlint.api import lint_all  # its import takes long, and most who use this module don't lint
+
     type_, name, others = TEMPLATE[kind]
     resource = {"Type": type_, "Properties": {**others, name: json.loads(policy)}}
     template = {"AWSTemplateFormatVersion": "2010-09-09", "Resources": {"Policy": resource}}

@@ -111,6 +111,7 @@ def test_a_wrong_configuration_is_one_sentence(emulator: Emulator) -> None:
         deploy(emulator, config_overrides={"leaseSeconds": 1})
 
 
+@pytest.mark.slow
 def test_a_stopped_emulator_is_said_to_be_stopped() -> None:
     with Emulator() as gone:
         pass
@@ -163,12 +164,14 @@ def test_every_option_of_the_project_deploys(emulator: Emulator) -> None:
         assert deploy(other, config_overrides=options)["eventSource"] == "orders.eu"
 
 
+@pytest.mark.slow
 def test_a_machine_with_a_computed_time_limit_is_refused_with_the_setting_to_change() -> None:
     computed = r"WaitForCompletion computes its TimeoutSeconds, .*pollMaxIntervalSeconds"
     with Emulator() as other, pytest.raises(DeployError, match=computed):
         deploy(other, config_overrides={"completion": "callback", "pollMaxIntervalSeconds": 300})
 
 
+@pytest.mark.slow
 def test_the_project_deploys_in_seconds() -> None:
     with Emulator() as other:
         began = time.monotonic()

@@ -22,6 +22,8 @@ from local.loopback.ports import free_port
 from tests.support.fake_model import FakeModel
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 SLEEP_SECONDS = 0.5
 HANDLER = f"""
 import time

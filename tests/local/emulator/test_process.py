@@ -25,6 +25,8 @@ from local.emulator.process import Emulator, EmulatorError
 from local.loopback.ports import free_port
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

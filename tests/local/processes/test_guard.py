@@ -12,6 +12,8 @@ import pytest
 from local.processes.guard import ProcessGuard, kill_marked
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 # Becomes a parent with a guard and a child, says the child's process id, and waits to be killed.
 PARENT = """
 import subprocess, sys, threading

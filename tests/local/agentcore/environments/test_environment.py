@@ -26,6 +26,8 @@ from local.emulator.process import Emulator
 from tests.support.agentcore_account import QUICK_AGENT, AgentCoreAccount, ask, client_of, new_session
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 # 60 seconds are the least that AWS takes, and 0.3 here.
 FACTOR = 0.005
 
