@@ -4,11 +4,14 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from local.agentcore.environments.agent_process import AGENT_PATH
 
 WHAT_STRANDS_FINDS = "import strands, sys; print('lark' in sys.modules)"
 
 
+@pytest.mark.slow
 def test_strands_does_not_find_the_grammars_that_jupyter_brings() -> None:
     found = subprocess.run(
         [sys.executable, "-c", WHAT_STRANDS_FINDS],
