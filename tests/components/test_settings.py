@@ -51,7 +51,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         )
         for request in ({}, {"prompt": " "}, {"prompt": 5})
     ),
-    ({"leaseSecond": 60}, "leaseSecond is no key of this project; the nearest is fire-and-forget:leaseSeconds."),
+    ({"leaseSecond": 60}, "leaseSecond is not a key of this project; the nearest is fire-and-forget:leaseSeconds."),
 ]
 
 
