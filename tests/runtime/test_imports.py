@@ -58,7 +58,7 @@ def test_the_agent_imports_strands_in_the_background_only() -> None:
     }
     assert [name for name, found in at_import.items() if found] == ["model.py"]
     importers = [path.name for path in RUNTIME if "runtime.agent.model" in path.read_text(encoding="utf-8")]
-    assert sorted(set(importers)) == ["environment.py"]
+    assert sorted(set(importers)) == ["dependencies.py"]
 
 
 def test_records_are_neither_updated_nor_deleted_anywhere() -> None:

@@ -17,14 +17,14 @@ STACKS = ("dev", "staging", "prod", "local")
 _HEADER = """# Configuration
 
 Every key of `Pulumi.yaml`, made from it by `python -m tests.support.configuration_table`. `pulumi config set KEY VALUE`
-changes one for the selected stack; what the stacks' own files say differently stands in the last columns. Wrong values
-and unknown keys are refused by `pulumi preview`, with what is allowed (`components/settings.py`).
+changes one for the selected stack; the last columns show what the stacks' own files override. `pulumi preview` refuses
+invalid values and unknown keys, and says what is allowed (`components/settings.py`).
 
 """
 _AWS = """
-Keys of Pulumi and its AWS provider that the stacks set as well: `aws:region`, `aws:defaultTags` (project and stack, on
-every resource) and, in `Pulumi.yaml` for all stacks, `pulumi:autonaming`, which puts project and stack into the
-names that AWS shows.
+The stacks also set keys of Pulumi and its AWS provider: `aws:region`, `aws:defaultTags` (project and stack, on every
+resource) and, in `Pulumi.yaml` for all stacks, `pulumi:autonaming`, which puts project and stack into the names that AWS
+shows.
 """
 
 
