@@ -1,4 +1,4 @@
-# Every target sets up .venv first when it is missing or older than requirements.txt.
+# Every target sets up .venv first when it is missing or older than requirements.txt or pyproject.toml.
 .DEFAULT_GOAL := help
 # An interpreter, or a version such as 3.13.
 PYTHON ?= python3
@@ -7,6 +7,7 @@ OLDEST := $(firstword $(PYTHONS))
 DEPLOYED := $(shell sed -n 's/^deployed-python = "\(.*\)"/\1/p' pyproject.toml)
 BIN := .venv/bin
 STAMP := .venv/.installed
+RUNBOOK := $(BIN)/runbook
 UV := uv==$(shell sed -n 's/^uv==\([0-9.]*\).*/\1/p' requirements.txt)
 AGENT := runtime/agent/requirements
 # Renovate reads its options back from the first lines of the file that it makes.
@@ -19,13 +20,17 @@ unexport PYTHONDONTWRITEBYTECODE
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
-setup: $(STAMP) ## .venv with the pinned requirements; PYTHON=3.12 chooses one
+setup: $(RUNBOOK) ## .venv with the pinned requirements; PYTHON=3.12 chooses one
 
 $(STAMP): requirements.txt
 	@$(CHECKED_PYTHON); echo "Setting up .venv (first time only) ..." >&2; "$$python" -m venv --clear .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(UV) >&2
 	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --requirement requirements.txt >&2
 	@touch $(STAMP)
+
+$(RUNBOOK): $(STAMP) pyproject.toml
+	@$(BIN)/uv pip install --quiet --no-deps --python $(BIN)/python --editable . >&2
+	@touch $(RUNBOOK)
 
 define CHECKED_PYTHON
 python=$$(.ci/pythons "$(PYTHON)") || { echo "No Python $(PYTHON) was found." >&2; exit 1; }; \
@@ -72,6 +77,9 @@ lock: setup ## pins of what the two requirements.in ask for
 	  version=$$(sed -n "s/^$$name==\([^ ]*\).*/\1/p" requirements.txt); \
 	  if [ -n "$$version" ]; then sed -i.old "s/^$$name==.*/$$name==$$version/" $(AGENT).in; fi; \
 	done; rm -f $(AGENT).in.old
+	@# uv builds without a download only what asks for its own version.
+	@version=$$(sed -n 's/^uv==\([0-9.]*\).*/\1/p' requirements.txt); \
+	sed -i.old "s/uv_build==[0-9.]*/uv_build==$$version/" pyproject.toml; rm -f pyproject.toml.old
 	@$(COMPILE) $(UPGRADE) --python-version=$(DEPLOYED) --output-file=$(AGENT).txt $(AGENT).in
 
 upgrade: UPGRADE := --upgrade

@@ -70,7 +70,7 @@ def up(
         print(f"  AWS_ACCESS_KEY_ID={key.access_key_id} AWS_SECRET_ACCESS_KEY={key.secret_access_key}")
         print(f"  everything but the agents' sessions   {cloud.stack.endpoint_url}")
         print(f"  AgentCore's data plane                {cloud.stack.agentcore_endpoint_url}")
-        print('Try: .venv/bin/python -m runbook trigger "What is slow?"')
+        print('Try: .venv/bin/runbook trigger "What is slow?"')
         print("Ctrl-C stops it.", flush=True)
         while True:
             cloud.check()

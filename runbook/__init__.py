@@ -1,4 +1,4 @@
-"""The runbook: what an operator does with runs, for notebooks and for the CLI `python -m runbook`.
+"""The runbook: what an operator does with runs, for notebooks and for the command `runbook`.
 
     import runbook
     rb = runbook.connect("local")            # or any Pulumi stack

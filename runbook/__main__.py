@@ -1,4 +1,4 @@
-"""`python -m runbook`."""
+"""The command `runbook`, also as `python -m runbook`."""
 
 import sys
 

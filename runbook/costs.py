@@ -13,9 +13,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
+from runbook.labels import amount
 from runbook.summary import RunSummary
 from runbook.tables import Table
-from runbook.words import amount
 from runtime.journal.records import Event
 from runtime.journal.vocabulary import TERMINAL, Status, StepPhase
 

@@ -6,8 +6,8 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 from runbook.errors import RunNotFound, WatchTimeout
+from runbook.labels import error
 from runbook.tables import UTC_TIME, WHOLE_NUMBER, Table
-from runbook.words import error
 from runtime.journal.keys import EVENT_PREFIX
 from runtime.journal.reader import JournalReader
 from runtime.journal.records import Event

@@ -14,12 +14,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from runbook.labels import duration, outcome
 from runbook.lanes import Kind, Lane, Span, lanes
 from runbook.log_lines import LogLines
 from runbook.logs import LogStreams
 from runbook.runs import Runs
 from runbook.summary import RunSummary
-from runbook.words import duration, outcome
 from runtime.journal.vocabulary import Status
 
 WIDTH_INCHES = 9.0

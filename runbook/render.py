@@ -16,11 +16,11 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from runbook.labels import NOTHING, duration, error
 from runbook.logs import parse_stream_name
 from runbook.plain_text import visible
 from runbook.summary import RunSummary
 from runbook.tables import shortened
-from runbook.words import NOTHING, duration, error
 from runtime.journal.records import Event
 from runtime.journal.vocabulary import TERMINAL, Status
 

@@ -11,13 +11,13 @@ from rich.table import Table
 from rich.text import Text
 
 from runbook.costs import Cost
+from runbook.labels import NOTHING, amount, duration, error, outcome
 from runbook.log_lines import LogLine
 from runbook.logs import LogStreams
 from runbook.render import style
 from runbook.runs import Run
 from runbook.stuck import StuckRun
 from runbook.tables import shortened
-from runbook.words import NOTHING, amount, duration, error, outcome
 
 _LEVEL_STYLES = {"WARNING": "yellow", "ERROR": "red", "CRITICAL": "red"}
 

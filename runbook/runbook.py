@@ -21,6 +21,7 @@ from runbook.dead_letters import DeadLetter, DeadLetterQueue, DeadLetters
 from runbook.errors import CloudNotRunning, NothingToRetry, ReportMissing, RunNotFound, RunStillOpen, StackNotDeployed
 from runbook.events import Events
 from runbook.executions import Execution
+from runbook.labels import OPEN
 from runbook.log_lines import LogLines
 from runbook.logs import AgentLogs, LogStreams
 from runbook.outputs import StackOutputs
@@ -28,7 +29,6 @@ from runbook.runs import CLOCK_SKEW, RunFinder, Runs, days
 from runbook.stuck import StuckRuns
 from runbook.summary import RunSummary
 from runbook.triggering import Trigger
-from runbook.words import OPEN
 from runtime.contract.request import check_session_id, parse_request
 from runtime.journal.reader import JournalReader
 from runtime.journal.records import Event, RunMetadata

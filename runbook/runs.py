@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from runbook import words
+from runbook import labels
+from runbook.labels import OPEN
 from runbook.tables import UTC_TIME, WHOLE_NUMBER, Table
-from runbook.words import OPEN
 from runtime.journal.keys import METADATA, OUTCOME, partition_key
 from runtime.journal.reader import JournalReader
 from runtime.journal.records import Event, Item, RunMetadata
@@ -126,10 +126,10 @@ class Runs(Table[Run]):
         return {
             "session": record.session_id,
             "began (UTC)": f"{record.began_at:%Y-%m-%d %H:%M:%S}" if record.began_at else None,
-            "outcome": words.outcome(record.status),
-            "took": words.duration(record.seconds),
+            "outcome": labels.outcome(record.status),
+            "took": labels.duration(record.seconds),
             "attempt": record.attempt,
-            "error": words.error(record.outcome),
+            "error": labels.error(record.outcome),
             "prompt": record.prompt,
         }
 

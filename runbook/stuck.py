@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from runbook.events import Events
 from runbook.executions import RUNNING
+from runbook.labels import OPEN
 from runbook.runs import Run, Runs
 from runbook.tables import UTC_TIME, Table
-from runbook.words import OPEN
 from runtime.journal.reader import JournalReader
 from runtime.journal.records import RunMetadata
 from runtime.journal.timestamps import from_timestamp, to_timestamp

@@ -63,3 +63,8 @@ def test_the_hooks_are_tools_of_the_environment_and_the_tests_they_run_exist() -
         tool = command.removeprefix(".venv/bin/")
         assert tool == "python" or f"\n{tool}==" in pinned
         assert all((PROJECT / name).is_file() for name in arguments if name.startswith("tests/"))
+
+
+def test_the_uv_that_is_pinned_builds_the_project_itself() -> None:
+    (pinned,) = re.findall(r"^uv==(\S+)", (PROJECT / "requirements.txt").read_text(encoding="utf-8"), re.MULTILINE)
+    assert PYPROJECT["build-system"]["requires"] == [f"uv_build=={pinned}"]

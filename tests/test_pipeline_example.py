@@ -24,8 +24,8 @@ def test_pull_requests_preview_and_main_deploys_and_verifies() -> None:
     assert [name for name, job in JOBS.items() if "pull_request" in job.get("if", "")] == ["preview"]
     assert not [command for step in JOBS["preview"]["steps"] if "up" in (command := step.get("run", "")).split()]
     for name in DEPLOYED:
-        commands = [step["run"] for step in JOBS[name]["steps"] if "run" in step]
-        assert [command.split()[0:2] for command in commands[-2:]] == [["pulumi", "up"], [".venv/bin/python", "-m"]]
+        commands = [step["run"].split()[:2] for step in JOBS[name]["steps"] if "run" in step]
+        assert commands[-2:] == [["pulumi", "up"], [".venv/bin/runbook", "verify"]]
 
 
 def test_its_stacks_are_ours() -> None:
@@ -38,7 +38,7 @@ def test_the_commands_it_runs_exist_with_their_options() -> None:
     for command in COMMANDS:
         if command.startswith("make "):
             assert command.split()[1] in targets
-    (called,) = {name for command in COMMANDS for name in re.findall(r"-m runbook (\S+)", command)}
+    (called,) = {name for command in COMMANDS for name in re.findall(r"bin/runbook (\S+)", command)}
     assert called in getattr(get_command(app), "commands")  # noqa: B009 - typer's click has no types
     help_text = CliRunner().invoke(app, [called, "--help"], env={"COLUMNS": "200"}).stdout
     assert all(JOBS[name]["env"]["VERIFY"] in help_text for name in DEPLOYED)

@@ -21,7 +21,7 @@ from local.processes.guard import ProcessGuard, kill_marked
 END_SECONDS = 10.0
 OUTPUT_LINES_SHOWN = 8
 _PROJECT = Path(__file__).resolve().parents[2]
-# The project's path comes last, and only in this process: what it starts doesn't see this project's packages.
+# The project's path comes last, so that none of its folders hides an installed package.
 _RUN_MODULE = """
 import runpy, sys
 sys.path.append(sys.argv[1])

@@ -50,7 +50,6 @@ app = typer.Typer(
     name="runbook",
     help=_HELP,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -60,7 +59,7 @@ app = typer.Typer(
 def command(name: str, example: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Declare a function as a command; its expected errors become one sentence and an exit code.
 
-    :param example: what `--help` shows after `python -m runbook`
+    :param example: what `--help` shows after `runbook`
     """
 
     def declare(function: Callable[P, R]) -> Callable[P, R]:
@@ -74,7 +73,7 @@ def command(name: str, example: str) -> Callable[[Callable[P, R]], Callable[P, R
             except EXPECTED as error:
                 raise ending(error) from error
 
-        app.command(name, epilog=f"Example: `python -m runbook {example}`")(run)
+        app.command(name, epilog=f"Example: `runbook {example}`")(run)
         return function
 
     return declare

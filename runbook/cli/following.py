@@ -34,5 +34,5 @@ def follow(runbook: Runbook, session_id: str, *, timeout_seconds: float, as_json
     if last is None or last.status == Status.AGENT_BACKGROUND_TASK_COMPLETED:
         return
     if not as_json:
-        console.print(Text(f"Why? python -m runbook logs {session_id} --level ERROR", "dim"))
+        console.print(Text(f"Why? runbook logs {session_id} --level ERROR", "dim"))
     raise typer.Exit(NOT_COMPLETED)

@@ -9,7 +9,7 @@ from rich.text import Text
 from runbook import render_tables
 from runbook.cli.commands import AsJson, Stack, command, moment, print_json, show
 from runbook.connection import EMBEDDED, connect
-from runbook.words import OPEN
+from runbook.labels import OPEN
 from runtime.journal.vocabulary import Status
 
 

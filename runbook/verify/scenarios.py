@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from runbook.executions import Execution
+from runbook.labels import duration
 from runbook.verify.findings import Look, Refuted, Row, Seen, Unjudged
 from runbook.verify.state_machine import wakes
 from runbook.verify.trials import Trials
-from runbook.words import duration
 from runtime.journal.records import Event
 from runtime.journal.vocabulary import Status, StepPhase, step_status
 

@@ -7,8 +7,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from runbook.labels import duration
 from runbook.verify.findings import Report, Row, Verdict
-from runbook.words import duration
 
 _STYLES = {Verdict.OK: "green", Verdict.FAILED: "red", Verdict.SKIPPED: "dim"}
 

@@ -6,11 +6,11 @@ from datetime import timedelta
 
 import pytest
 
+from runbook.labels import OPEN
 from runbook.verify import Verdict, scenarios, verify
 from runbook.verify.scenarios import Tried
 from runbook.verify.state_machine import wakes
 from runbook.verify.trials import Trials
-from runbook.words import OPEN
 from runtime.journal.timestamps import utc_now
 from tests.support.rights import without
 from tests.support.running_cloud import RunningCloud

@@ -26,7 +26,7 @@ METHODS = sorted(
 def test_a_command_has_help_with_an_example_that_could_be_typed(command: str) -> None:
     result = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"})
     assert result.exit_code == 0
-    assert f"Example: python -m runbook {command}" in " ".join(result.stdout.split())
+    assert f"Example: runbook {command}" in " ".join(result.stdout.split())
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from runbook.clients import Clients
+from runbook.labels import OPEN
 from runbook.outputs import StackOutputs
 from runbook.runbook import Runbook
-from runbook.words import OPEN
 from runtime.journal.timestamps import utc_now
 from runtime.journal.vocabulary import Status
 from tests.runbook.history import NOON, History, event, metadata_item, new_session_id

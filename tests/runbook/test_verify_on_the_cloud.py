@@ -19,11 +19,11 @@ import pytest
 
 from local import stack_file
 from runbook.connection import PROJECT
+from runbook.labels import OPEN
 from runbook.verify import Row, Verdict, alarms, leftovers, rights, scenarios, verify
 from runbook.verify.findings import Look
 from runbook.verify.scenarios import Tried
 from runbook.verify.trials import Trials
-from runbook.words import OPEN
 from runtime.journal.records import Event
 from runtime.journal.timestamps import utc_now
 from tests.support.rights import without

@@ -381,11 +381,6 @@ def test_the_shell_completes_session_ids_and_never_sees_an_error(
     assert commands.recent_sessions("") == []
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_there_is_completion_for_each_shell(cli: Cli, shell: str) -> None:
-    assert "_RUNBOOK_COMPLETE=complete_" + shell in cli("completion", shell).stdout
-
-
 def test_following_without_any_event_is_no_success(rb: Runbook, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Exception, match="there is no run"):
         following.follow(rb, new_session_id(), timeout_seconds=0, as_json=True)
