@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from runbook.labels import amount
 from runbook.summary import RunSummary
-from runbook.tables import Table
+from runbook.tables import Column, Table, Terminal
 from runtime.journal.records import Event
 from runtime.journal.vocabulary import TERMINAL, Status, StepPhase
 
@@ -44,18 +44,18 @@ class Cost(Table[CostItem]):
     :ivar assumptions: what was assumed where nothing is measured
     """
 
-    columns: ClassVar[Mapping[str, str]] = {"item": "str", "quantity": "float", "unit": "str", "usd": "float"}
+    columns = (
+        Column("item", "str", "item", Terminal.LINE),
+        Column("quantity", "float", "quantity", Terminal.LINE, text=amount),
+        Column("unit", "str", "unit", Terminal.LINE),
+        Column("usd", "float", "USD", Terminal.LINE, text="{:.6f}".format),
+    )
 
     def __init__(self, session_id: str, items: Iterable[CostItem], as_of: str, assumptions: Mapping[str, float]):
         super().__init__(items)
         self.session_id = session_id
         self.as_of = as_of
         self.assumptions = assumptions
-
-    def shown(self, record: CostItem) -> Mapping[str, Any]:
-        """Return what a reader sees of a line."""
-        usd = None if record.usd is None else f"{record.usd:.6f}"
-        return {"item": record.item, "quantity": amount(record.quantity), "unit": record.unit, "USD": usd}
 
     @property
     def usd(self) -> float:
@@ -72,7 +72,7 @@ class Cost(Table[CostItem]):
         return {
             "sessionId": self.session_id,
             "usd": self.usd,
-            "items": [dict(self.row(item)) for item in self],
+            "items": self.to_json(),
             "pricesAsOf": self.as_of,
             "assumptions": dict(self.assumptions),
             "unpriced": self.unpriced,

@@ -7,12 +7,11 @@ What is in a message: https://docs.aws.amazon.com/eventbridge/latest/userguide/r
 """
 
 import json
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from runbook.tables import Table
+from runbook.tables import Column, Table, Terminal
 from runtime.contract.errors import InvalidRequest
 from runtime.contract.request import check_session_id
 
@@ -39,15 +38,15 @@ class DeadLetter:
     request: Any
     error: str
 
-    def as_json(self) -> dict[str, Any]:
-        """Return it as plain values."""
-        return {"sessionId": self.session_id, "request": self.request, "error": self.error}
-
 
 class DeadLetters(Table[DeadLetter]):
     """What lies in the dead-letter queue."""
 
-    columns: ClassVar[Mapping[str, str]] = {"session_id": "str", "request": "object", "error": "str"}
+    columns = (
+        Column("session_id", "str", "session", Terminal.LINE, text=lambda found: found or "not of this stack"),
+        Column("request", heading="request"),
+        Column("error", "str", "error", Terminal.BELOW),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,12 @@
 """The events of one run as a sequence that shows itself, and following them as they arrive."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
-from typing import Any, ClassVar
 
 from runbook.errors import RunNotFound, WatchTimeout
 from runbook.labels import error
-from runbook.tables import UTC_TIME, WHOLE_NUMBER, Table
+from runbook.tables import UTC_TIME, WHOLE_NUMBER, Column, Table
 from runtime.journal.keys import EVENT_PREFIX
 from runtime.journal.reader import JournalReader
 from runtime.journal.records import Event
@@ -25,23 +24,23 @@ APPEAR_SECONDS = 60.0
 class Events(Table[Event]):
     """The events of a run in the order of their times. A slice of them still counts from the run's first event."""
 
-    columns: ClassVar[Mapping[str, str]] = {
-        "seconds": "float",
-        "status": "str",
-        "step": "object",
-        "attempt": WHOLE_NUMBER,
-        "error_type": "object",
-        "error_message": "object",
-        "created_at": UTC_TIME,
-        "environment_id": "object",
-        "lease_expires_at": UTC_TIME,
-        "detail": "object",
-    }
-
     def __init__(self, session_id: str, events: Iterable[Event]) -> None:
         super().__init__(events)
         self.session_id = session_id
         self._began_at = self[0].created_at if self else None
+        self.columns = (
+            Column("seconds", "float", "seconds", read=self.seconds, text="{:.3f}".format),
+            Column("status", "str", "status"),
+            Column("step"),
+            Column("attempt", WHOLE_NUMBER, "attempt"),
+            Column("error_type"),
+            Column("error_message"),
+            Column("error", None, "error", read=error),
+            Column("created_at", UTC_TIME),
+            Column("environment_id"),
+            Column("lease_expires_at", UTC_TIME),
+            Column("detail"),
+        )
 
     def first(self, *statuses: str) -> Event | None:
         """Return the first event with one of these statuses."""
@@ -60,15 +59,6 @@ class Events(Table[Event]):
     def seconds(self, event: Event) -> float:
         """Return how long after the run's first event this one happened."""
         return (event.created_at - (self._began_at or event.created_at)).total_seconds()
-
-    def row(self, record: Event) -> Mapping[str, Any]:
-        """Return an event's values by column; `seconds` counts from the run's first event."""
-        return {name: getattr(record, name, None) for name in self.columns} | {"seconds": self.seconds(record)}
-
-    def shown(self, record: Event) -> Mapping[str, Any]:
-        """Return what a reader sees of an event."""
-        seconds = f"{self.seconds(record):.3f}"
-        return {"seconds": seconds, "status": record.status, "attempt": record.attempt, "error": error(record)}
 
 
 def watch(

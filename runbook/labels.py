@@ -2,7 +2,7 @@
 
 from runbook.plain_text import visible
 from runtime.journal.records import Event
-from runtime.journal.vocabulary import Status
+from runtime.journal.vocabulary import TERMINAL, Status
 
 NOTHING = "-"
 OPEN = "OPEN"
@@ -19,6 +19,17 @@ OUTCOMES = {
 def outcome(status: str) -> str:
     """Return a terminal status, or `OPEN`, as a word or two."""
     return OUTCOMES.get(status, status)
+
+
+def style(status: str) -> str:
+    """Return the colour of a status, as rich names them: good and bad ends stand out, signs of life step back."""
+    if status.endswith("_COMPLETED"):
+        return "green"
+    if status == Status.SESSION_CANCELLED:
+        return "yellow"
+    if status in TERMINAL or status.endswith(("_FAILED", "_LOST")):
+        return "red"
+    return "dim" if status == Status.AGENT_BACKGROUND_TASK_HEARTBEAT else ""
 
 
 def duration(seconds: float | None) -> str:

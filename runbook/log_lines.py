@@ -2,13 +2,12 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
-from runbook.tables import UTC_TIME, Table
-from runtime.journal.timestamps import to_timestamp
+from runbook.tables import UTC_TIME, Column, Table
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _PLAIN_LEVEL = re.compile(r"^\W*(DEBUG|INFO|WARNING|WARN|ERROR|CRITICAL|FATAL)\b")
@@ -38,17 +37,6 @@ class LogLine:
     def is_error(self) -> bool:
         """Whether the line is of level ERROR or above."""
         return self.level in ("ERROR", "CRITICAL")
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the line as plain values."""
-        return {
-            "at": to_timestamp(self.at),
-            "environmentId": self.environment_id,
-            "level": self.level,
-            "message": self.message,
-            "errorType": self.error_type,
-            "stackTrace": self.stack_trace or None,
-        }
 
 
 def parse_line(timestamp: int, text: str, environment_id: str) -> LogLine:
@@ -101,28 +89,18 @@ class LineFilter:
 class LogLines(Table[LogLine]):
     """The lines of one session in the order of their times, whatever environment wrote them."""
 
-    columns: ClassVar[Mapping[str, str]] = {
-        "at": UTC_TIME,
-        "environment_id": "str",
-        "level": "object",
-        "message": "str",
-        "error_type": "object",
-        "stack_trace": "str",
-    }
+    columns = (
+        Column("at", UTC_TIME, "time (UTC)", text=lambda at: f"{at:%H:%M:%S.%f}"[:-3]),
+        Column("environment_id", "str", "environment", text=lambda found: found[:8]),
+        Column("level", heading="level"),
+        Column("message", "str", "message"),
+        Column("error_type", heading="error"),
+        Column("stack_trace", read=lambda line: line.stack_trace or None),
+    )
 
     def __init__(self, session_id: str, lines: Iterable[LogLine]) -> None:
         super().__init__(sorted(lines, key=lambda line: line.at))
         self.session_id = session_id
-
-    def shown(self, record: LogLine) -> Mapping[str, Any]:
-        """Return what a reader sees of a line."""
-        return {
-            "time (UTC)": f"{record.at:%H:%M:%S.%f}"[:-3],
-            "environment": record.environment_id[:8],
-            "level": record.level,
-            "message": record.message,
-            "error": record.error_type,
-        }
 
 
 def _fields(text: str) -> dict[str, Any] | None:

@@ -11,16 +11,15 @@ https://docs.aws.amazon.com/bedrock-agentcore/latest/devguide/observability-conf
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING
 
 from runbook.log_lines import LogLine, LogLines, parse_line
-from runbook.tables import UTC_TIME, Table
-from runtime.journal.timestamps import to_timestamp
+from runbook.tables import UTC_TIME, Column, Table, Terminal
 
 if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
@@ -85,51 +84,23 @@ class LogStream:
     lines: int
     errors: int
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the environment as plain values."""
-        return {
-            "environmentId": self.environment_id,
-            "attempts": list(self.attempts),
-            "firstAt": self.first_at and to_timestamp(self.first_at),
-            "lastAt": self.last_at and to_timestamp(self.last_at),
-            "lines": self.lines,
-            "errors": self.errors,
-            "logStream": self.name,
-        }
-
 
 class LogStreams(Table[LogStream]):
     """The execution environments of one session, in the order in which they began to write."""
 
-    columns: ClassVar[Mapping[str, str]] = {
-        "environment_id": "str",
-        "attempts": "str",
-        "first_at": UTC_TIME,
-        "last_at": UTC_TIME,
-        "lines": "int",
-        "errors": "int",
-        "name": "str",
-    }
+    columns = (
+        Column("environment_id", "str", "environment", Terminal.LINE),
+        Column("attempts", "str", "attempts", Terminal.LINE),
+        Column("first_at", UTC_TIME, "first (UTC)", Terminal.LINE, text="{:%H:%M:%S}".format),
+        Column("last_at", UTC_TIME, "last", Terminal.LINE, text="{:%H:%M:%S}".format),
+        Column("lines", "int", "lines", Terminal.LINE),
+        Column("errors", "int", "errors", Terminal.LINE),
+        Column("log_stream", "str", read=lambda stream: stream.name),
+    )
 
     def __init__(self, session_id: str, streams: Iterable[LogStream]) -> None:
         super().__init__(sorted(streams, key=lambda stream: (str(stream.first_at or "~"), stream.name)))
         self.session_id = session_id
-
-    def row(self, record: LogStream) -> Mapping[str, Any]:
-        """Return an environment's values by column; `attempts` is text such as `1, 2`."""
-        return {**super().row(record), "attempts": ", ".join(map(str, record.attempts))}
-
-    def shown(self, record: LogStream) -> Mapping[str, Any]:
-        """Return what a reader sees of an environment."""
-        first, last = (f"{at:%H:%M:%S.%f}"[:-3] if at else None for at in (record.first_at, record.last_at))
-        return {
-            "environment": record.environment_id,
-            "attempts": self.row(record)["attempts"],
-            "first line (UTC)": first,
-            "last line": last,
-            "lines": record.lines,
-            "errors": record.errors,
-        }
 
     @property
     def names(self) -> list[str]:

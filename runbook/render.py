@@ -16,16 +16,14 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from runbook.labels import NOTHING, duration, error
+from runbook.labels import NOTHING, duration, error, style
 from runbook.logs import parse_stream_name
 from runbook.plain_text import visible
 from runbook.summary import RunSummary
 from runbook.tables import shortened
 from runtime.journal.records import Event
-from runtime.journal.vocabulary import TERMINAL, Status
 
 WIDTH = 80
-_ENDED_WELL = (Status.AGENT_BACKGROUND_TASK_COMPLETED,)
 
 
 class PlainConsole(Console):
@@ -45,17 +43,6 @@ def console(file: TextIO | None = None) -> Console:
     """Return a console: 80 columns where nobody says otherwise, no colour unless it is a terminal."""
     stream = file or sys.stdout
     return PlainConsole(file=stream, width=None if stream.isatty() else WIDTH, highlight=False, soft_wrap=False)
-
-
-def style(status: str) -> str:
-    """Return the colour of a status: good and bad ends stand out, signs of life step back."""
-    if status in _ENDED_WELL or status.endswith("_COMPLETED"):
-        return "green"
-    if status == Status.SESSION_CANCELLED:
-        return "yellow"
-    if status in TERMINAL or status.endswith(("_FAILED", "_LOST")):
-        return "red"
-    return "dim" if status == Status.AGENT_BACKGROUND_TASK_HEARTBEAT else ""
 
 
 def event_line(event: Event, start: datetime) -> RenderableType:

@@ -1,66 +1,62 @@
-"""How lists look on a terminal: runs, environments, log lines, costs. The same rules as in `runbook.render`.
+"""How lists look on a terminal: tables, log lines, costs. The same rules as in `runbook.render`.
 
-Tables have no frames and fit into 80 columns; what is too long for a column has a line of its own below.
+Tables have no frames; what is too long for a column has a line of its own below.
 """
 
-from collections.abc import Iterable
+from typing import Any
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from runbook.costs import Cost
-from runbook.labels import NOTHING, amount, duration, error, outcome
+from runbook.labels import NOTHING
 from runbook.log_lines import LogLine
 from runbook.logs import LogStreams
-from runbook.render import style
-from runbook.runs import Run
-from runbook.stuck import StuckRun
-from runbook.tables import shortened
+from runbook.tables import Column, Table, Terminal
 
+GAP = 2
 _LEVEL_STYLES = {"WARNING": "yellow", "ERROR": "red", "CRITICAL": "red"}
 
 
-def runs(found: Iterable[Run]) -> RenderableType:
-    """Return a line for each run, and a second one with the error where there is one."""
-    head = Text(f"{'session':36}  {'began (UTC)':16}  {'outcome':9}  {'took':>13}", "dim")
-    return Group(head, *(line for run in found for line in _run_lines(run)))
+class Lines:
+    """A table as aligned lines; below each of them, what its record has to say at length."""
+
+    def __init__(self, table: Table[Any]) -> None:
+        self._table = table
+        self._columns = [column for column in table.columns if column.terminal is Terminal.LINE]
+        self._below = [column for column in table.columns if column.terminal is Terminal.BELOW]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield the lines; columns come closer together where they wouldn't fit otherwise."""
+        head = [Text(column.heading, "dim") for column in self._columns]
+        rows = [[_cell(column, record) for column in self._columns] for record in self._table]
+        widths = [max(cell.cell_len for cell in cells) for cells in zip(head, *rows, strict=True)]
+        gap = GAP if sum(widths) + GAP * (len(widths) - 1) <= options.max_width else 1
+        yield self._line(head, widths, gap)
+        for record, row in zip(self._table, rows, strict=True):
+            yield self._line(row, widths, gap)
+            for column in self._below:
+                if text := column.shown(record):
+                    yield Padding(Text(text, column.style(record), overflow="fold"), (0, 0, 0, 2))
+
+    def _line(self, cells: list[Text], widths: list[int], gap: int) -> Text:
+        for column, cell, width in zip(self._columns, cells, widths, strict=True):
+            cell.align("right" if column.is_number else "left", width)
+        line = Text(" " * gap, no_wrap=True, overflow="ellipsis").join(cells)
+        line.rstrip()
+        return line
 
 
-def _run_lines(run: Run) -> Iterable[Text]:
-    began = f"{run.began_at:%Y-%m-%d %H:%M}" if run.began_at else NOTHING
-    word = outcome(run.status)
-    yield Text.assemble(
-        f"{run.session_id:36}  {began:16}  ", (f"{word:9}", style(run.status)), f"  {duration(run.seconds):>13}"
-    )
-    if run.error_type:
-        yield Text(f"  {shortened(error(run.outcome), 150)}", "red", no_wrap=True, overflow="ellipsis")
-
-
-def stuck(found: Iterable[StuckRun]) -> RenderableType:
-    """Return two lines for each stuck run: which, and what is wrong with it."""
-    lines: list[RenderableType] = []
-    for run in found:
-        lines.append(Text(f"{run.session_id:36}  {run.began_at:%Y-%m-%d %H:%M}  {run.last_status}", no_wrap=True))
-        lines.append(Padding(Text(f"{run.trouble}: {run.explanation}", "red"), (0, 0, 0, 2)))
-    return Group(*lines)
+def _cell(column: Column[Any], record: Any) -> Text:
+    return Text(column.shown(record) or NOTHING, column.style(record))
 
 
 def environments(found: LogStreams) -> RenderableType:
     """Return a table of the execution environments of a run."""
     if not found:
         return Text("No log stream yet: no environment has worked on this run, or its lines are on their way.", "dim")
-    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
-    for name in ("environment", "attempts", "first", "last"):
-        table.add_column(name, no_wrap=True)
-    for name in ("lines", "errors"):
-        table.add_column(name, justify="right")
-    for stream in found:
-        first, last = (f"{at:%H:%M:%S}" if at else NOTHING for at in (stream.first_at, stream.last_at))
-        attempts = ", ".join(map(str, stream.attempts)) or NOTHING
-        table.add_row(stream.environment_id, attempts, first, last, str(stream.lines), str(stream.errors))
-    return table
+    return Lines(found)
 
 
 def log_line(line: LogLine) -> Text:
@@ -77,14 +73,7 @@ def log_line(line: LogLine) -> Text:
 
 def cost(found: Cost) -> RenderableType:
     """Return what a run cost as a table with its sum."""
-    table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim", show_footer=True)
-    table.add_column("item", footer="about")
-    table.add_column("quantity", justify="right")
-    table.add_column("unit")
-    table.add_column("USD", justify="right", footer=f"{found.usd:.6f}")
-    for item in found:
-        usd = NOTHING if item.usd is None else f"{item.usd:.6f}"
-        table.add_row(item.item, amount(item.quantity), item.unit, usd)
+    total = Text(f"about {found.usd:.6f} USD in all")
     note = Text(f"List prices of {found.as_of}. Processor and memory are assumed: runbook/prices.json.", "dim")
     missing = Text(f"No price known for: {', '.join(found.unpriced)}.", "yellow")
-    return Group(table, note, *([missing] if found.unpriced else []))
+    return Group(Lines(found), total, note, *([missing] if found.unpriced else []))

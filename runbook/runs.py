@@ -3,14 +3,14 @@
 Owns finding them by day and joining their two halves, metadata and outcome, which may lie on two days.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from runbook import labels
 from runbook.labels import OPEN
-from runbook.tables import UTC_TIME, WHOLE_NUMBER, Table
+from runbook.tables import UTC_TIME, WHOLE_NUMBER, Column, Table, Terminal, shortened
 from runtime.journal.keys import METADATA, OUTCOME, partition_key
 from runtime.journal.reader import JournalReader
 from runtime.journal.records import Event, Item, RunMetadata
@@ -80,58 +80,48 @@ class Run:
         return self.outcome.error_message if self.outcome else None
 
     @property
+    def tokens(self) -> Mapping[str, int] | None:
+        """The tokens of a run that completed."""
+        return (self.outcome.detail or {}).get("tokens") if self.outcome else None
+
+    @property
     def prompt(self) -> str:
         """What the agents were asked, or an empty text if the request had none."""
-        request: object = self.metadata.request if self.metadata else None
-        return str(request.get("prompt", "")) if isinstance(request, Mapping) else ""
+        return request_text(self.metadata, "prompt")
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the run as plain values, under the journal's names."""
-        detail = (self.outcome.detail if self.outcome else None) or {}
-        return {
-            "sessionId": self.session_id,
-            "status": self.status,
-            "beganAt": self.began_at and to_timestamp(self.began_at),
-            "endedAt": self.ended_at and to_timestamp(self.ended_at),
-            "seconds": self.seconds,
-            "attempt": self.attempt,
-            "errorType": self.error_type,
-            "errorMessage": self.error_message,
-            "tokens": detail.get("tokens"),
-            "prompt": self.prompt,
-        }
+
+def request_text(metadata: RunMetadata | None, field: str) -> str:
+    """Return a field of a run's request as text, an empty one where it is not known or has no such field."""
+    request: object = metadata.request if metadata else None
+    return str(request.get(field, "")) if isinstance(request, Mapping) else ""
+
+
+def _error(run: Run) -> str:
+    return shortened(labels.error(run.outcome))
 
 
 class Runs(Table[Run]):
     """Runs in the order in which they began; those whose beginning is not known come first."""
 
-    columns: ClassVar[Mapping[str, str]] = {
-        "session_id": "str",
-        "status": "str",
-        "began_at": UTC_TIME,
-        "ended_at": UTC_TIME,
-        "seconds": "float",
-        "attempt": WHOLE_NUMBER,
-        "error_type": "object",
-        "error_message": "object",
-        "prompt": "str",
-    }
+    columns: Sequence[Column[Run]] = (
+        Column("session_id", "str", "session", Terminal.LINE),
+        Column("began_at", UTC_TIME, "began (UTC)", Terminal.LINE),
+        Column("ended_at", UTC_TIME),
+        Column(
+            "status", "str", "outcome", Terminal.LINE, text=labels.outcome, style=lambda run: labels.style(run.status)
+        ),
+        Column("seconds", "float", "took", Terminal.LINE, text=labels.duration),
+        Column("attempt", WHOLE_NUMBER, "attempt"),
+        Column("error_type"),
+        Column("error_message"),
+        Column("error", None, "error", Terminal.BELOW, read=_error, style=lambda _: "red"),
+        Column("tokens"),
+        Column("prompt", "str", "prompt"),
+    )
 
     def __init__(self, runs: Iterable[Run]) -> None:
         earliest = datetime.min.replace(tzinfo=UTC)
         super().__init__(sorted(runs, key=lambda run: run.began_at or earliest))
-
-    def shown(self, record: Run) -> Mapping[str, Any]:
-        """Return what a reader sees of a run."""
-        return {
-            "session": record.session_id,
-            "began (UTC)": f"{record.began_at:%Y-%m-%d %H:%M:%S}" if record.began_at else None,
-            "outcome": labels.outcome(record.status),
-            "took": labels.duration(record.seconds),
-            "attempt": record.attempt,
-            "error": labels.error(record.outcome),
-            "prompt": record.prompt,
-        }
 
     def only(self, session_ids: Collection[str]) -> "Runs":
         """Return those of the runs that have one of these ids."""

@@ -3,18 +3,17 @@
 Owns telling trouble from patience; what to do about it is the operator's decision (cancel, retry, wait).
 """
 
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING
 
 from runbook.events import Events
 from runbook.executions import RUNNING
 from runbook.labels import OPEN
 from runbook.runs import Run, Runs
-from runbook.tables import UTC_TIME, Table
+from runbook.tables import UTC_TIME, Column, Table, Terminal
 from runtime.journal.reader import JournalReader
 from runtime.journal.records import RunMetadata
 from runtime.journal.timestamps import from_timestamp, to_timestamp
@@ -53,29 +52,23 @@ class StuckRun:
     last_status: str
     prompt: str
 
-    def as_json(self) -> dict[str, Any]:
-        """Return it as plain values."""
-        return {
-            "sessionId": self.session_id,
-            "trouble": self.trouble.value,
-            "explanation": self.explanation,
-            "beganAt": to_timestamp(self.began_at),
-            "lastStatus": self.last_status,
-            "prompt": self.prompt,
-        }
+
+def _diagnosis(run: StuckRun) -> str:
+    return f"{run.trouble}: {run.explanation}"
 
 
 class StuckRuns(Table[StuckRun]):
     """Stuck runs, the oldest first."""
 
-    columns: ClassVar[Mapping[str, str]] = {
-        "session_id": "str",
-        "trouble": "str",
-        "explanation": "str",
-        "began_at": UTC_TIME,
-        "last_status": "str",
-        "prompt": "str",
-    }
+    columns = (
+        Column("session_id", "str", "session", Terminal.LINE),
+        Column("trouble", "str", "trouble"),
+        Column("explanation", "str", "explanation"),
+        Column("diagnosis", None, terminal=Terminal.BELOW, read=_diagnosis, style=lambda _: "red"),
+        Column("began_at", UTC_TIME, "began (UTC)", Terminal.LINE),
+        Column("last_status", "str", "last event", Terminal.LINE),
+        Column("prompt", "str", "prompt"),
+    )
 
 
 def find(reader: JournalReader, stepfunctions: "SFNClient", runs: Runs, now: datetime) -> StuckRuns:

@@ -1,12 +1,13 @@
 """One run on one page: everything that the journal, Step Functions, the logs and the bucket tell of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from runbook.events import Events
 from runbook.executions import Execution
+from runbook.runs import request_text
 from runtime.journal.records import Event, RunMetadata
 from runtime.journal.vocabulary import Status
 
@@ -44,8 +45,7 @@ class RunSummary:
     @property
     def prompt(self) -> str:
         """What the agents were asked; an empty text if that is not known."""
-        request: object = self.metadata.request if self.metadata else None
-        return str(request.get("prompt", "")) if isinstance(request, Mapping) else ""
+        return request_text(self.metadata, "prompt")
 
     @property
     def lease_expires_at(self) -> datetime | None:

@@ -1,14 +1,18 @@
-"""What all lists of records have in common: they are sequences, become a pandas frame, and show themselves.
+"""What all lists of records have in common: they are sequences, become a pandas frame or JSON, and show themselves.
 
-A frame is for computing and has everything; what is shown is for reading and leaves out what doesn't fit.
+A frame and JSON are for computing and have everything; what is shown is for reading and leaves out what doesn't fit.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from copy import copy
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, auto
 from html import escape
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
 from runbook.plain_text import visible, whole
+from runtime.journal.timestamps import to_timestamp
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -20,30 +24,79 @@ SHOWN_ROWS = 60
 SHOWN_CHARACTERS = 120
 
 
+class Terminal(Enum):
+    """Where a terminal shows a column."""
+
+    LINE = auto()
+    BELOW = auto()
+
+
 def shortened(text: str, most: int = SHOWN_CHARACTERS) -> str:
     """Return the beginning of a text on one line."""
     flat = " ".join(text.split())
     return flat if len(flat) <= most else f"{flat[: most - 1]}…"
 
 
-class Table(Sequence[T], Generic[T]):
-    """Records of one kind, read-only.
+def text_of(value: Any) -> str:
+    """Return a value for readers: times to the second, several values with commas."""
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S}"
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
-    :cvar columns: the columns of the frame, each with its pandas type
+
+def _no_style(_record: Any) -> str:
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Column(Generic[T]):
+    """One column: all that frame, JSON, notebook and terminal have to know of it.
+
+    :ivar name: of the frame's column, in camel case of the JSON field
+    :ivar dtype: the frame's pandas type; None for what only readers see
+    :ivar heading: above it, for readers; notebooks show the columns that have one
+    :ivar terminal: None if terminals don't show it
+    :ivar read: reads its value from a record; if left out, the attribute of its name
+    :ivar text: turns a value that is not None into what readers see
+    :ivar style: a record's colour on terminals, as rich names them
     """
 
-    columns: ClassVar[Mapping[str, str]]
+    name: str
+    dtype: str | None = "object"
+    heading: str = ""
+    terminal: Terminal | None = None
+    read: Callable[[T], Any] | None = None
+    text: Callable[[Any], str] = text_of
+    style: Callable[[T], str] = _no_style
+
+    @property
+    def json_name(self) -> str:
+        """The JSON field's name."""
+        first, *others = self.name.split("_")
+        return first + "".join(map(str.capitalize, others))
+
+    @property
+    def is_number(self) -> bool:
+        """Whether it is aligned to the right."""
+        return self.dtype in ("int", "float", WHOLE_NUMBER)
+
+    def value(self, record: T) -> Any:
+        """Return its value of a record."""
+        return self.read(record) if self.read else getattr(record, self.name)
+
+    def shown(self, record: T) -> str:
+        """Return what readers see of a record; an empty text if there is nothing."""
+        value = self.value(record)
+        return "" if value is None else visible(self.text(value))
+
+
+class Table(Sequence[T], Generic[T]):
+    """Records of one kind, read-only."""
+
+    columns: Sequence[Column[T]]
 
     def __init__(self, records: Iterable[T]) -> None:
         self._records = tuple(records)
-
-    def row(self, record: T) -> Mapping[str, Any]:
-        """Return a record's values by column. By default they are the attributes of these names."""
-        return {name: getattr(record, name) for name in self.columns}
-
-    def shown(self, record: T) -> Mapping[str, Any]:
-        """Return what a reader sees of a record, by heading."""
-        return self.row(record)
 
     @overload
     def __getitem__(self, index: int) -> T: ...
@@ -63,44 +116,55 @@ class Table(Sequence[T], Generic[T]):
         """Return a pandas frame with a row for each record. Times are UTC, durations seconds."""
         import pandas as pd
 
-        rows = [{name: _storable(value) for name, value in self.row(record).items()} for record in self._records]
-        return pd.DataFrame(rows, columns=list(self.columns)).astype(dict(self.columns))
+        types = {column.name: column.dtype for column in self.columns if column.dtype}
+        columns = [column for column in self.columns if column.dtype]
+        rows = [[_storable(column.value(record)) for column in columns] for record in self._records]
+        return pd.DataFrame(rows, columns=list(types)).astype(types)
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Return the records as plain values."""
+        columns = [column for column in self.columns if column.dtype]
+        return [{column.json_name: _plain(column.value(record)) for column in columns} for record in self._records]
 
     def __repr__(self) -> str:
-        rows, rest = self._shown_rows()
-        if not rows:
+        if not self:
             return f"<{type(self).__name__}: none>"
-        texts = [dict(zip(row, map(_text, row.values()), strict=True)) for row in rows]
-        widths = {name: max(len(name), *(len(row[name]) for row in texts)) for name in rows[0]}
-        lines = [{name: name for name in widths}, *texts]
-        shown = ["  ".join(f"{row[name]:{width}}" for name, width in widths.items()).rstrip() for row in lines]
-        return "\n".join([f"<{type(self).__name__}: {len(self)}>", *shown, *([rest] if rest else [])])
+        columns, rows, rest = self._shown()
+        table = [[column.heading for column in columns], *rows]
+        widths = [max(map(len, cells)) for cells in zip(*table, strict=True)]
+        lines = ["  ".join(map(str.ljust, cells, widths)).rstrip() for cells in table]
+        return "\n".join([f"<{type(self).__name__}: {len(self)}>", *lines, *([rest] if rest else [])])
 
     def _repr_html_(self) -> str:
-        rows, rest = self._shown_rows()
-        if not rows:
+        if not self:
             return "<p><em>none</em></p>"
-        head = "".join(f'<th style="text-align:left">{escape(name)}</th>' for name in rows[0])
-        body = "".join(f"<tr>{''.join(map(_cell, row.values()))}</tr>" for row in rows)
+        columns, rows, rest = self._shown()
+        head = "".join(f'<th style="text-align:left">{escape(column.heading)}</th>' for column in columns)
+        body = "".join(f"<tr>{''.join(map(_cell, columns, cells))}</tr>" for cells in rows)
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>" + (
             f"<p>{rest}</p>" if rest else ""
         )
 
-    def _shown_rows(self) -> tuple[list[Mapping[str, Any]], str]:
-        rest = f"… and {len(self) - SHOWN_ROWS} more" if len(self) > SHOWN_ROWS else ""
-        return [self.shown(record) for record in self._records[:SHOWN_ROWS]], rest
+    def _shown(self) -> tuple[list[Column[T]], list[list[str]], str]:
+        """The columns for readers, their cells, and how much is left out."""
+        columns = [column for column in self.columns if column.heading]
+        rows = [[shortened(column.shown(record)) for column in columns] for record in self._records[:SHOWN_ROWS]]
+        return columns, rows, f"… and {len(self) - SHOWN_ROWS} more" if len(self) > SHOWN_ROWS else ""
 
 
-def _text(value: Any) -> str:
-    return "" if value is None else visible(shortened(str(value)))
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return to_timestamp(value)
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _storable(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return text_of(value)
     return whole(value) if isinstance(value, str) else value
 
 
-def _cell(value: Any) -> str:
-    text = _text(value)
+def _cell(column: Column[Any], text: str) -> str:
     # Ids, times and numbers stay in one piece; what people wrote may wrap.
     piece = "white-space:nowrap;" if " " not in text or len(text) <= 24 else ""
-    return f'<td style="text-align:{"right" if isinstance(value, int | float) else "left"};{piece}">{escape(text)}</td>'
+    return f'<td style="text-align:{"right" if column.is_number else "left"};{piece}">{escape(text)}</td>'

@@ -4,7 +4,6 @@ import sys
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
 from runbook import render
 from runbook.cancelling import check_reason
@@ -19,9 +18,12 @@ from runbook.cli.commands import (
     confirm,
     print_json,
     session_id_of,
+    show,
 )
 from runbook.cli.following import follow
 from runbook.connection import EMBEDDED, connect
+from runbook.dead_letters import DeadLetters
+from runbook.render_tables import Lines
 
 DEFAULT_TIMEOUT_SECONDS = 3600.0
 
@@ -96,17 +98,16 @@ def dead_letters(
 ) -> None:
     """List the events that never became a run, or send them on their way again."""
     runbook = connect(stack)
-    letters = [letter for letter in runbook.dead_letters() if letter.session_id or not redrive]
+    letters = DeadLetters(letter for letter in runbook.dead_letters() if letter.session_id or not redrive)
     if redrive and letters:
         confirm(f"Start {len(letters)} runs in stack {stack}?", yes=yes)
     for letter in letters:
         if redrive:
             runbook.redrive(letter)
     if as_json:
-        print_json([letter.as_json() for letter in letters])
+        print_json(letters.to_json())
     elif letters:
-        for letter in letters:
-            render.console().print(Text(f"{letter.session_id or 'not of this stack'}  {letter.error}"), soft_wrap=True)
+        show(Lines(letters))
     else:
         typer.echo("The dead-letter queue is empty.")
 

@@ -52,12 +52,12 @@ def logs(
     session_id = session_id_of(runbook, session)
     if streams:
         found = runbook.log_streams(session_id)
-        print_json([stream.as_json() for stream in found]) if as_json else show(render_tables.environments(found))
+        print_json(found.to_json()) if as_json else show(render_tables.environments(found))
         return
     lines = runbook.log_events(session_id, level, text)
     if as_json:
-        for line in lines:
-            print_json(line.as_json())
+        for line in lines.to_json():
+            print_json(line)
     elif lines:
         console = render.console()
         for line in lines:

@@ -6,10 +6,10 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from runbook import render_tables
 from runbook.cli.commands import AsJson, Stack, command, moment, print_json, show
 from runbook.connection import EMBEDDED, connect
 from runbook.labels import OPEN
+from runbook.render_tables import Lines
 from runtime.journal.vocabulary import Status
 
 
@@ -48,10 +48,10 @@ def list_runs(
         runs = runs.having(*_STATUSES[outcome])
     shown = runs[-limit:]
     if as_json:
-        for run in shown:
-            print_json(run.as_json())
+        for run in shown.to_json():
+            print_json(run)
     elif shown:
-        show(render_tables.runs(shown))
+        show(Lines(shown))
         if len(shown) < len(runs):
             show(Text(f"The newest {len(shown)} of {len(runs)}; see --limit.", "dim"))
     else:
@@ -67,9 +67,9 @@ def stuck(
     """List the open runs that something is wrong with, and what."""
     found = connect(stack).stuck(moment(since))
     if as_json:
-        for run in found:
-            print_json(run.as_json())
+        for run in found.to_json():
+            print_json(run)
     elif found:
-        show(render_tables.stuck(found))
+        show(Lines(found))
     else:
         show(Text("No run is stuck.", "dim"))

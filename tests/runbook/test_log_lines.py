@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from runbook.log_lines import parse_line
+from runbook.log_lines import LogLines, parse_line
 
 
 def test_a_line_of_the_sdk_s_logger_has_its_fields() -> None:
@@ -46,4 +46,4 @@ def test_other_lines_stay_as_they_are_and_may_name_a_level(text: str, level: str
 
 
 def test_a_line_becomes_plain_json() -> None:
-    assert parse_line(0, "hello", "env").as_json()["at"] == "1970-01-01T00:00:00.000Z"
+    assert LogLines("0", [parse_line(0, "hello", "env")]).to_json()[0]["at"] == "1970-01-01T00:00:00.000Z"

@@ -13,8 +13,8 @@ from runbook.costs import estimate
 from runbook.events import Events
 from runbook.log_lines import parse_line
 from runbook.logs import LogStream, LogStreams
-from runbook.runs import Run
-from runbook.stuck import StuckRun, Trouble
+from runbook.runs import Run, Runs
+from runbook.stuck import StuckRun, StuckRuns, Trouble
 from runbook.summary import RunSummary
 from runtime.journal.records import RunMetadata
 from runtime.journal.vocabulary import Status
@@ -43,12 +43,13 @@ def shown(renderable: RenderableType) -> str:
     return file.getvalue()
 
 
+STUCK = StuckRun(ID, Trouble.SILENT, LONG, NOON, "TASK_ANALYST_STARTED", "Count")
 THINGS: dict[str, RenderableType] = {
     "timeline": render.timeline(EVENTS),
     "summary": render.summary(SUMMARY),
     "report": render.report("# Clouds\n\n" + "many " * 100),
-    "runs": render_tables.runs([Run(ID, METADATA, ENDED), Run(ID, None, ENDED), Run(ID, METADATA, None)]),
-    "stuck": render_tables.stuck([StuckRun(ID, Trouble.SILENT, LONG, NOON, "TASK_ANALYST_STARTED", "Count")]),
+    "runs": render_tables.Lines(Runs([Run(ID, METADATA, ENDED), Run(ID, None, ENDED), Run(ID, METADATA, None)])),
+    "stuck": render_tables.Lines(StuckRuns([STUCK])),
     "environments": render_tables.environments(
         LogStreams(ID, [LogStream(STREAM, STREAM[-36:], NOON, NOON, (1, 2), 12345, 12)])
     ),

@@ -139,7 +139,7 @@ def test_a_request_that_is_no_object_has_an_empty_prompt(rb: Runbook, history: H
 
 def test_runs_as_json_have_the_journal_s_names(rb: Runbook, history: History) -> None:
     history.completed(seconds=3)
-    run = rb.runs(NOON)[0].as_json()
+    run = rb.runs(NOON).to_json()[0]
     assert (run["status"], run["seconds"], run["tokens"]) == (
         "AGENT_BACKGROUND_TASK_COMPLETED",
         3.0,

@@ -71,8 +71,8 @@ def test_only_open_runs_are_looked_at(rb: Runbook, history: History) -> None:
     stuck = history.claim(utc_now() - timedelta(hours=1), request={"prompt": "Count"})
     with Stubber(rb.clients.stepfunctions) as stepfunctions:
         stepfunctions.add_client_error("describe_execution", "ExecutionDoesNotExist", "no")
-        (found,) = rb.stuck()
-    assert found.as_json() | {"beganAt": ""} == {
+        (found,) = rb.stuck().to_json()
+    assert found | {"beganAt": ""} == {
         "sessionId": stuck,
         "trouble": "EXECUTION_ENDED",
         "explanation": "nobody looks after it: its execution is unknown to Step Functions",

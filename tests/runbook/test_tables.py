@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import io
 from dataclasses import dataclass
-from typing import ClassVar
+from datetime import UTC, datetime
 
-from runbook.tables import SHOWN_ROWS, Table, shortened
+from runbook.render import console
+from runbook.render_tables import Lines
+from runbook.tables import SHOWN_ROWS, UTC_TIME, Column, Table, Terminal, shortened
+
+SEEN_AT = datetime(2026, 11, 22, 20, 21, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,11 @@ class Cloud:
 class Clouds(Table[Cloud]):
     """A table."""
 
-    columns: ClassVar[Mapping[str, str]] = {"name": "str", "metres": "int", "note": "object"}
+    columns = (
+        Column("name", "str", "name", Terminal.LINE),
+        Column("metres", "int", "metres", Terminal.LINE),
+        Column("note", heading="note", terminal=Terminal.BELOW),
+    )
 
 
 def test_a_table_is_a_sequence_whose_slices_are_tables() -> None:
@@ -29,6 +37,38 @@ def test_a_table_is_a_sequence_whose_slices_are_tables() -> None:
     assert clouds[-1] == Cloud("stratus", 500)
     assert isinstance(clouds[:1], Clouds)
     assert [cloud.name for cloud in clouds[:1]] == ["cirrus"]
+
+
+class Seen(Clouds):
+    """The same with one more column."""
+
+    columns = (
+        *Clouds.columns,
+        Column("seen_at", UTC_TIME, "seen (UTC)", Terminal.LINE, read=lambda _: SEEN_AT),
+    )
+
+
+def on_a_terminal(clouds: Clouds) -> list[str]:
+    """The lines that a terminal shows."""
+    file = io.StringIO()
+    console(file).print(Lines(clouds))
+    return [line.rstrip() for line in file.getvalue().splitlines()]
+
+
+def test_a_column_is_one_line_for_frame_json_notebook_and_terminal() -> None:
+    seen = Seen([Cloud("cirrus", 9000, "thin")])
+    assert seen.to_frame()["seen_at"].dt.hour.tolist() == [20]
+    assert seen.to_json() == [{"name": "cirrus", "metres": 9000, "note": "thin", "seenAt": "2026-11-22T20:21:00.000Z"}]
+    assert '<td style="text-align:left;white-space:nowrap;">2026-11-22 20:21:00</td>' in seen._repr_html_()
+    assert on_a_terminal(seen) == [
+        "name    metres  seen (UTC)",
+        "cirrus    9000  2026-11-22 20:21:00",
+        "  thin",
+    ]
+
+
+def test_columns_come_closer_together_where_they_would_not_fit_otherwise() -> None:
+    assert on_a_terminal(Seen([Cloud("c" * 52, 9000)]))[1] == f"{'c' * 52}   9000 2026-11-22 20:21:00"
 
 
 def test_a_frame_has_all_columns_even_without_rows() -> None:
