@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -15,7 +16,7 @@ from typing import TypeVar
 from rich.console import Console
 
 from local.cloud import EmbeddedCloud
-from runbook import Runbook, render
+from runbook import Runbook, connect_embedded, render
 from runbook.summary import RunSummary
 from runtime.journal.vocabulary import Status
 
@@ -36,10 +37,10 @@ def run(prompt: str, *, as_json: bool, model_url: str | None, timeout_seconds: f
     with progress.status("Starting the embedded cloud …"), EmbeddedCloud(model_url=model_url) as cloud, _alive(cloud):
         progress.print(f"Embedded cloud up and deployed in {time.monotonic() - began:.1f} s.")
         cloud.check_model()
-        runbook = Runbook.of_local(cloud.stack)
+        runbook = connect_embedded(cloud.stack)
         session_id = runbook.trigger(prompt)
         progress.print(f"Run {session_id} triggered by an event on EventBridge.\n")
-        follow(runbook, session_id, render.console() if not as_json else Console(quiet=True), timeout_seconds)
+        _follow(runbook, session_id, progress, as_json=as_json, timeout_seconds=timeout_seconds)
         return show(runbook, session_id, as_json=as_json, canned=model_url is None)
 
 
@@ -53,15 +54,11 @@ def _alive(cloud: EmbeddedCloud) -> Generator[None]:
         raise
 
 
-def follow(runbook: Runbook, session_id: str, console: Console, timeout_seconds: float) -> None:
+def _follow(runbook: Runbook, session_id: str, progress: Console, *, as_json: bool, timeout_seconds: float) -> None:
     """Show a run's timeline live until the run and its execution have ended."""
-    first = None
-    with console.status("Waiting for the first event …") as status:
-        for event in runbook.watch(session_id, timeout_seconds=timeout_seconds, poll_seconds=0.1):
-            first = first or event
-            console.print(render.event_line(event, first.created_at))
-            status.update(f"Last seen: {event.status}. Waiting for the next event …")
-        status.update("The run has its outcome. Waiting for the state machine to release the session …")
+    events = runbook.watch(session_id, timeout_seconds=timeout_seconds, poll_seconds=0.1)
+    deque(events, maxlen=0) if as_json else render.live_timeline(events)
+    with progress.status("The run has its outcome. Waiting for the state machine to release the session …"):
         _until(lambda: runbook.execution(session_id).status != "RUNNING", EXECUTION_END_SECONDS)
 
 

@@ -10,7 +10,7 @@ import os
 import signal
 
 from local.cloud import EmbeddedCloud
-from runbook import Runbook
+from runbook import Runbook, connect_embedded
 from runtime.journal.vocabulary import Status
 
 PROMPTS = (
@@ -26,7 +26,7 @@ def make_samples(cloud: EmbeddedCloud) -> None:
 
     :raises WatchTimeout: if one of them has no outcome after two minutes
     """
-    runbook = Runbook.of_local(cloud.stack)
+    runbook = connect_embedded(cloud.stack)
     sessions = [_trigger_and_kill(cloud, runbook), _send_without_a_prompt(cloud), *map(runbook.trigger, PROMPTS)]
     for session_id in sessions:
         for _ in runbook.watch(session_id, timeout_seconds=FOLLOW_SECONDS):

@@ -14,18 +14,18 @@ everything else that a run does is the state machine's and the agent's.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from runbook.connection import connect
+    from runbook.connection import connect, connect_embedded
     from runbook.runbook import Runbook
 
-__all__ = ["Runbook", "connect"]
+__all__ = ["Runbook", "connect", "connect_embedded"]
 
 
 def __getattr__(name: str) -> Any:
     # Not before they are asked for: they import boto3, and the command line has to be ready for a Ctrl-C by then.
-    if name == "connect":
-        from runbook.connection import connect
+    if name in ("connect", "connect_embedded"):
+        from runbook import connection
 
-        return connect
+        return getattr(connection, name)
     if name == "Runbook":
         from runbook.runbook import Runbook
 

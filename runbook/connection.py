@@ -1,7 +1,7 @@
 """From the name of a stack to a runbook that works on it.
 
 A stack is either the one that the running embedded cloud has deployed, or one that Pulumi knows. Owns saying
-plainly what is missing.
+plainly what is missing, and all that the runbook knows of the embedded cloud.
 """
 
 import json
@@ -9,13 +9,16 @@ import os
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ProfileNotFound
 from botocore.parsers import ResponseParserError
 
 from local import stack_file
-from runbook.clients import Clients
+from local.emulator.clients import RootSession
+from local.stack_file import LocalStack
+from runbook.clients import Clients, config_of
 from runbook.errors import CloudNotRunning, CredentialsUnusable, NoAnswer, StackNotDeployed, StackNotFound
 from runbook.outputs import StackOutputs
 from runbook.runbook import Runbook
@@ -44,9 +47,30 @@ def connect(stack: str = EMBEDDED, *, environ: Mapping[str, str] = os.environ) -
     return runbook
 
 
+def connect_embedded(stack: LocalStack) -> Runbook:
+    """Return the runbook of an embedded cloud, whether it answers or not.
+
+    :raises CloudNotRunning: if its description lacks outputs
+    """
+    session = RootSession(stack.endpoint_url, stack.key)
+
+    def make(service: str) -> Any:
+        endpoint = {"endpoint_url": stack.agentcore_endpoint_url} if service == "bedrock-agentcore" else {}
+        return session.client(service, config=config_of(service), **endpoint)
+
+    try:
+        outputs = StackOutputs.from_mapping(stack.stack, stack.outputs)
+    except StackNotDeployed:
+        raise CloudNotRunning(
+            "what runs is the embedded cloud of another version, which lacks outputs that this runbook needs: end "
+            "it and start it again with `make local`"
+        ) from None
+    return Runbook(outputs, Clients(make))
+
+
 def _embedded(path: Path) -> Runbook:
     try:
-        runbook = Runbook.of_local(stack_file.read(path))
+        runbook = connect_embedded(stack_file.read(path))
         check_access(runbook)
     except FileNotFoundError:
         raise CloudNotRunning("the embedded cloud is not running: start it with `make local`") from None

@@ -56,9 +56,10 @@ class WatchTimeout(RunbookError):
     """A run had no outcome yet when the watcher's time was over. The run itself goes on."""
 
     def __init__(self, session_id: str, last_status: str, seconds: float) -> None:
+        seen = f"its last event is {last_status}" if last_status else "it has no event yet"
         super().__init__(
-            f"run {session_id} had no outcome after {seconds:g} s: its last event is {last_status}. It may still end "
-            "by itself; watch it again, or cancel it"
+            f"run {session_id} had no outcome after {seconds:g} s: {seen}. It may still end by itself; watch it again, "
+            "or cancel it"
         )
         self.session_id = session_id
         self.last_status = last_status

@@ -4,7 +4,7 @@ Nothing here decides what is true of a run; it is given records and returns what
 """
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import TextIO
 
@@ -61,6 +61,19 @@ def event_line(event: Event, start: datetime) -> RenderableType:
 def timeline(events: Sequence[Event]) -> RenderableType:
     """Return events as a timeline that counts from the first of them."""
     return Group(*(event_line(event, events[0].created_at) for event in events))
+
+
+def live_timeline(events: Iterable[Event]) -> Event | None:
+    """Print events as a timeline while they come, and return the last of them."""
+    lines, first, last = console(), None, None
+    # Two consoles on one terminal would write into each other's lines.
+    progress = lines if lines.is_terminal else console(sys.stderr)
+    with progress.status("Waiting for the first event …") as waiting:
+        for last in events:
+            first = first or last
+            lines.print(event_line(last, first.created_at))
+            waiting.update(f"After {last.status}: waiting for the next event …")
+    return last
 
 
 def _note(event: Event) -> Text | None:

@@ -12,13 +12,11 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.emulator.clients import RootSession
-from local.stack_file import LocalStack
 from runbook import cancelling, costs, events, executions, log_lines, retrying, stuck
-from runbook.clients import Clients, config_of
+from runbook.clients import Clients
 from runbook.costs import Cost
 from runbook.dead_letters import DeadLetter, DeadLetterQueue, DeadLetters
-from runbook.errors import CloudNotRunning, NothingToRetry, ReportMissing, RunNotFound, RunStillOpen, StackNotDeployed
+from runbook.errors import NothingToRetry, ReportMissing, RunNotFound, RunStillOpen
 from runbook.events import Events
 from runbook.executions import Execution
 from runbook.labels import OPEN
@@ -67,27 +65,6 @@ class Runbook:
     def __init__(self, outputs: StackOutputs, clients: Clients) -> None:
         self.outputs = outputs
         self.clients = clients
-
-    @classmethod
-    def of_local(cls, stack: LocalStack) -> "Runbook":
-        """Return the runbook of a running embedded cloud.
-
-        :raises CloudNotRunning: if its description lacks outputs
-        """
-        session = RootSession(stack.endpoint_url, stack.key)
-
-        def make(service: str) -> Any:
-            endpoint = {"endpoint_url": stack.agentcore_endpoint_url} if service == "bedrock-agentcore" else {}
-            return session.client(service, config=config_of(service), **endpoint)
-
-        try:
-            outputs = StackOutputs.from_mapping(stack.stack, stack.outputs)
-        except StackNotDeployed:
-            raise CloudNotRunning(
-                "what runs is the embedded cloud of another version, which lacks outputs that this runbook needs: end "
-                "it and start it again with `make local`"
-            ) from None
-        return cls(outputs, Clients(make))
 
     def __repr__(self) -> str:
         return f"<Runbook of {self.outputs.event_source} in {self.outputs.account}/{self.outputs.region}>"

@@ -8,6 +8,8 @@ from typing import Any
 from runbook.events import Events
 from runbook.executions import Execution
 from runbook.runs import request_text
+from runtime.contract.errors import InvalidRequest
+from runtime.contract.request import parse_request
 from runtime.journal.records import Event, RunMetadata
 from runtime.journal.vocabulary import Status
 
@@ -46,6 +48,18 @@ class RunSummary:
     def prompt(self) -> str:
         """What the agents were asked; an empty text if that is not known."""
         return request_text(self.metadata, "prompt")
+
+    @property
+    def can_be_retried(self) -> bool:
+        """Whether it ended otherwise than completed, with a request that can be run."""
+        completed = self.outcome and self.outcome.status == Status.AGENT_BACKGROUND_TASK_COMPLETED
+        if self.metadata is None or self.outcome is None or completed:
+            return False
+        try:
+            parse_request(self.metadata.request)
+        except InvalidRequest:
+            return False
+        return True
 
     @property
     def lease_expires_at(self) -> datetime | None:

@@ -20,7 +20,7 @@ from runbook.cli.commands import (
     session_id_of,
     show,
 )
-from runbook.cli.following import follow
+from runbook.cli.following import follow_new
 from runbook.connection import EMBEDDED, connect
 from runbook.dead_letters import DeadLetters
 from runbook.render_tables import Lines
@@ -44,7 +44,7 @@ def trigger(
     session_id = runbook.trigger(prompt, retry_of=retry_of, workflow=workflow)
     _print_session(session_id, as_json=as_json)
     if watch:
-        follow(runbook, session_id, timeout_seconds=timeout, as_json=as_json)
+        follow_new(runbook, session_id, timeout_seconds=timeout, as_json=as_json)
 
 
 @command("retry", "retry latest --watch")
@@ -60,7 +60,7 @@ def retry(
     session_id = runbook.retry(session_id_of(runbook, session))
     _print_session(session_id, as_json=as_json)
     if watch:
-        follow(runbook, session_id, timeout_seconds=timeout, as_json=as_json)
+        follow_new(runbook, session_id, timeout_seconds=timeout, as_json=as_json)
 
 
 @command("cancel", 'cancel latest --reason "wrong prompt"')

@@ -1,13 +1,16 @@
 """Following a run until it ends, as several commands do."""
 
-import sys
+from collections.abc import Iterable
 
 import typer
 from rich.text import Text
 
 from runbook import render
-from runbook.cli.commands import NOT_COMPLETED, print_json
+from runbook.cli.commands import NOT_COMPLETED, print_json, show
+from runbook.errors import RunNotFound, WatchTimeout
+from runbook.events import APPEAR_SECONDS
 from runbook.runbook import Runbook
+from runtime.journal.records import Event
 from runtime.journal.vocabulary import Status
 
 
@@ -18,21 +21,27 @@ def follow(runbook: Runbook, session_id: str, *, timeout_seconds: float, as_json
     :raises RunNotFound: if no event at all appears in time
     :raises WatchTimeout: if the run has no outcome in time
     """
-    console, first, last = render.console(), None, None
-    # Two consoles on one terminal would write into each other's lines.
-    progress = console if console.is_terminal and not as_json else render.console(sys.stderr)
-    progress.quiet = as_json
-    with progress.status("Waiting for the first event …") as waiting:
-        for event in runbook.watch(session_id, timeout_seconds=timeout_seconds):
-            first = first or event
-            last = event
-            if as_json:
-                print_json(event.attributes())
-            else:
-                console.print(render.event_line(event, first.created_at))
-            waiting.update(f"After {event.status}: waiting for the next event …")
+    events = runbook.watch(session_id, timeout_seconds=timeout_seconds)
+    last = _print_as_json(events) if as_json else render.live_timeline(events)
     if last is None or last.status == Status.AGENT_BACKGROUND_TASK_COMPLETED:
         return
     if not as_json:
-        console.print(Text(f"Why? runbook logs {session_id} --level ERROR", "dim"))
+        show(Text(f"Why? runbook logs {session_id} --level ERROR", "dim"))
     raise typer.Exit(NOT_COMPLETED)
+
+
+def follow_new(runbook: Runbook, session_id: str, *, timeout_seconds: float, as_json: bool) -> None:
+    """Follow a run that was just started: for a moment the journal doesn't know it."""
+    try:
+        follow(runbook, session_id, timeout_seconds=timeout_seconds, as_json=as_json)
+    except RunNotFound as unknown:
+        if timeout_seconds < APPEAR_SECONDS:
+            raise WatchTimeout(session_id, "", timeout_seconds) from unknown
+        raise
+
+
+def _print_as_json(events: Iterable[Event]) -> Event | None:
+    last = None
+    for last in events:
+        print_json(last.attributes())
+    return last

@@ -95,4 +95,5 @@ def _next_steps(summary: RunSummary) -> list[str]:
         return [f"Next: watch {session_id}, or cancel {session_id} --reason …"]
     if outcome.status == Status.AGENT_BACKGROUND_TASK_COMPLETED:
         return [f"Next: report {session_id}"]
-    return [f"Why:  logs {session_id} --level WARNING", f"Next: retry {session_id}"]
+    following = f"retry {session_id}" if summary.can_be_retried else "trigger a new run, this one can't be retried"
+    return [f"Why:  logs {session_id} --level WARNING", f"Next: {following}"]

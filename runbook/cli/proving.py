@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from runbook import render
-from runbook.cli.commands import NOT_COMPLETED, AsJson, Stack, command, print_json, show
+from runbook.cli.commands import NOT_COMPLETED, AsJson, Stack, command, fail, print_json, show
+from runbook.cli.process import INTERRUPTED
 from runbook.connection import EMBEDDED, connect
 from runbook.verify import verify
 from runbook.verify.table import table
@@ -27,7 +28,11 @@ def verify_stack(
     progress = render.console(sys.stderr)
     progress.quiet = as_json or not progress.is_terminal
     with progress.status("Looking …") as status:
-        report = verify(runbook, quick=quick, progress=status.update)
+        try:
+            report = verify(runbook, quick=quick, progress=status.update)
+        except KeyboardInterrupt:
+            left = "`runbook list --outcome open` shows whether one of its runs is left"
+            raise fail(f"interrupted before everything was tried: {left}", INTERRUPTED) from None
     print_json(report.as_json()) if as_json else show(table(report))
     if not report.passed:
         raise typer.Exit(NOT_COMPLETED)

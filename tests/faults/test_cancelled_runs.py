@@ -3,7 +3,7 @@
 import dataclasses
 from datetime import timedelta
 
-from runbook import Runbook
+from runbook import connect_embedded
 from runtime.journal.vocabulary import Status
 from tests.support.fault_proxy import Call, denied
 from tests.support.faulty_cloud import LEASE_SECONDS, FaultyCloud
@@ -23,7 +23,7 @@ def cancelled_while_stopping_is_denied(faulty: FaultyCloud) -> RunStory:
         return denied(call) if call.operation == "StopRuntimeSession" and call.mentions(session_id) else None
 
     through_proxy = dataclasses.replace(faulty.cloud.stack, agentcore_endpoint_url=faulty.agentcore.url)
-    runbook = Runbook.of_local(through_proxy)
+    runbook = connect_embedded(through_proxy)
     with faulty.agentcore.rule(no_stopping), faulty.model.held(session_id) as hold:
         faulty.start(session_id)
         hold.wait_for_call()

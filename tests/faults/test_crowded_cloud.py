@@ -12,7 +12,7 @@ import pytest
 from components.workflow_budget import tries_for
 from local.agentcore.environments.settings import DataPlaneSettings
 from local.cloud import EmbeddedCloud
-from runbook import Runbook
+from runbook import connect_embedded
 from runtime.journal.vocabulary import Status
 from tests.support.fault_proxy import Call, throttled
 from tests.support.faulty_cloud import FaultyCloud, emulator_process, faulty_cloud, release_delay
@@ -126,7 +126,7 @@ def test_where_sessions_queue_a_crowd_is_not_turned_away() -> None:
 @pytest.mark.timeout(1200)
 def test_a_burst_of_three_hundred_completes_on_a_laptop_in_bounded_memory() -> None:
     with EmbeddedCloud() as parts:
-        cloud, most, limit = RunningCloud(parts, Runbook.of_local(parts.stack)), 0, time.monotonic() + 1100
+        cloud, most, limit = RunningCloud(parts, connect_embedded(parts.stack)), 0, time.monotonic() + 1100
         waiting = _triggered(cloud, 300)
         while waiting and time.monotonic() < limit:
             session_id = waiting[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
 import time
 from pathlib import Path
@@ -15,7 +16,7 @@ from local import stack_file
 from local.emulator.clients import AccessKey
 from runbook import connection
 from runbook.clients import Clients
-from runbook.connection import connect
+from runbook.connection import PROJECT, connect
 from runbook.errors import CloudNotRunning, CredentialsUnusable, StackNotDeployed, StackNotFound
 from runbook.runbook import Runbook
 from tests.runbook.conftest import ACCOUNT, CREDENTIALS, REGION, stack_outputs
@@ -39,6 +40,16 @@ def pulumi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_an_embedded_cloud_that_is_not_running_is_a_plain_sentence(tmp_path: Path) -> None:
     with pytest.raises(CloudNotRunning, match="is not running: start it with `make local`"):
         connect("local", environ={"RUNBOOK_STACK_FILE": str(tmp_path / "stack.json")})
+
+
+def test_one_module_knows_the_embedded_cloud_and_what_it_knows_does_not_know_the_runbook() -> None:
+    def importing(package: str, root: str) -> set[str]:
+        imports = re.compile(rf"^ *(from|import) {package}\b", re.MULTILINE)
+        found = [path for path in (PROJECT / root).rglob("*.py") if imports.search(path.read_text("utf-8"))]
+        return {str(path.relative_to(PROJECT)) for path in found}
+
+    assert importing("local", "runbook") == {"runbook/connection.py"}
+    assert importing("runbook", "local") == {"local/__main__.py", "local/run.py", "local/samples.py"}
 
 
 def test_the_description_of_an_embedded_cloud_that_was_killed_is_seen_through(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from local.agentcore.environments.settings import DataPlaneSettings
 from local.cloud import EmbeddedCloud
 from local.stack_file import LocalStack
-from runbook import Runbook
+from runbook import Runbook, connect_embedded
 from runtime.journal.records import Event
 from tests.support.waiting import wait_until
 
@@ -87,4 +87,4 @@ def running_cloud(
     """
     options.setdefault("data_plane", DataPlaneSettings(stop_grace_seconds=1.0))
     with EmbeddedCloud(model_url=model_url, config=SHORT_INTERVALS | (config or {}), **options) as parts:
-        yield RunningCloud(parts, Runbook.of_local(parts.stack))
+        yield RunningCloud(parts, connect_embedded(parts.stack))

@@ -34,7 +34,7 @@ NOW = utc_now()
 @pytest.fixture
 def cli(rb: Runbook, monkeypatch: pytest.MonkeyPatch) -> Cli:
     """Run a command on the mocked stack."""
-    for module in ("actions", "one_run", "several_runs", "commands"):
+    for module in ("actions", "one_run", "several_runs", "proving", "commands"):
         monkeypatch.setattr(f"runbook.cli.{module}.connect", Mock(return_value=rb))
     monkeypatch.setattr(rb, "_execution_if_known", Mock(return_value=None))
 
@@ -83,6 +83,20 @@ def test_watching_for_too_long_is_exit_code_4(cli: Cli, history: History) -> Non
     result = cli("watch", history.claim(NOW), "--timeout", "0")
     assert result.exit_code == commands.TIMED_OUT
     assert "its last event is SESSION_INITIATED" in result.stderr
+
+
+@pytest.mark.parametrize("timeout", ["0", "0.001"])
+def test_a_new_run_that_is_not_waited_for_is_open_and_not_unknown(cli: Cli, timeout: str) -> None:
+    result = cli("trigger", "Count the clouds", "--watch", "--timeout", timeout)
+    assert result.exit_code == commands.TIMED_OUT
+    assert "it has no event yet" in result.stderr
+
+
+def test_an_interrupted_verification_is_a_sentence_and_exit_code_130(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runbook.cli.proving.verify", Mock(side_effect=KeyboardInterrupt))
+    result = cli("verify")
+    assert (result.exit_code, result.stdout) == (commands.INTERRUPTED, "")
+    assert result.stderr.startswith("error: interrupted before everything was tried")
 
 
 def test_watching_as_json_is_a_line_for_each_event(cli: Cli, history: History) -> None:
@@ -177,6 +191,14 @@ def test_show_explains_a_failed_run_and_says_what_to_do_next(cli: Cli, failed: s
     assert "AgentLost: gone" in text
     assert "Count the clouds" in text
     assert f"retry {failed}" in text
+
+
+def test_show_offers_no_retry_of_a_request_that_can_not_be_run(cli: Cli, history: History) -> None:
+    session_id = history.claim(NOW, request={"question": "a request needs a prompt"})
+    history.close(session_id, Status.SESSION_FAILED, NOW, error_type="InvalidRequest", error_message="no prompt")
+    text = cli("show", session_id).stdout
+    assert "trigger a new run" in text
+    assert "Next: retry" not in text
 
 
 def test_show_as_json_is_the_summary(cli: Cli, failed: str) -> None:
@@ -331,7 +353,7 @@ def test_retry_starts_a_new_run_and_can_follow_it(
     cli: Cli, failed: str, history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     followed = Mock()
-    monkeypatch.setattr("runbook.cli.actions.follow", followed)
+    monkeypatch.setattr("runbook.cli.actions.follow_new", followed)
     session_id = cli("retry", failed, "--watch", "--timeout", "5").stdout.strip()
     assert session_id != failed
     assert followed.call_args.args[1] == session_id
