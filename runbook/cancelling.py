@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 TRY_SECONDS = 30.0
 FIRST_PAUSE_SECONDS = 0.05
-LONGEST_PAUSE_SECONDS = 2.0
+MAX_PAUSE_SECONDS = 2.0
 
 
 def check_reason(reason: str) -> str:
@@ -77,6 +77,6 @@ def close(
             if clock() + pause >= give_up:
                 raise
             sleep(pause * random.uniform(0.5, 1.0))
-            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+            pause = min(pause * 2, MAX_PAUSE_SECONDS)
         else:
             return event

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef
     from mypy_boto3_stepfunctions import SFNClient
 
-MOST_AT_ONCE = 10
+MAX_AT_ONCE = 10
 HIDDEN_SECONDS = 30
 WAIT_SECONDS = 1
 """Without waiting, SQS asks only some of its servers, and an answer without messages means little."""
@@ -58,7 +58,7 @@ class DeadLetterQueue:
 
     def look(self) -> DeadLetters:
         """Return what lies in the queue, and leave it there."""
-        messages = self._received()
+        messages = self._receive()
         for message in messages:
             self._put_back(message)
         return DeadLetters(map(_dead_letter, messages))
@@ -76,19 +76,19 @@ class DeadLetterQueue:
                 name=f"redrive-{session_id}"[:80],
                 input=json.dumps({"session_id": session_id, "request": letter.request}),
             )
-        for message in self._received():
+        for message in self._receive():
             if _dead_letter(message).session_id == session_id:
                 self.client.delete_message(QueueUrl=self.url, ReceiptHandle=message.get("ReceiptHandle", ""))
             else:
                 self._put_back(message)
         return session_id
 
-    def _received(self) -> list["MessageTypeDef"]:
+    def _receive(self) -> list["MessageTypeDef"]:
         """All messages, hidden from others meanwhile."""
         found: dict[str, MessageTypeDef] = {}
         while messages := self.client.receive_message(
             QueueUrl=self.url,
-            MaxNumberOfMessages=MOST_AT_ONCE,
+            MaxNumberOfMessages=MAX_AT_ONCE,
             VisibilityTimeout=HIDDEN_SECONDS,
             WaitTimeSeconds=WAIT_SECONDS,
             MessageAttributeNames=["All"],

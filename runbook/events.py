@@ -15,7 +15,7 @@ from runtime.journal.vocabulary import TERMINAL
 
 OVERLAP = timedelta(seconds=60)
 """Events come from several clocks: one that arrives late may be stamped earlier than those already seen."""
-MOST_SECONDS = 30 * 86_400
+MAX_WATCH_SECONDS = 30 * 86_400
 """The longest watch: longer than any run may take."""
 APPEAR_SECONDS = 60.0
 """An event starts its run within a second; a mistyped session id must not be waited for any longer."""
@@ -75,16 +75,16 @@ def watch(
 
     :param appear_seconds: how long to wait for the first event, where `timeout_seconds` is longer
     :param timeout_seconds: 0 looks once
-    :raises ValueError: if the timeout is no time that can be waited
+    :raises ValueError: if the timeout is negative or too long
     :raises RunNotFound: if no event at all appears in time
     :raises WatchTimeout: if the run has no outcome in time
     """
-    if not 0 <= timeout_seconds <= MOST_SECONDS:
-        raise ValueError(f"timeout_seconds is {timeout_seconds:g}: it must be 0 to {MOST_SECONDS}")
+    if not 0 <= timeout_seconds <= MAX_WATCH_SECONDS:
+        raise ValueError(f"timeout_seconds is {timeout_seconds:g}: it must be 0 to {MAX_WATCH_SECONDS}")
     began = clock()
     seen: dict[str, Event] = {}
     while True:
-        outcome = yield from _arrived(reader, session_id, seen)
+        outcome = yield from _read_new(reader, session_id, seen)
         if outcome:
             yield outcome
             return
@@ -99,7 +99,7 @@ def watch(
     raise WatchTimeout(session_id, latest.status, timeout_seconds)
 
 
-def _arrived(reader: JournalReader, session_id: str, seen: dict[str, Event]) -> Iterator[Event]:
+def _read_new(reader: JournalReader, session_id: str, seen: dict[str, Event]) -> Iterator[Event]:
     """Yield what is new and not terminal; return the outcome if there is one.
 
     A poll reads the newest minute only, so that its cost doesn't grow with the run. At the end everything is read

@@ -124,7 +124,7 @@ class AgentLogs:
 
     def streams(self, session_id: str, days: Iterable[date]) -> LogStreams:
         """Return the session's environments, each with what its lines tell."""
-        return LogStreams(session_id, (self._described(name) for name in self.names(session_id, days)))
+        return LogStreams(session_id, (self._describe(name) for name in self.names(session_id, days)))
 
     def lines(self, session_id: str, days: Iterable[date], accept: Callable[[LogLine], bool]) -> LogLines:
         """Return the lines of all the session's environments, merged by time."""
@@ -143,7 +143,7 @@ class AgentLogs:
         except self._client.exceptions.ResourceNotFoundException:
             return
 
-    def _described(self, name: StreamName) -> LogStream:
+    def _describe(self, name: StreamName) -> LogStream:
         lines = list(self._read(name))
         attempts = {int(number) for line in lines for number in _ATTEMPT.findall(line.message)}
         return LogStream(

@@ -6,7 +6,7 @@ from typing import Any
 
 from runbook.errors import StackNotDeployed
 
-LONGEST_TTL_DAYS = 3650
+MAX_TTL_DAYS = 3650
 """What `journalTtlDays` may be at most; for stacks that don't export it yet."""
 LOG_GROUP_PREFIX = "/aws/bedrock-agentcore/runtimes/"
 """A log group for each endpoint, `<prefix><agent id>-<endpoint>`.
@@ -48,7 +48,7 @@ class StackOutputs:
     event_detail_type: str
     dead_letter_queue_url: str
     name_prefix: str
-    journal_ttl_days: int = LONGEST_TTL_DAYS
+    journal_ttl_days: int = MAX_TTL_DAYS
     alarm_names: tuple[str, ...] = ()
 
     @classmethod
@@ -65,7 +65,7 @@ class StackOutputs:
                 f"stack {stack!r} lacks the outputs {', '.join(missing)}: its last deployment is older than this "
                 f"runbook or did not finish; deploy it again with `pulumi up --stack {stack}`"
             )
-        ttl_days = int(outputs.get("journalTtlDays", LONGEST_TTL_DAYS))
+        ttl_days = int(outputs.get("journalTtlDays", MAX_TTL_DAYS))
         named = {field: str(outputs[name]) for field, name in _NAMES.items()}
         return cls(journal_ttl_days=ttl_days, alarm_names=tuple(outputs.get("alarmNames", ())), **named)
 

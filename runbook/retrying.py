@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 _ARTIFACT = re.compile(rf"sessions/[^/]+/(?P<step>{STEP_NAME.pattern})\.md")
 
 
-def asked(client: "SFNClient", metadata: RunMetadata) -> Any:
+def read_request(client: "SFNClient", metadata: RunMetadata) -> Any:
     """Return what a run was asked to do, without what made it a retry.
 
     The execution's own input, because the journal's copy has numbers of 15 digits; that copy where Step Functions
     doesn't have the input any more (after 90 days).
     """
-    request = _given(client, metadata.execution_arn, metadata.request)
+    request = _read_input(client, metadata.execution_arn, metadata.request)
     if not isinstance(request, dict):
         return request
     fields = cast("dict[str, Any]", request)
     return {name: value for name, value in fields.items() if name not in RETRY_FIELDS}
 
 
-def _given(client: "SFNClient", execution_arn: str, stored: Any) -> Any:
+def _read_input(client: "SFNClient", execution_arn: str, stored: Any) -> Any:
     try:
         given: object = json.loads(client.describe_execution(executionArn=execution_arn).get("input", ""))
     except (client.exceptions.ExecutionDoesNotExist, ValueError, RecursionError):

@@ -1,6 +1,6 @@
 """The runbook of one stack: every question to a run, and every action on one, is a method here.
 
-Owns putting the parts together. How runs are found, logs read and costs estimated is their modules' business.
+Puts the parts together; their modules find runs, read logs and estimate costs.
 """
 
 from collections.abc import Iterable, Iterator
@@ -124,7 +124,7 @@ class Runbook:
             raise RunStillOpen(session_id)
         if outcome.status == Status.AGENT_BACKGROUND_TASK_COMPLETED:
             raise NothingToRetry(session_id)
-        request = retrying.asked(self.clients.stepfunctions, metadata)
+        request = retrying.read_request(self.clients.stepfunctions, metadata)
         parse_request(request)
         return self._trigger.start([request | self._retry_fields(session_id)])[0]
 
@@ -259,7 +259,7 @@ class Runbook:
         :raises RunNotFound: if there is nothing
         """
         found = self.events(session_id)
-        artifacts, report, artifacts_error = self._produced(session_id)
+        artifacts, report, artifacts_error = self._read_products(session_id)
         return RunSummary(
             events=found,
             metadata=self._reader.metadata(session_id),
@@ -352,7 +352,7 @@ class Runbook:
         except (RunNotFound, self.clients.stepfunctions.exceptions.ExecutionDoesNotExist):
             return None
 
-    def _produced(self, session_id: str) -> tuple[list[str], str | None, str | None]:
+    def _read_products(self, session_id: str) -> tuple[list[str], str | None, str | None]:
         """Artifacts, report, and why the bucket can't be read: without it, the journal still tells of the run."""
         try:
             artifacts = self.artifacts(session_id)

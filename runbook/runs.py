@@ -26,7 +26,7 @@ OVERDUE = timedelta(days=7)
 
 Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/TTL.html
 """
-MOST_KEYS = 100
+MAX_KEYS = 100
 """Source: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html"""
 
 
@@ -163,10 +163,10 @@ class RunFinder:
                 outcomes[record.session_id] = record
         # The other half of a run that crosses an edge of the span lies outside of it.
         begun_before = outcomes.keys() - metadata.keys()
-        for found in map(RunMetadata.from_item, self._looked_up(begun_before, METADATA)):
+        for found in map(RunMetadata.from_item, self._look_up(begun_before, METADATA)):
             metadata[found.session_id] = found
         ended_after = metadata.keys() - outcomes.keys() if until else set[str]()
-        for ended in map(Event.from_item, self._looked_up(ended_after, OUTCOME)):
+        for ended in map(Event.from_item, self._look_up(ended_after, OUTCOME)):
             outcomes[ended.session_id] = ended
         sessions = metadata.keys() | outcomes.keys()
         runs = Runs(Run(session_id, metadata.get(session_id), outcomes.get(session_id)) for session_id in sessions)
@@ -180,10 +180,10 @@ class RunFinder:
                     break
                 yield record
 
-    def _looked_up(self, session_ids: Iterable[str], sort_key: str) -> Iterator[Item]:
+    def _look_up(self, session_ids: Iterable[str], sort_key: str) -> Iterator[Item]:
         waiting = [{"PK": {"S": partition_key(session_id)}, "SK": {"S": sort_key}} for session_id in session_ids]
         while waiting:
-            batch, waiting = waiting[:MOST_KEYS], waiting[MOST_KEYS:]
+            batch, waiting = waiting[:MAX_KEYS], waiting[MAX_KEYS:]
             answer = self.client.batch_get_item(RequestItems={self.table_name: {"Keys": batch, "ConsistentRead": True}})
             yield from answer["Responses"].get(self.table_name, [])
             # What didn't fit into 16 MB, or was throttled.

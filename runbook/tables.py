@@ -31,10 +31,10 @@ class Terminal(Enum):
     BELOW = auto()
 
 
-def shortened(text: str, most: int = SHOWN_CHARACTERS) -> str:
+def shortened(text: str, max_characters: int = SHOWN_CHARACTERS) -> str:
     """Return the beginning of a text on one line."""
     flat = " ".join(text.split())
-    return flat if len(flat) <= most else f"{flat[: most - 1]}…"
+    return flat if len(flat) <= max_characters else f"{flat[: max_characters - 1]}…"
 
 
 def text_of(value: Any) -> str:

@@ -13,8 +13,8 @@ from runtime.contract.request import parse_request
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
 
-MOST_ENTRIES = 10
-MOST_BYTES = 256 * 1024
+MAX_ENTRIES = 10
+MAX_BYTES = 256 * 1024
 """Of all entries of one call together, as EventBridge counts them. A single request fits: it has 240 KB at most.
 
 Source: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevents.html
@@ -68,7 +68,7 @@ class Trigger:
                 "Detail": json.dumps(request, ensure_ascii=False),
             }
             size = sum(len(text.encode("utf-8", "replace")) for text in entry.values())
-            if batch and (len(batch) == MOST_ENTRIES or total + size > MOST_BYTES):
+            if batch and (len(batch) == MAX_ENTRIES or total + size > MAX_BYTES):
                 yield batch
                 batch, total = [], 0
             batch.append(entry)

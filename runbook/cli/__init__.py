@@ -1,1 +1,1 @@
-"""The command line over the runbook: arguments in, text or JSON out. What is done is the library's business."""
+"""The command line over the runbook: arguments in, text or JSON out; the library does the rest."""

@@ -17,7 +17,7 @@ from runbook.cli import process
 from runbook.cli.process import INTERRUPTED, PIPE_CLOSED, REFUSED
 from runbook.connection import EMBEDDED, connect
 from runbook.errors import NoRecentRun, RunbookError, WatchTimeout
-from runbook.events import MOST_SECONDS
+from runbook.events import MAX_WATCH_SECONDS
 from runbook.runbook import Runbook
 from runtime.journal.errors import JournalError
 from runtime.journal.timestamps import utc_now
@@ -134,10 +134,10 @@ def recent_sessions(incomplete: str) -> list[str]:
 def waiting_time(seconds: float) -> float:
     """Return a time to wait.
 
-    :raises typer.BadParameter: if it is none
+    :raises typer.BadParameter: if it is negative or too long
     """
-    if not 0 <= seconds <= MOST_SECONDS:
-        raise typer.BadParameter(f"{seconds:g} s can't be waited: give 0 to {MOST_SECONDS} seconds")
+    if not 0 <= seconds <= MAX_WATCH_SECONDS:
+        raise typer.BadParameter(f"{seconds:g} s is not a time to wait: give 0 to {MAX_WATCH_SECONDS} seconds")
     return seconds
 
 
@@ -194,7 +194,7 @@ def moment(text: str) -> datetime:
         return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         raise typer.BadParameter(
-            f"{text!r} is no time: give 90m, 24h, 7d, 2w, or an ISO 8601 time such as 2026-11-22T20:21Z"
+            f"{text!r} is not a time: give 90m, 24h, 7d, 2w, or an ISO 8601 time such as 2026-11-22T20:21Z"
         ) from None
 
 
@@ -204,5 +204,5 @@ def print_json(value: Any) -> None:
 
 
 def show(renderable: RenderableType) -> None:
-    """Print what rich can render, 80 columns wide where it is no terminal."""
+    """Print what rich can render, 80 columns wide where it is not a terminal."""
     render.console().print(renderable)

@@ -17,7 +17,7 @@ from runbook.errors import RunbookError
 from runbook.tables import shortened
 from runtime.journal.errors import JournalError
 
-LONGEST_TEXT = 500
+MAX_TEXT = 500
 # What a service says that doesn't exist where it was asked, or not this operation of it.
 _NOT_THERE = {"UnknownOperationException", "UnknownOperation", "InvalidAction", "UnsupportedOperation"}
 _DENIED = re.compile(r"AccessDenied|UnauthorizedOperation|NotAuthorized")
@@ -114,7 +114,7 @@ class Look:
 
     def _row(self, verdict: Verdict, seen: str, *, do: str = "", seconds: float | None = None) -> Row:
         rounded = None if seconds is None else round(seconds, 3)
-        return Row(self.what, self.expected, shortened(seen, LONGEST_TEXT), verdict, rounded, do)
+        return Row(self.what, self.expected, shortened(seen, MAX_TEXT), verdict, rounded, do)
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,7 @@ def _streams_of(trials: Trials, session_id: str, number: int) -> str:
     def missed() -> Refuted:
         return Refuted(f"fewer than {number} of run {session_id}", TELEMETRY)
 
-    return f"{trials.until(look, LOG_SECONDS, missed)} of {session_id[:8]}"
+    return f"{trials.wait_until(look, LOG_SECONDS, missed)} of {session_id[:8]}"
 
 
 def _spans(trials: Trials, tried: Tried) -> str:
@@ -93,7 +93,7 @@ def _lines(trials: Trials, group: str, session_id: str, seconds: float, absent: 
         return next((page["events"] for page in pages if page["events"] or trials.over), [])
 
     try:
-        return trials.until(look, seconds, lambda: Refuted(f"no line of {session_id} in {group}", TELEMETRY))
+        return trials.wait_until(look, seconds, lambda: Refuted(f"no line of {session_id} in {group}", TELEMETRY))
     except logs.exceptions.ResourceNotFoundException:
         raise Unjudged(f"not available here: there is no log group {group}: {absent}") from None
 
@@ -117,7 +117,7 @@ def _dead_letters(runbook: Runbook) -> str:
 
 
 def _environments(trials: Trials) -> str:
-    left = [session_id for session_id in trials.started if _was_left(trials, session_id)]
+    left = [session_id for session_id in trials.started if _is_left(trials, session_id)]
     if left:
         raise Refuted(
             f"{len(left)} of {len(trials.started)} were: {', '.join(left)}; they are stopped now",
@@ -126,7 +126,7 @@ def _environments(trials: Trials) -> str:
     return f"{len(trials.started)} runs, none"
 
 
-def _was_left(trials: Trials, session_id: str) -> bool:
+def _is_left(trials: Trials, session_id: str) -> bool:
     """Whether a session still had an environment; one that is on its way out is waited for."""
 
     def look() -> tuple[bool] | None:
@@ -140,4 +140,4 @@ def _was_left(trials: Trials, session_id: str) -> bool:
     def missed() -> Refuted:
         return Refuted(f"{session_id} is still being torn down after {GONE_SECONDS:.0f} s", "look again in a minute")
 
-    return trials.until(look, GONE_SECONDS, missed)[0]
+    return trials.wait_until(look, GONE_SECONDS, missed)[0]

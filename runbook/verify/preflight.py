@@ -16,7 +16,7 @@ from runbook.runbook import Runbook
 from runbook.verify.findings import Look, Refuted, Seen
 from runtime.journal.timestamps import utc_now
 
-MOST_SKEW = timedelta(seconds=5)
+MAX_SKEW = timedelta(seconds=5)
 """Signatures are refused from five minutes on; long before that timelines stop making sense."""
 QUOTAS = {"active sessions": "L-3E5722B2"}
 """AgentCore's quotas without which no run starts, by code; `aws service-quotas list-service-quotas` has all.
@@ -26,7 +26,7 @@ Source: https://docs.aws.amazon.com/bedrock-agentcore/latest/devguide/bedrock-ag
 _FORM = "submit Anthropic's use-case form, once per account: Bedrock console, Model catalog, any Anthropic model"
 _SUBSCRIBE = (
     "call the model once as somebody who has aws-marketplace:Subscribe and ViewSubscriptions (this command will do), "
-    "and wait a quarter of an hour; the agent's role rightly has neither"
+    "and wait a quarter of an hour; the agent's role has neither, on purpose"
 )
 MODEL_REFUSALS = {
     "use case": _FORM,
@@ -64,7 +64,7 @@ def quick_looks(runbook: Runbook) -> list[Look]:
             _identity,
             "log in to the stack's account: `aws sso login`, or set AWS_PROFILE",
         ),
-        look("this clock", f"within {MOST_SKEW.seconds} s of AWS's", _clock, "allow these credentials to ask STS"),
+        look("this clock", f"within {MAX_SKEW.seconds} s of AWS's", _clock, "allow these credentials to ask STS"),
         look("agent", "runtime and endpoint are READY", _agent, "finish the deployment: `pulumi up`"),
         look(
             "function",
@@ -104,7 +104,7 @@ def _clock(runbook: Runbook) -> str:
     theirs = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
     behind, ahead = theirs - after, before - (theirs + timedelta(seconds=1))
     skew = max(behind, ahead, timedelta(0))
-    if skew > MOST_SKEW:
+    if skew > MAX_SKEW:
         which = "behind" if behind > ahead else "ahead"
         raise Refuted(f"{skew.total_seconds():.0f} s {which}", "set this machine's clock: turn NTP on")
     return f"within {skew.total_seconds() + 1:.0f} s"

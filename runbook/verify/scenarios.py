@@ -20,9 +20,9 @@ from runtime.journal.vocabulary import Status, StepPhase, step_status
 HOLD_SECONDS = 60
 RESUMED_HOLD_SECONDS = 6
 """Long enough to be stopped in the middle of; the second attempt works as long again."""
-HELD_MOST_SECONDS = 60.0
-COLD_START_MOST_SECONDS = 60.0
-WOKEN_MOST = timedelta(seconds=5)
+MAX_HELD_SECONDS = 60.0
+MAX_COLD_START_SECONDS = 60.0
+MAX_WAKING = timedelta(seconds=5)
 CLOCKS = timedelta(seconds=1)
 AWKWARD = "complete \"double\" 'single' \\back\\\\slashes\\ \\n <id> ${x} {% $x %} $.detail\r\n\ttab\nπ € 😀"
 WORKING = step_status("work", StepPhase.STARTED)
@@ -61,10 +61,10 @@ def completes(trials: Trials, tried: Tried) -> list[Row]:
     """A run that completes, and what it took."""
     looks = [
         Look("a run", "an event, a run, a report", lambda: _completes(trials, tried)),
-        Look("function held", f"under {HELD_MOST_SECONDS:g} s", lambda: _held(trials, tried)),
-        Look("cold start", f"under {COLD_START_MOST_SECONDS:g} s", lambda: _cold_start(trials, tried)),
+        Look("function held", f"under {MAX_HELD_SECONDS:g} s", lambda: _held(trials, tried)),
+        Look("cold start", f"under {MAX_COLD_START_SECONDS:g} s", lambda: _cold_start(trials, tried)),
         Look("end noticed", "by the next poll", lambda: _noticed(trials, tried)),
-        Look("callback", f"wakes the execution within {WOKEN_MOST.seconds} s", lambda: _woken(trials, tried)),
+        Look("callback", f"wakes the execution within {MAX_WAKING.seconds} s", lambda: _woken(trials, tried)),
     ]
     return [look.row() for look in looks]
 
@@ -103,7 +103,7 @@ QUICK: tuple[Scenario, ...] = (completes,)
 def _completes(trials: Trials, tried: Tried) -> Seen:
     session_id = trials.start("complete")
     # Whatever it becomes, it leaves logs: the later looks need it most when it fails.
-    tried.completed, tried.outcome = session_id, trials.ended(session_id)
+    tried.completed, tried.outcome = session_id, trials.wait_for_end(session_id)
     outcome = _expect(trials, session_id, Status.AGENT_BACKGROUND_TASK_COMPLETED)
     if trials.runbook.report(session_id) != "complete":
         raise Refuted("another report than the workflow `verify` writes", "`pulumi up`: the agent's code is older")
@@ -112,12 +112,12 @@ def _completes(trials: Trials, tried: Tried) -> Seen:
 
 def _held(trials: Trials, tried: Tried) -> Seen:
     seconds = _execution(trials, tried).invoker_seconds
-    return _measured(seconds, HELD_MOST_SECONDS, "the agent takes long to acknowledge: `runbook logs`")
+    return _measured(seconds, MAX_HELD_SECONDS, "the agent takes long to acknowledge: `runbook logs`")
 
 
 def _cold_start(trials: Trials, tried: Tried) -> Seen:
     seconds = trials.runbook.summary(tried.run).acknowledge_seconds
-    return _measured(seconds, COLD_START_MOST_SECONDS, "see what the agent imports before it answers; benchmarks/")
+    return _measured(seconds, MAX_COLD_START_SECONDS, "see what the agent imports before it answers; benchmarks/")
 
 
 def _noticed(trials: Trials, tried: Tried) -> Seen:
@@ -129,7 +129,7 @@ def _woken(trials: Trials, tried: Tried) -> Seen:
     if not wakes(trials.runbook):
         raise Unjudged("not configured: completion is poll")
     took = _until_noticed(trials, tried)
-    if took > WOKEN_MOST.total_seconds():
+    if took > MAX_WAKING.total_seconds():
         raise Refuted(
             f"{took:.1f} s after the outcome, by a poll: nobody woke it",
             "the agent's role needs dynamodb:Query on the table and states:SendTaskSuccess, and the agent COMPLETION="
@@ -158,7 +158,7 @@ def _duplicate(trials: Trials, tried: Tried) -> str:
         name=f"verify-{session_id}"[:80],
         input=json.dumps({"session_id": session_id, "request": runbook.metadata(session_id).request}),
     )["executionArn"]
-    status = trials.execution_of_arn_ended(arn)
+    status = trials.wait_for_execution_arn(arn)
     events = trials.events(session_id)
     if status != "SUCCEEDED" or len(events) != before:
         added = ", ".join(event.status for event in events[before:]) or "no event"
@@ -172,7 +172,7 @@ def _refused(trials: Trials) -> str:
     session_id = trials.put({"workflow": "verify"})
     outcome = _expect(trials, session_id, Status.SESSION_FAILED, "InvalidRequest")
     if "request.prompt" not in str(outcome.error_message):
-        raise trials.explained(session_id, "the refusal doesn't name the field")
+        raise trials.explain(session_id, "the refusal doesn't name the field")
     return str(outcome.error_message)
 
 
@@ -196,7 +196,7 @@ def _cancelled(trials: Trials) -> Seen:
 
 def _resumed(trials: Trials, tried: Tried) -> Seen:
     session_id = trials.start(f"hold {RESUMED_HOLD_SECONDS}")
-    trials.reached(session_id, WORKING)
+    trials.wait_for(session_id, WORKING)
     began = time.monotonic()
     if not trials.runbook.stop_session(session_id):
         raise Refuted(f"AgentCore knows no session {session_id} that works", "see the agent's log group")
@@ -205,11 +205,11 @@ def _resumed(trials: Trials, tried: Tried) -> Seen:
     events = trials.events(session_id)
     environments = {event.environment_id for event in events if event.environment_id}
     if len(environments) < 2 or outcome.attempt == 1:
-        raise trials.explained(session_id, "the stop came too late or stopped nothing")
+        raise trials.explain(session_id, "the stop came too late or stopped nothing")
     if SKIPPED not in {event.status for event in events}:
-        raise trials.explained(session_id, "the finished step was done again")
+        raise trials.explain(session_id, "the finished step was done again")
     again = next(event for event in events if event.attempt and event.attempt > 1)
-    took = (again.created_at - trials.reached(session_id, WORKING).created_at).total_seconds()
+    took = (again.created_at - trials.wait_for(session_id, WORKING).created_at).total_seconds()
     return Seen(f"attempt {outcome.attempt}, called {duration(took)} after the first began", time.monotonic() - began)
 
 
@@ -224,16 +224,16 @@ def _abandoned(trials: Trials) -> Seen:
 
 def _at_work(trials: Trials) -> str:
     session_id = trials.start(f"hold {HOLD_SECONDS}")
-    trials.reached(session_id, WORKING)
+    trials.wait_for(session_id, WORKING)
     return session_id
 
 
 def _expect(trials: Trials, session_id: str, status: str, error_type: str | None = None) -> Event:
     """Wait until a run and its execution have ended, and return the outcome, which has to be that."""
-    outcome = trials.ended(session_id)
-    trials.execution_ended(session_id)
+    outcome = trials.wait_for_end(session_id)
+    trials.wait_for_execution(session_id)
     if outcome.status != status or (error_type and outcome.error_type != error_type):
-        raise trials.explained(session_id, f"{outcome.status} instead of {status}")
+        raise trials.explain(session_id, f"{outcome.status} instead of {status}")
     return outcome
 
 
@@ -241,9 +241,9 @@ def _execution(trials: Trials, tried: Tried) -> Execution:
     return trials.runbook.execution(tried.run)
 
 
-def _measured(seconds: float | None, most: float, do: str) -> Seen:
+def _measured(seconds: float | None, max_seconds: float, do: str) -> Seen:
     if seconds is None:
         raise Unjudged("no call of the agent went well")
-    if seconds > most:
+    if seconds > max_seconds:
         raise Refuted(duration(seconds), do)
     return Seen(duration(seconds), seconds)

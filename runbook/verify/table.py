@@ -50,6 +50,6 @@ def _explanation(row: Row) -> Iterator[RenderableType]:
 
 def _result(report: Report) -> Text:
     failed = len(report.failed)
-    words = f"{failed} of {len(report.rows)} failed" if failed else "everything that could be tried holds"
+    verdict = f"{failed} of {len(report.rows)} failed" if failed else "everything that could be tried holds"
     style = _STYLES[Verdict.FAILED if failed else Verdict.OK]
-    return Text(f"{report.stack}: {words}, {duration(report.seconds)}", style)
+    return Text(f"{report.stack}: {verdict}, {duration(report.seconds)}", style)

@@ -73,7 +73,7 @@ class Trials:
         """Whether the time for all waits together has come to its end."""
         return self.stopping.is_set() or time.monotonic() >= self._ends_at
 
-    def until(self, look: Callable[[], T | None], seconds: float, missed: Callable[[], Refuted]) -> T:
+    def wait_until(self, look: Callable[[], T | None], seconds: float, missed: Callable[[], Refuted]) -> T:
         """Return what a look returns as soon as that is something.
 
         :param missed: makes what is raised if it doesn't come in time
@@ -85,7 +85,7 @@ class Trials:
                 raise missed()
         return found
 
-    def reached(self, session_id: str, status: str) -> Event:
+    def wait_for(self, session_id: str, status: str) -> Event:
         """Return a run's event once it is there.
 
         :raises Refuted: if it doesn't come, or the run ends before
@@ -96,27 +96,27 @@ class Trials:
             found = next((event for event in events if event.status == status), None)
             outcome = self.runbook.outcome(session_id)
             if found is None and outcome:
-                raise self.explained(session_id, f"it ended before {status}")
+                raise self.explain(session_id, f"it ended before {status}")
             return found
 
-        return self.until(look, END_SECONDS, lambda: self.explained(session_id, f"no {status}"))
+        return self.wait_until(look, END_SECONDS, lambda: self.explain(session_id, f"no {status}"))
 
-    def ended(self, session_id: str, *, seconds: float = END_SECONDS) -> Event:
+    def wait_for_end(self, session_id: str, *, seconds: float = END_SECONDS) -> Event:
         """Return a run's outcome once it has one.
 
         :raises Refuted: if it has none in time; its last event is in the message
         """
-        self.until(lambda: self.events(session_id), CLAIM_SECONDS, lambda: self.explained(session_id, "no event"))
-        return self.until(
-            lambda: self.runbook.outcome(session_id), seconds, lambda: self.explained(session_id, "no outcome")
+        self.wait_until(lambda: self.events(session_id), CLAIM_SECONDS, lambda: self.explain(session_id, "no event"))
+        return self.wait_until(
+            lambda: self.runbook.outcome(session_id), seconds, lambda: self.explain(session_id, "no outcome")
         )
 
-    def execution_ended(self, session_id: str, *, seconds: float = END_SECONDS) -> str:
+    def wait_for_execution(self, session_id: str, *, seconds: float = END_SECONDS) -> str:
         """Return how a run's execution ended, once it has."""
         arn = self.runbook.metadata(session_id).execution_arn
-        return self.execution_of_arn_ended(arn, seconds=seconds)
+        return self.wait_for_execution_arn(arn, seconds=seconds)
 
-    def execution_of_arn_ended(self, arn: str, *, seconds: float = END_SECONDS) -> str:
+    def wait_for_execution_arn(self, arn: str, *, seconds: float = END_SECONDS) -> str:
         """Return how an execution ended, once it has."""
         describe = self.runbook.clients.stepfunctions.describe_execution
 
@@ -125,7 +125,7 @@ class Trials:
             return None if status == "RUNNING" else status
 
         do = "polls may be far apart (pollIntervalSeconds, callbackPollSeconds); else see its history in the console"
-        return self.until(look, seconds, lambda: Refuted(f"execution {arn} still runs", do))
+        return self.wait_until(look, seconds, lambda: Refuted(f"execution {arn} still runs", do))
 
     def events(self, session_id: str) -> list[Event]:
         """Return a run's events so far; none while it is not claimed."""
@@ -134,7 +134,7 @@ class Trials:
         except RunbookError:
             return []
 
-    def explained(self, session_id: str, what: str) -> Refuted:
+    def explain(self, session_id: str, what: str) -> Refuted:
         """Return a failure that names the run's last event and error, and where to look."""
         events = self.events(session_id)
         if not events:
@@ -155,10 +155,10 @@ class Trials:
     def _close(self, session_id: str) -> None:
         ends_at = time.monotonic() + CLEAN_UP_SECONDS
         # An event that was put a moment ago may have yet to become a run.
-        while not self._is_closed(session_id) and time.monotonic() < ends_at:
+        while not self._try_to_close(session_id) and time.monotonic() < ends_at:
             time.sleep(self._look_seconds)
 
-    def _is_closed(self, session_id: str) -> bool:
+    def _try_to_close(self, session_id: str) -> bool:
         with suppress(RunbookError, JournalError, ClientError, BotoCoreError):
             if self.runbook.outcome(session_id) is None:
                 self.runbook.cancel(session_id, "runbook verify has ended")

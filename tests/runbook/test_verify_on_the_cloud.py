@@ -37,9 +37,9 @@ COMMAND_SECONDS = 60
 class Hurried(Trials):
     """Doesn't wait long for an outcome that won't come."""
 
-    def ended(self, session_id: str, *, seconds: float = 3) -> Event:
+    def wait_for_end(self, session_id: str, *, seconds: float = 3) -> Event:
         """Return a run's outcome, or fail after three seconds."""
-        return super().ended(session_id, seconds=seconds)
+        return super().wait_for_end(session_id, seconds=seconds)
 
 
 @pytest.fixture
@@ -215,7 +215,7 @@ def test_an_event_in_the_dead_letter_queue(cloud: RunningCloud, trials: Trials) 
 
 def test_an_environment_that_is_still_alive(trials: Trials) -> None:
     session_id = trials.start("hold 30")
-    trials.reached(session_id, scenarios.WORKING)
+    trials.wait_for(session_id, scenarios.WORKING)
     assert session_id in failed([leftovers.nobody_left(trials).row()])["environments"]
 
 

@@ -131,21 +131,21 @@ def test_list_is_narrowed_down_by_outcome_number_and_time(cli: Cli, history: His
 def test_a_time_that_is_none_is_exit_code_2(cli: Cli, since: str) -> None:
     result = cli("list", "--since", since)
     assert result.exit_code == commands.USAGE
-    assert "is no time" in " ".join(result.stderr.split())
+    assert "is not a time" in " ".join(result.stderr.split())
 
 
 @pytest.mark.parametrize("timeout", ["-1", "nan", "inf", "1e300"])
 def test_a_time_that_can_not_be_waited_is_exit_code_2(cli: Cli, failed: str, timeout: str) -> None:
     result = cli("watch", failed, "--timeout", timeout)
     assert result.exit_code == commands.USAGE
-    assert "can't be waited: give 0 to 2592000 seconds" in " ".join(result.stderr.replace("│", " ").split())
+    assert "is not a time to wait: give 0 to 2592000 seconds" in " ".join(result.stderr.replace("│", " ").split())
 
 
 @pytest.mark.parametrize("since", ["0001-01-01", "0001-01-01T00:00-00:01", "9000w", "99999w", "9999-12-31"])
 @pytest.mark.parametrize("until", ["9999-12-31", "9999-12-31T23:59:59Z"])
 def test_any_date_is_an_answer_or_a_sentence(cli: Cli, failed: str, since: str, until: str) -> None:
     result = cli("list", "--since", since, "--until", until)
-    sentences = ("is no time", "must be later", "No such runs")
+    sentences = ("is not a time", "must be later", "No such runs")
     assert failed in result.stdout or any(sentence in result.stdout + result.stderr for sentence in sentences)
 
 

@@ -5,7 +5,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeou
 
 from runbook.errors import RunNotFound
 from runbook.render import WIDTH, console
-from runbook.verify.findings import LONGEST_TEXT, Look, Refuted, Report, Row, Seen, Unjudged, Verdict
+from runbook.verify.findings import MAX_TEXT, Look, Refuted, Report, Row, Seen, Unjudged, Verdict
 from runbook.verify.table import table
 
 
@@ -56,7 +56,7 @@ def test_a_right_that_only_this_look_needs_leaves_its_row_open() -> None:
 
 def test_what_was_seen_is_short_and_on_one_line() -> None:
     row = Look("text", "any", lambda: "line\n" * 1000).row()
-    assert len(row.seen) <= LONGEST_TEXT
+    assert len(row.seen) <= MAX_TEXT
     assert "\n" not in row.seen
 
 
