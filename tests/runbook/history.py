@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from runbook.clients import Clients
+from runbook.outputs import StackOutputs
 from runtime.journal.records import Event, Item, expiry, to_item
 from runtime.journal.timestamps import to_timestamp, utc_now
 from runtime.journal.vocabulary import Status
@@ -53,6 +55,21 @@ def metadata_item(session_id: str, at: datetime, request: Any) -> Item:
             "limits": LIMITS,
         },
     )
+
+
+def write_log(
+    clients: Clients, outputs: StackOutputs, session_id: str, environment: str, at: datetime, *lines: str
+) -> None:
+    """Write lines, one a second, into the stream of an environment."""
+    place = {
+        "logGroupName": outputs.agent_log_group_name,
+        "logStreamName": f"{at:%Y/%m/%d}/[runtime-logs-{session_id}]{environment}",
+    }
+    clients.logs.create_log_stream(**place)
+    first = int(at.timestamp() * 1000)
+    events = [{"timestamp": first + 1000 * number, "message": line} for number, line in enumerate(lines)]
+    if events:
+        clients.logs.put_log_events(**place, logEvents=events)  # pyright: ignore[reportArgumentType]
 
 
 @dataclass(frozen=True)

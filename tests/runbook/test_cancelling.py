@@ -77,10 +77,11 @@ def test_a_table_that_never_takes_the_cancel_is_not_asked_for_ever(
 
 
 def test_a_run_that_has_ended_is_not_tried_again(rb: Runbook, history: History) -> None:
-    clock = Clock()
+    session_id, clock = history.completed(), Clock()
     with pytest.raises(RunClosed):
-        close(rb, history.completed(), clock)
+        close(rb, session_id, clock)
     assert clock.seconds == 0
+    assert rb.events(session_id).outcome == rb.outcome(session_id)
 
 
 def test_the_end_is_the_newest_event_though_this_machine_s_clock_is_slow(rb: Runbook, history: History) -> None:

@@ -120,10 +120,5 @@ def test_a_long_history_is_read_to_its_end(rb: Runbook, history: History) -> Non
 def test_a_slice_of_events_still_counts_from_the_first(rb: Runbook, history: History) -> None:
     found = rb.events(history.completed(seconds=3))
     assert found[-1:].to_frame()["seconds"].tolist() == [3.0]
-
-
-def test_events_show_themselves_in_a_notebook_and_on_a_terminal(rb: Runbook, history: History) -> None:
-    found = rb.events(history.completed())
-    assert "TASK_ANALYST_COMPLETED" in repr(found)
-    assert "TASK_ANALYST_COMPLETED" in found._repr_html_()
+    assert "3.000    AGENT_BACKGROUND_TASK_COMPLETED  1" in repr(found[-1:])
     assert list(found.to_frame()["attempt"].dropna()) == [1] * 8

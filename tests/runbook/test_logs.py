@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from functools import partial
 
 import pytest
@@ -13,25 +13,10 @@ from runbook.logs import StreamKind, StreamName, parse_stream_name
 from runbook.outputs import StackOutputs
 from runbook.runbook import Runbook
 from runtime.journal.vocabulary import Status
-from tests.runbook.history import NOON, History
+from tests.runbook.history import NOON, History, write_log
 
 ENVIRONMENT = "f3a95c1e-0cb4-4a6f-8f9f-0d6f5a8f0001"
 OTHER = "0a1b2c3d-0cb4-4a6f-8f9f-0d6f5a8f0002"
-
-
-def write(
-    clients: Clients, outputs: StackOutputs, session_id: str, environment: str, at: datetime, *lines: str
-) -> None:
-    """Write lines, one a second, into the stream of an environment."""
-    place = {
-        "logGroupName": outputs.agent_log_group_name,
-        "logStreamName": f"{at:%Y/%m/%d}/[runtime-logs-{session_id}]{environment}",
-    }
-    clients.logs.create_log_stream(**place)
-    first = int(at.timestamp() * 1000)
-    events = [{"timestamp": first + 1000 * number, "message": line} for number, line in enumerate(lines)]
-    if events:
-        clients.logs.put_log_events(**place, logEvents=events)  # pyright: ignore[reportArgumentType]
 
 
 def entry(level: str, message: str, **fields: object) -> str:
@@ -71,9 +56,11 @@ def test_every_environment_of_a_run_is_found_and_none_of_another(
     rb: Runbook, clients: Clients, outputs: StackOutputs, session_id: str
 ) -> None:
     began = f"Attempt 1 of run {session_id} began in environment x"
-    write(clients, outputs, session_id, OTHER, NOON + timedelta(minutes=2), "Attempt 2 of run x began", "ERROR: bad")
-    write(clients, outputs, session_id, ENVIRONMENT, NOON, entry("INFO", began), entry("ERROR", "boom"))
-    write(clients, outputs, f"{session_id}-2", ENVIRONMENT, NOON, "another session's")
+    write_log(
+        clients, outputs, session_id, OTHER, NOON + timedelta(minutes=2), "Attempt 2 of run x began", "ERROR: bad"
+    )
+    write_log(clients, outputs, session_id, ENVIRONMENT, NOON, entry("INFO", began), entry("ERROR", "boom"))
+    write_log(clients, outputs, f"{session_id}-2", ENVIRONMENT, NOON, "another session's")
     clients.logs.create_log_stream(logGroupName=outputs.agent_log_group_name, logStreamName="otel-rt-logs")
     found = rb.log_streams(session_id)
     assert [(stream.environment_id, stream.attempts, stream.lines, stream.errors) for stream in found] == [
@@ -90,8 +77,8 @@ def test_a_run_that_crosses_midnight_has_streams_on_both_days(
     midnight = NOON - timedelta(hours=12)
     session_id = history.claim(midnight - timedelta(minutes=1))
     history.close(session_id, Status.SESSION_FAILED, midnight + timedelta(minutes=1))
-    write(clients, outputs, session_id, ENVIRONMENT, midnight - timedelta(minutes=1), "before")
-    write(clients, outputs, session_id, OTHER, midnight, "after")
+    write_log(clients, outputs, session_id, ENVIRONMENT, midnight - timedelta(minutes=1), "before")
+    write_log(clients, outputs, session_id, OTHER, midnight, "after")
     assert [line.message for line in rb.log_events(session_id)] == ["before", "after"]
 
 
@@ -102,7 +89,7 @@ def test_an_environment_whose_clock_is_a_little_ahead_is_found_on_the_next_day(
     session_id = history.claim(midnight - timedelta(seconds=2))
     # The agent's clock is behind the state machine's: the end is stamped before the beginning.
     history.close(session_id, Status.SESSION_FAILED, midnight - timedelta(seconds=3))
-    write(clients, outputs, session_id, ENVIRONMENT, midnight + timedelta(seconds=1), "hello")
+    write_log(clients, outputs, session_id, ENVIRONMENT, midnight + timedelta(seconds=1), "hello")
     assert len(rb.log_streams(session_id)) == 1
 
 
@@ -117,8 +104,8 @@ def test_a_run_without_logs_and_a_group_that_is_not_there_have_no_streams(
 def test_lines_of_several_environments_are_merged_by_time(
     rb: Runbook, clients: Clients, outputs: StackOutputs, session_id: str
 ) -> None:
-    write(clients, outputs, session_id, ENVIRONMENT, NOON, "first", "third")
-    write(clients, outputs, session_id, OTHER, NOON + timedelta(milliseconds=500), "second", "fourth")
+    write_log(clients, outputs, session_id, ENVIRONMENT, NOON, "first", "third")
+    write_log(clients, outputs, session_id, OTHER, NOON + timedelta(milliseconds=500), "second", "fourth")
     assert [line.message for line in rb.log_events(session_id)] == ["first", "second", "third", "fourth"]
 
 
@@ -126,7 +113,7 @@ def test_lines_are_chosen_by_level_and_text(
     rb: Runbook, clients: Clients, outputs: StackOutputs, session_id: str
 ) -> None:
     lines = [entry("INFO", "ready"), entry("WARNING", "slow model"), entry("ERROR", "model broke"), "plain model"]
-    write(clients, outputs, session_id, ENVIRONMENT, NOON, *lines)
+    write_log(clients, outputs, session_id, ENVIRONMENT, NOON, *lines)
     assert [line.level for line in rb.log_events(session_id, level="warning")] == ["WARNING", "ERROR"]
     assert len(rb.log_events(session_id, text="MODEL")) == 3
     assert [line.message for line in rb.log_events(session_id, level="ERROR", text="broke")] == ["model broke"]
@@ -138,5 +125,5 @@ def test_a_long_stream_is_read_to_its_end(
     rb: Runbook, clients: Clients, outputs: StackOutputs, session_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clients.logs, "get_log_events", partial(clients.logs.get_log_events, limit=10))
-    write(clients, outputs, session_id, ENVIRONMENT, NOON, *(f"line {number}" for number in range(95)))
+    write_log(clients, outputs, session_id, ENVIRONMENT, NOON, *(f"line {number}" for number in range(95)))
     assert len(rb.log_events(session_id)) == 95

@@ -14,7 +14,6 @@ from runbook.errors import ReportMissing, RunNotFound
 from runbook.outputs import StackOutputs
 from runbook.runbook import Runbook
 from runtime.contract.errors import InvalidRequest
-from runtime.journal.errors import RunClosed
 from runtime.journal.vocabulary import Status
 from tests.runbook.history import History, new_session_id
 
@@ -78,13 +77,6 @@ def test_a_session_that_can_not_be_stopped_does_not_undo_the_cancel(
     outcome = rb.outcome(session_id)
     assert outcome is not None
     assert outcome.event_id == cancelled.event.event_id
-
-
-def test_a_run_with_an_outcome_is_not_cancelled(rb: Runbook, history: History) -> None:
-    session_id = history.completed()
-    with pytest.raises(RunClosed):
-        rb.cancel(session_id, "too late")
-    assert rb.events(session_id).outcome == rb.outcome(session_id)
 
 
 def test_the_summary_has_exactly_these_fields(rb: Runbook, history: History, monkeypatch: pytest.MonkeyPatch) -> None:

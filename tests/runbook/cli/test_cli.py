@@ -7,7 +7,6 @@ import json
 import re
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -16,7 +15,7 @@ from botocore.stub import Stubber
 from typer.testing import CliRunner, Result
 
 from runbook import render
-from runbook.cli import commands, following
+from runbook.cli import commands
 from runbook.cli.app import app
 from runbook.clients import Clients
 from runbook.dead_letters import DeadLetter
@@ -25,7 +24,7 @@ from runbook.outputs import StackOutputs
 from runbook.runbook import Runbook
 from runtime.journal.timestamps import utc_now
 from runtime.journal.vocabulary import Status
-from tests.runbook.history import History, new_session_id
+from tests.runbook.history import History, new_session_id, write_log
 
 Cli = Callable[..., Result]
 NOW = utc_now()
@@ -159,17 +158,6 @@ def test_an_interrupted_question_is_exit_code_130(cli: Cli, history: History, mo
     assert cli("cancel", history.claim(NOW), "--reason", "wrong prompt").exit_code == commands.INTERRUPTED
 
 
-def test_a_reason_that_can_not_be_stored_is_refused_before_anything_is_asked(cli: Cli, history: History) -> None:
-    result = cli("cancel", history.claim(NOW), "--reason", " ")
-    assert (result.exit_code, result.stderr.partition(" is ")[0]) == (commands.REFUSED, "error: reason")
-
-
-def test_a_run_that_nobody_knows_is_nothing_to_start_from(cli: Cli) -> None:
-    result = cli("trigger", "Count the clouds", "--retry-of", new_session_id())
-    assert (result.exit_code, result.stdout) == (commands.REFUSED, "")
-    assert "there is no run" in result.stderr
-
-
 def test_without_its_bucket_a_run_is_shown_and_its_artifacts_are_said_to_be_missing(
     cli: Cli, rb: Runbook, failed: str
 ) -> None:
@@ -201,10 +189,6 @@ def test_show_offers_no_retry_of_a_request_that_can_not_be_run(cli: Cli, history
     assert "Next: retry" not in text
 
 
-def test_show_as_json_is_the_summary(cli: Cli, failed: str) -> None:
-    assert json.loads(cli("show", "latest", "--json").stdout)["sessionId"] == failed
-
-
 def test_latest_is_the_run_that_began_last(cli: Cli, history: History, failed: str) -> None:
     newer = history.claim(NOW - timedelta(seconds=30))
     assert f"watch {newer}" in cli("show", "latest").stdout
@@ -217,22 +201,21 @@ def test_there_is_no_latest_run_in_an_empty_stack(cli: Cli) -> None:
 
 
 def test_a_run_that_nobody_knows_is_exit_code_3(cli: Cli) -> None:
-    for command in ("show", "logs", "report", "cost", "retry"):
-        result = cli(command, new_session_id())
+    unknown = new_session_id()
+    for arguments in (
+        *([command, unknown] for command in ("show", "logs", "report", "cost", "retry")),
+        ["trigger", "Count the clouds", "--retry-of", unknown],
+        ["watch", unknown, "--timeout", "0"],
+    ):
+        result = cli(*arguments)
         assert (result.exit_code, result.stdout) == (commands.REFUSED, "")
         assert "there is no run" in result.stderr
 
 
 def test_logs_are_whole_lines(cli: Cli, rb: Runbook, clients: Clients, outputs: StackOutputs, failed: str) -> None:
     at = NOW - timedelta(minutes=2)
-    place = {
-        "logGroupName": outputs.agent_log_group_name,
-        "logStreamName": f"{at:%Y/%m/%d}/[runtime-logs-{failed}]f3a95c1e-0cb4",
-    }
-    clients.logs.create_log_stream(**place)
     text = "ERROR " + "word " * 50
-    events = [{"timestamp": int(at.timestamp() * 1000), "message": text}]
-    clients.logs.put_log_events(**place, logEvents=events)  # pyright: ignore[reportArgumentType]
+    write_log(clients, outputs, failed, "f3a95c1e-0cb4", at, text)
     assert cli("logs", failed).stdout.rstrip("\n").endswith(text)
     assert json.loads(cli("logs", failed, "--json").stdout)["level"] == "ERROR"
     assert "No such lines" in cli("logs", failed, "--text", "nothing like that").stdout
@@ -250,10 +233,7 @@ def test_a_report_into_a_file_is_the_markdown_that_it_is(
     clients.s3.put_object(Bucket=outputs.artifact_bucket_name, Key=key, Body=text.encode())
     assert cli("report", session_id).stdout == f"{text}\n"
     assert json.loads(cli("report", session_id, "--json").stdout)["report"] == text
-
-
-def test_a_report_that_is_not_there_says_why(cli: Cli, failed: str) -> None:
-    assert "has no report: it ended as SESSION_FAILED" in cli("report", failed).stderr
+    assert "has no report: it has no outcome yet" in cli("report", history.claim()).stderr
 
 
 def test_cost_prints_a_sum(cli: Cli, rb: Runbook, failed: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -281,14 +261,8 @@ def test_what_a_run_says_never_acts_on_the_terminal(
 ) -> None:
     monkeypatch.setattr(rb, "dead_letters", Mock(return_value=[DeadLetter(new_session_id(), None, HOSTILE)]))
     session_id = hostile_run(history)
-    place: Any = {
-        "logGroupName": outputs.agent_log_group_name,
-        "logStreamName": f"{NOW:%Y/%m/%d}/[runtime-logs-{session_id}]f3a95c1e-0cb4",
-    }
-    clients.logs.create_log_stream(**place)
     line = json.dumps({"level": "ERROR", "message": HOSTILE, "stackTrace": [HOSTILE]})
-    events: Any = [{"timestamp": int(NOW.timestamp() * 1000), "message": line}]
-    clients.logs.put_log_events(**place, logEvents=events)
+    write_log(clients, outputs, session_id, "f3a95c1e-0cb4", NOW, line)
     for arguments in (
         ["list"],
         ["show", session_id],
@@ -333,6 +307,8 @@ def test_cancel_asks_before_it_does_anything(cli: Cli, rb: Runbook, history: His
         assert sentence.startswith("error: nothing was done")
     assert rb.outcome(session_id) is None
     assert cli("cancel", session_id, "--yes").exit_code == commands.USAGE
+    # What can't be stored is refused before anything is asked.
+    assert cli("cancel", session_id, "--reason", " ").stderr.startswith("error: reason is ")
 
 
 def test_a_cancelled_run_is_closed_though_its_agent_can_not_be_stopped(cli: Cli, rb: Runbook, history: History) -> None:
@@ -401,8 +377,3 @@ def test_the_shell_completes_session_ids_and_never_sees_an_error(
     assert commands.recent_sessions(failed[:3]) == [failed]
     monkeypatch.setattr("runbook.cli.commands.connect", Mock(side_effect=CloudNotRunning("no")))
     assert commands.recent_sessions("") == []
-
-
-def test_following_without_any_event_is_no_success(rb: Runbook, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(Exception, match="there is no run"):
-        following.follow(rb, new_session_id(), timeout_seconds=0, as_json=True)
