@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 import uuid
 from collections.abc import Iterator
+from subprocess import PIPE, CompletedProcess, Popen
 from typing import Any
 from unittest import mock
 
@@ -12,10 +14,13 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from local import stack_file
 from runbook.clients import Clients
+from runbook.connection import PROJECT
 from runbook.outputs import StackOutputs
 from runbook.runbook import Runbook
 from tests.runbook.history import History
+from tests.support.running_cloud import RunningCloud
 
 REGION = "us-east-1"
 ACCOUNT = "123456789012"
@@ -27,6 +32,7 @@ CREDENTIALS = {
 }
 
 
+COMMAND_SECONDS = 60
 TABLE_KEYS = ("PK", "SK", "day", "createdAt")
 
 
@@ -91,3 +97,27 @@ def rb(outputs: StackOutputs, clients: Clients) -> Runbook:
 def history(outputs: StackOutputs, clients: Clients) -> History:
     """Writes runs into the journal as the state machine, the invoker and agents would."""
     return History(clients.dynamodb, outputs.journal_table_name)
+
+
+@pytest.fixture(scope="module")
+def command(cloud: RunningCloud, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of a process that finds the cloud."""
+    path = tmp_path_factory.mktemp("stack") / "stack.json"
+    stack_file.write(cloud.stack, path)
+    return {**os.environ, "RUNBOOK_STACK_FILE": str(path), "COLUMNS": "80"}
+
+
+def start_command(environ: dict[str, str], *arguments: str, stdout: Any = PIPE, stderr: Any = PIPE) -> Popen[str]:
+    """Start the command line as a process."""
+    command = [sys.executable, "-m", "runbook", *arguments]
+    return Popen(command, cwd=PROJECT, env=environ, stdout=stdout, stderr=stderr, text=True)
+
+
+def run_command(environ: dict[str, str], *arguments: str, **streams: Any) -> CompletedProcess[str]:
+    """Run the command line as a process."""
+    with start_command(environ, *arguments, **streams) as process:
+        try:
+            out, errors = process.communicate(timeout=COMMAND_SECONDS)
+        finally:
+            process.kill()
+    return CompletedProcess(process.args, process.returncode, out, errors)

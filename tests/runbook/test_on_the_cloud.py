@@ -18,14 +18,12 @@ from pathlib import Path
 
 import pytest
 
-from local import stack_file
 from runbook.cli.process import PIPE_CLOSED
 from runbook.connection import PROJECT
 from runtime.journal.vocabulary import TERMINAL, Status
+from tests.runbook.conftest import COMMAND_SECONDS, run_command, start_command
 from tests.support.fake_model import FakeModel
 from tests.support.running_cloud import RunningCloud
-
-COMMAND_SECONDS = 60
 
 
 @pytest.fixture(scope="module")
@@ -45,31 +43,10 @@ def resumed(cloud: RunningCloud, model: FakeModel) -> str:
     return session_id
 
 
-@pytest.fixture(scope="module")
-def command(cloud: RunningCloud, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment of a process that finds the cloud."""
-    path = tmp_path_factory.mktemp("stack") / "stack.json"
-    stack_file.write(cloud.stack, path)
-    return {**os.environ, "RUNBOOK_STACK_FILE": str(path), "COLUMNS": "80"}
-
-
 def wait_for(cloud: RunningCloud, session_id: str, status: str) -> None:
     """Return once a run has come that far."""
     found = (event.status for event in cloud.runbook.watch(session_id, timeout_seconds=30, poll_seconds=0.05))
     assert status in found
-
-
-def run(environ: dict[str, str], *arguments: str, cwd: Path = PROJECT) -> subprocess.CompletedProcess[str]:
-    """Run the command line as a process."""
-    return subprocess.run(
-        [sys.executable, "-m", "runbook", *arguments],
-        cwd=cwd,
-        env=environ,
-        capture_output=True,
-        text=True,
-        timeout=COMMAND_SECONDS,
-        check=False,
-    )
 
 
 def test_a_run_s_summary_joins_journal_execution_logs_and_bucket(cloud: RunningCloud, session: str) -> None:
@@ -137,7 +114,7 @@ def test_a_dead_letter_that_is_redriven_is_a_run_under_its_event_s_id(
 
 
 def test_the_command_line_triggers_and_follows_a_run_as_a_process(command: dict[str, str]) -> None:
-    done = run(command, "trigger", "Why is checkout slow?", "--watch")
+    done = run_command(command, "trigger", "Why is checkout slow?", "--watch")
     assert (done.returncode, done.stderr) == (0, "")
     session_id, *timeline = done.stdout.splitlines()
     assert len(session_id) == 36
@@ -150,15 +127,8 @@ def test_on_a_terminal_the_progress_stays_out_of_the_timeline(command: dict[str,
     ours, theirs = pty.openpty()
     # Its size is that of the terminal, so that nothing wraps.
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
-    done = subprocess.run(
-        [sys.executable, "-m", "runbook", "trigger", "Why is checkout slow?", "--watch"],
-        cwd=PROJECT,
-        env={**command, "COLUMNS": "", "TERM": "xterm-256color"},
-        stdout=theirs,
-        stderr=theirs,
-        timeout=COMMAND_SECONDS,
-        check=False,
-    )
+    environ = {**command, "COLUMNS": "", "TERM": "xterm-256color"}
+    done = run_command(environ, "trigger", "Why is checkout slow?", "--watch", stdout=theirs, stderr=theirs)
     os.close(theirs)
     shown = b""
     with contextlib.suppress(OSError):
@@ -174,8 +144,8 @@ def test_on_a_terminal_the_progress_stays_out_of_the_timeline(command: dict[str,
 
 
 def test_the_command_line_as_a_process_speaks_json(command: dict[str, str], session: str) -> None:
-    assert json.loads(run(command, "show", session, "--json").stdout)["sessionId"] == session
-    listed = [json.loads(line) for line in run(command, "list", "--json").stdout.split("\n") if line]
+    assert json.loads(run_command(command, "show", session, "--json").stdout)["sessionId"] == session
+    listed = [json.loads(line) for line in run_command(command, "list", "--json").stdout.split("\n") if line]
     assert session in {found["sessionId"] for found in listed}
 
 
@@ -199,38 +169,22 @@ def test_any_encoding_of_the_terminal_will_do(cloud: RunningCloud, command: dict
     session_id = cloud.run("Wölkchen zählen \U0001f4a8")
     environ = {**command, "PYTHONIOENCODING": "ascii"}
     for arguments in (["list"], ["show", session_id], ["list", "--json"]):
-        done = run(environ, *arguments)
+        done = run_command(environ, *arguments)
         assert (done.returncode, done.stderr) == (0, ""), arguments
         assert session_id in done.stdout
-    assert "W\\xf6lkchen" in run(environ, "show", session_id).stdout
+    assert "W\\xf6lkchen" in run_command(environ, "show", session_id).stdout
 
 
 def test_output_that_can_not_be_written_is_a_sentence(command: dict[str, str], session: str) -> None:
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run(
-            [sys.executable, "-m", "runbook", "show", session],
-            cwd=PROJECT,
-            env=command,
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            timeout=COMMAND_SECONDS,
-            check=False,
-        )
+        done = run_command(command, "show", session, stdout=full)
     assert (done.returncode, done.stderr) == (3, "error: the output can't be written: No space left on device\n")
 
 
 def test_ctrl_c_ends_a_watch_and_not_the_run(cloud: RunningCloud, command: dict[str, str], model: FakeModel) -> None:
     model.queue_text("The analysis.", delay_seconds=3.0)
     session_id = cloud.runbook.trigger("Why is checkout slow?")
-    watching = subprocess.Popen(
-        [sys.executable, "-m", "runbook", "watch", session_id],
-        cwd=PROJECT,
-        env=command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    watching = start_command(command, "watch", session_id)
     # Against a watch that never comes to an end.
     timer = threading.Timer(COMMAND_SECONDS, watching.kill)
     timer.start()

@@ -6,19 +6,13 @@ That it passes where nothing is, `tests/end_to_end/test_verify.py` shows.
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from local import stack_file
-from runbook.connection import PROJECT
 from runbook.labels import OPEN
 from runbook.verify import Row, Verdict, alarms, leftovers, rights, scenarios, verify
 from runbook.verify.findings import Look
@@ -26,12 +20,12 @@ from runbook.verify.scenarios import Tried
 from runbook.verify.trials import Trials
 from runtime.journal.records import Event
 from runtime.journal.timestamps import utc_now
+from tests.runbook.conftest import COMMAND_SECONDS, run_command, start_command
 from tests.support.rights import without
 from tests.support.running_cloud import RunningCloud
 from tests.support.waiting import wait_until
 
 LOOK_SECONDS = 0.1
-COMMAND_SECONDS = 60
 
 
 class Hurried(Trials):
@@ -50,14 +44,6 @@ def trials(cloud: RunningCloud) -> Generator[Trials]:
     made.clean_up()
 
 
-@pytest.fixture
-def command(cloud: RunningCloud, tmp_path: Path) -> dict[str, str]:
-    """The environment of a process that finds the cloud."""
-    path = tmp_path / "stack.json"
-    stack_file.write(cloud.stack, path)
-    return {**os.environ, "RUNBOOK_STACK_FILE": str(path)}
-
-
 def rows_of(looks: Iterable[Look]) -> list[Row]:
     return [look.row() for look in looks]
 
@@ -67,7 +53,7 @@ def failed(rows: Sequence[Row]) -> dict[str, str]:
 
 
 def test_the_command_speaks_json_and_ends_with_0(command: dict[str, str]) -> None:
-    done = run(command, "verify", "--quick", "--json")
+    done = run_command(command, "verify", "--quick", "--json")
     assert (done.returncode, done.stderr) == (0, "")
     said = json.loads(done.stdout)
     assert said["passed"] is True
@@ -99,7 +85,7 @@ def test_a_run_that_is_refused_a_right_and_the_command_ends_with_1(
     cloud: RunningCloud, command: dict[str, str]
 ) -> None:
     with without(cloud, "invoker", "bedrock-agentcore:InvokeAgentRuntime"):
-        done = run(command, "verify", "--quick")
+        done = run_command(command, "verify", "--quick")
     assert done.returncode == 1
     shown = " ".join(done.stdout.split())
     assert "failed a run: SESSION_FAILED instead of AGENT_BACKGROUND_TASK_COMPLETED" in shown
@@ -227,17 +213,17 @@ def test_what_takes_too_long_fails_in_time(cloud: RunningCloud) -> None:
 
 def test_ctrl_c_leaves_no_run_behind(cloud: RunningCloud, command: dict[str, str]) -> None:
     before = utc_now()
-    verifying = subprocess.Popen(
-        [sys.executable, "-m", "runbook", "verify"], cwd=PROJECT, env=command, stdout=subprocess.PIPE, text=True
-    )
+    verifying = start_command(command, "verify")
     try:
         wait_until(lambda: cloud.runbook.runs(before, OPEN), "a run is open", 30, LOOK_SECONDS)
         verifying.send_signal(signal.SIGINT)
         # Well before the runs end by themselves.
-        verifying.communicate(timeout=scenarios.HOLD_SECONDS * 2 / 3)
+        _, errors = verifying.communicate(timeout=scenarios.HOLD_SECONDS * 2 / 3)
     finally:
         verifying.kill()
     assert verifying.returncode == 130
+    assert errors.startswith("error: interrupted before everything was tried")
+    assert len(errors.splitlines()) == 1
     assert not cloud.runbook.runs(before, OPEN)
 
 
@@ -245,19 +231,6 @@ def spans_of(cloud: RunningCloud, session_id: str) -> Row:
     """The row about a run's spans, by somebody who doesn't wait for them."""
     looks = leftovers.looks(Trials(cloud.runbook, 1, look_seconds=LOOK_SECONDS), Tried(completed=session_id))
     return next(look.row() for look in looks if look.what == "spans")
-
-
-def run(environ: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the command line as a process."""
-    return subprocess.run(
-        [sys.executable, "-m", "runbook", *arguments],
-        cwd=PROJECT,
-        env=environ,
-        capture_output=True,
-        text=True,
-        timeout=COMMAND_SECONDS,
-        check=False,
-    )
 
 
 @contextmanager

@@ -33,7 +33,7 @@ NOW = utc_now()
 @pytest.fixture
 def cli(rb: Runbook, monkeypatch: pytest.MonkeyPatch) -> Cli:
     """Run a command on the mocked stack."""
-    for module in ("actions", "one_run", "several_runs", "proving", "commands"):
+    for module in ("actions", "one_run", "several_runs", "commands"):
         monkeypatch.setattr(f"runbook.cli.{module}.connect", Mock(return_value=rb))
     monkeypatch.setattr(rb, "_execution_if_known", Mock(return_value=None))
 
@@ -89,13 +89,6 @@ def test_a_new_run_that_is_not_waited_for_is_open_and_not_unknown(cli: Cli, time
     result = cli("trigger", "Count the clouds", "--watch", "--timeout", timeout)
     assert result.exit_code == commands.TIMED_OUT
     assert "it has no event yet" in result.stderr
-
-
-def test_an_interrupted_verification_is_a_sentence_and_exit_code_130(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runbook.cli.proving.verify", Mock(side_effect=KeyboardInterrupt))
-    result = cli("verify")
-    assert (result.exit_code, result.stdout) == (commands.INTERRUPTED, "")
-    assert result.stderr.startswith("error: interrupted before everything was tried")
 
 
 def test_watching_as_json_is_a_line_for_each_event(cli: Cli, history: History) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from runbook.connection import PROJECT
+from tests.runbook.conftest import start_command
 
 SECONDS = 30
 RUNBOOK = f"{sys.executable} -m runbook"
@@ -82,14 +83,7 @@ def test_other_streams_may_be_closed(closed: str) -> None:
 
 def test_ctrl_c_while_the_command_is_imported_is_exit_code_130_and_no_traceback(tmp_path: Path) -> None:
     (tmp_path / "boto3.py").write_text("import sys, time\nprint('importing', flush=True)\ntime.sleep(30)\n")
-    importing = subprocess.Popen(
-        [sys.executable, "-m", "runbook", "list"],
-        cwd=PROJECT,
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    importing = start_command({**os.environ, "PYTHONPATH": str(tmp_path)}, "list")
     try:
         assert importing.stdout
         assert importing.stdout.readline() == "importing\n"
