@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from datetime import timedelta
 from typing import Any
 
@@ -39,21 +41,25 @@ def close(rb: Runbook, session_id: str, clock: Clock) -> Event:
     return cancelling.close(rb.clients.dynamodb, table, metadata, "wrong prompt", "arn", clock=clock, sleep=clock.sleep)
 
 
+def let_conflict(rb: Runbook, monkeypatch: pytest.MonkeyPatch, conflicts: float) -> None:
+    """Let so many transactions meet another writer's."""
+    dynamodb, numbers = rb.clients.dynamodb, itertools.count()
+    whole, error = dynamodb.transact_write_items, dynamodb.exceptions.TransactionCanceledException
+
+    def conflicting(**arguments: Any) -> Any:
+        if next(numbers) < conflicts:
+            raise error({**CONFLICT, "Error": {"Code": "TransactionCanceledException"}}, "TransactWriteItems")  # pyright: ignore[reportArgumentType]
+        return whole(**arguments)
+
+    monkeypatch.setattr(dynamodb, "transact_write_items", conflicting)
+
+
 @pytest.mark.parametrize("conflicts", [1, 9])
 def test_a_cancel_that_meets_the_agent_s_own_write_is_tried_again(
     rb: Runbook, history: History, conflicts: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    session_id, clock, left = history.claim(), Clock(), [conflicts]
-    whole = rb.clients.dynamodb.transact_write_items
-    error = rb.clients.dynamodb.exceptions.TransactionCanceledException
-
-    def conflicting(**arguments: Any) -> Any:
-        left[0] -= 1
-        if left[0] >= 0:
-            raise error({**CONFLICT, "Error": {"Code": "TransactionCanceledException"}}, "TransactWriteItems")  # pyright: ignore[reportArgumentType]
-        return whole(**arguments)
-
-    monkeypatch.setattr(rb.clients.dynamodb, "transact_write_items", conflicting)
+    session_id, clock = history.claim(), Clock()
+    let_conflict(rb, monkeypatch, conflicts)
     event = close(rb, session_id, clock)
     outcome = rb.outcome(session_id)
     assert outcome
@@ -65,12 +71,7 @@ def test_a_table_that_never_takes_the_cancel_is_not_asked_for_ever(
     rb: Runbook, history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session_id, clock = history.claim(), Clock()
-    error = rb.clients.dynamodb.exceptions.TransactionCanceledException
-
-    def conflicting(**_: Any) -> Any:
-        raise error({**CONFLICT, "Error": {"Code": "TransactionCanceledException"}}, "TransactWriteItems")  # pyright: ignore[reportArgumentType]
-
-    monkeypatch.setattr(rb.clients.dynamodb, "transact_write_items", conflicting)
+    let_conflict(rb, monkeypatch, math.inf)
     with pytest.raises(JournalUnavailable):
         close(rb, session_id, clock)
     assert cancelling.TRY_SECONDS / 2 < clock.seconds <= cancelling.TRY_SECONDS
