@@ -7,13 +7,13 @@ that. All writes run in threads, because a table that doesn't answer must not st
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from runtime.agent.errors import AttemptOver
 from runtime.agent.patience import pauses
 from runtime.agent.run_clock import RunClock
+from runtime.agent.threads import in_thread
 from runtime.contract.job import Job
 from runtime.journal.errors import AttemptClaimed, AttemptSuperseded, JournalUnavailable, RunClosed
 from runtime.journal.records import Event, error_text
@@ -44,7 +44,6 @@ class Attempt:
     """Writes the events of one attempt for as long as it holds its lease.
 
     :param environment_id: the execution environment that this process is
-    :param executor: where the writes run
     :ivar clock: what its events are stamped with; it began when the job arrived
     """
 
@@ -56,14 +55,12 @@ class Attempt:
         clock: RunClock,
         environment_id: str,
         lease_seconds: float,
-        executor: Executor,
     ) -> None:
         self.job = job
         self.clock = clock
         self._journal = journal
         self.environment_id = environment_id
         self.lease_seconds = lease_seconds
-        self._executor = executor
         # The first lease begins when the state machine learns of the acknowledgement, which is no earlier than this.
         self._last_sign = clock.elapsed()
         self._released = False
@@ -132,7 +129,7 @@ class Attempt:
             detail={"released": "the environment is shutting down"},
         )
         async with asyncio.timeout(RELEASE_SECONDS):
-            await self._in_thread(self._append, event)
+            await in_thread(self._append, event)
 
     async def release_unclaimed(self) -> None:
         """Give the lease that came with the acknowledgement back, of an attempt that nobody has claimed.
@@ -145,7 +142,7 @@ class Attempt:
         detail = {"released": "the environment is shutting down", "unclaimed": True}
         event = self._stamp(Status.AGENT_BACKGROUND_TASK_HEARTBEAT, lease_seconds=0, detail=detail)
         async with asyncio.timeout(RELEASE_SECONDS):
-            await self._in_thread(self._append_unclaimed, event)
+            await in_thread(self._append_unclaimed, event)
 
     def _append_unclaimed(self, event: Event) -> None:
         # As if it were the attempt before: this one's claim is then one of those that must not be there.
@@ -164,7 +161,7 @@ class Attempt:
                 raise AttemptOver(f"the lease was over before {status} could be written")
             try:
                 async with asyncio.timeout(remaining):
-                    await self._in_thread(write, event)
+                    await in_thread(write, event)
             except (RunClosed, AttemptClaimed, AttemptSuperseded) as refusal:
                 raise AttemptOver(str(refusal)) from refusal
             except (JournalUnavailable, TimeoutError):
@@ -182,9 +179,6 @@ class Attempt:
             environment_id=self.environment_id,
             **{"lease_seconds": self.lease_seconds} | fields,
         )
-
-    async def _in_thread(self, write: Callable[[Event], None], event: Event) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._executor, write, event)
 
     def _remaining(self) -> float:
         """Seconds until this attempt has to stop: a little before the state machine counts it as lost."""

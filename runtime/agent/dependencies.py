@@ -3,13 +3,11 @@
 It only saves time. Nothing may rely on it: requests of one session can meet in one process or land in several.
 """
 
-import asyncio
 import logging
 import os
 import uuid
-from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
@@ -21,7 +19,7 @@ from runtime.agent.background import BackgroundTask
 from runtime.agent.run_clock import RunClock
 from runtime.agent.settings import AgentSettings
 from runtime.agent.steps import WorkflowRun
-from runtime.agent.threads import Threads
+from runtime.agent.threads import in_thread, replace_default_threads
 from runtime.agent.workflow import Step, workflow_for
 from runtime.contract.job import Job
 from runtime.journal.client import CLIENT_CONFIG
@@ -32,13 +30,8 @@ from runtime.journal.writer import JournalWriter
 if TYPE_CHECKING:
     from strands.models.bedrock import BedrockModel
 
-T = TypeVar("T")
 logger = logging.getLogger("bedrock_agentcore.app.dependencies")
 ENVIRONMENT_ID = str(uuid.uuid4())
-# Not asyncio's default pool: Strands uses that for every model call, and a few hung ones would starve the heartbeat.
-EXECUTOR = Threads(max_workers=8, thread_name_prefix="journal")
-# Replaces asyncio's default pool, which is the same size.
-MODEL_THREADS = Threads(thread_name_prefix="model")
 
 
 @cache
@@ -79,7 +72,7 @@ def model() -> "BedrockModel":
 
 async def run_step(step: Step, message: str) -> Artifact:
     """Run a Strands agent on a message; see :func:`runtime.agent.model.run_step`."""
-    built = await _in_thread(model)
+    built = await in_thread(model)
     from runtime.agent.model import run_step as run
 
     return await run(built, step, message)
@@ -87,27 +80,22 @@ async def run_step(step: Step, message: str) -> Artifact:
 
 async def background_task(job: Job, clock: RunClock) -> BackgroundTask:
     """Return a job's background task, built in a thread so that the event loop stays free."""
-    asyncio.get_running_loop().set_default_executor(MODEL_THREADS)
+    replace_default_threads()
     attempt = Attempt(
         job,
-        await _in_thread(journal),
+        await in_thread(journal),
         clock=clock,
         environment_id=ENVIRONMENT_ID,
         lease_seconds=settings().lease_seconds,
-        executor=EXECUTOR,
     )
     steps = workflow_for(job.request).steps
-    workflow = WorkflowRun(attempt, await _in_thread(artifacts), steps, run_step, EXECUTOR)
+    workflow = WorkflowRun(attempt, await in_thread(artifacts), steps, run_step)
     return BackgroundTask(attempt, workflow, wake if settings().wakes else None)
 
 
 async def wake(session_id: str) -> None:
     """Wake the state machine that waits for a run; a failure is logged and only delays it until its next poll."""
     try:
-        await _in_thread(lambda: waker().wake(session_id))
+        await in_thread(lambda: waker().wake(session_id))
     except (ClientError, BotoCoreError) as error:
         logger.warning("could not wake the state machine: %s", error)
-
-
-async def _in_thread(build: Callable[[], T]) -> T:
-    return await asyncio.get_running_loop().run_in_executor(EXECUTOR, build)

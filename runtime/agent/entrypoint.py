@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse
 from runtime.agent import dependencies, telemetry
 from runtime.agent.background import BackgroundTask
 from runtime.agent.run_clock import RunClock, beginning
+from runtime.agent.threads import in_thread
 from runtime.agent.workflow import workflow_for
 from runtime.contract.errors import InvalidRequest
 from runtime.contract.job import Job, acknowledgement, parse_job
@@ -99,7 +100,7 @@ async def lifespan(_app: BedrockAgentCoreApp) -> AsyncGenerator[None]:
     yield
     await running.shut_down()
     # After the tasks, whose spans end with them.
-    await telemetry.flush(dependencies.EXECUTOR, FLUSH_SECONDS)
+    await telemetry.flush(FLUSH_SECONDS)
 
 
 app = BedrockAgentCoreApp(lifespan=lifespan)
@@ -144,9 +145,7 @@ async def invoke(payload: Any, context: RequestContext) -> Any:
         workflow_for(job.request)
     except InvalidRequest as refusal:
         # Before the answer: once the invoker knows, it closes the run, and nothing more can be added.
-        await asyncio.get_running_loop().run_in_executor(
-            dependencies.EXECUTOR, journal_refusal, context.session_id, refusal
-        )
+        await in_thread(journal_refusal, context.session_id, refusal)
         return JSONResponse({"error": str(refusal)}, status_code=400)
     clock = running.start(job)
     return acknowledgement(job, clock.now())

@@ -7,7 +7,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import Executor
 from functools import partial
 from typing import Any, TypeVar
 
@@ -18,6 +17,7 @@ from runtime.agent.artifacts import Artifact, ArtifactStore, Usage, artifact_key
 from runtime.agent.attempt import Attempt, Ending
 from runtime.agent.errors import ArtifactMissing, AttemptOver
 from runtime.agent.patience import pauses
+from runtime.agent.threads import in_thread
 from runtime.agent.workflow import Step, message_for
 from runtime.journal.records import error_text
 from runtime.journal.vocabulary import Status, StepPhase, step_status
@@ -40,14 +40,12 @@ class WorkflowRun:
         artifacts: ArtifactStore,
         steps: Sequence[Step],
         run_step: StepRunner,
-        executor: Executor,
     ) -> None:
         self.current_step: Step | None = None
         self._attempt = attempt
         self._artifacts = artifacts
         self._steps = steps
         self._run_step = run_step
-        self._executor = executor
         self._session_id = attempt.job.session_id
 
     async def run(self) -> Ending:
@@ -149,7 +147,7 @@ class WorkflowRun:
         give_up, waits = loop.time() + self._attempt.lease_seconds, pauses(self._attempt.lease_seconds)
         while True:
             try:
-                return await loop.run_in_executor(self._executor, partial(function, *args))
+                return await in_thread(function, *args)
             except (BotoCoreError, ClientError) as error:
                 pause = next(waits)
                 if not is_transient(error) or loop.time() + pause > give_up:

@@ -8,8 +8,9 @@ import asyncio
 import logging
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
 from typing import Any
+
+from runtime.agent.threads import in_thread
 
 logger = logging.getLogger("bedrock_agentcore.app.telemetry")
 _PROVIDERS = {
@@ -19,13 +20,12 @@ _PROVIDERS = {
 }
 
 
-async def flush(executor: Executor, seconds: float) -> None:
+async def flush(seconds: float) -> None:
     """Flush the tracer's, the logger's and the meter's provider; errors are logged.
 
     :param seconds: how long this takes at most; an exporter that gets no answer is abandoned
     """
-    loop = asyncio.get_running_loop()
-    flushing = {loop.run_in_executor(executor, provided): provided for provided in _flushes()}
+    flushing = {in_thread(provided): provided for provided in _flushes()}
     if not flushing:
         return
     done, late = await asyncio.wait(flushing, timeout=seconds)

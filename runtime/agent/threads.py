@@ -1,10 +1,12 @@
-"""Threads for code that may raise anything: it ends in a result or in an `Exception`.
+"""Threads for blocking calls: the agent's own, and those of everybody else in the process.
 
-Python reserves some exceptions, and asyncio can't pass them on from a thread: `StopIteration` is lost, so that whoever
-waits for it waits for ever (Python 3.11: "cannot be raised into a Future"), and `KeyboardInterrupt` and `SystemExit`
-end the event loop silently, with /ping busy for ever. A tool can raise each of them.
+Owns both pools. What runs in them ends in a result or in an `Exception`: Python keeps some exceptions for itself, and
+asyncio can't hand them on from a thread. `StopIteration` is lost, so that whoever waits for it waits for ever (Python
+3.11: "cannot be raised into a Future"), and `KeyboardInterrupt` and `SystemExit` end the event loop, without a word,
+and with /ping busy for ever. A tool can raise each of them.
 """
 
+import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -25,6 +27,27 @@ class Threads(ThreadPoolExecutor):
         The future raises :class:`~runtime.agent.errors.Escaped` in place of what asyncio can't pass on.
         """
         return super().submit(partial(_hold, fn), *args, **kwargs)
+
+
+# Not asyncio's own pool nor anyio's limiter, which others share: Strands makes every model call in the one, and a few
+# hung ones would starve the heartbeat.
+_OWN = Threads(max_workers=8, thread_name_prefix="blocking")
+# In place of asyncio's own pool, which is as large.
+_OTHERS = Threads(thread_name_prefix="model")
+
+
+def in_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:
+    """Call a function that blocks in one of the agent's eight threads, and return a future of the running loop.
+
+    Cancelling the future abandons the wait, not the call: one that has begun goes on to its end, so a write is sent
+    whole, with nobody told how it ended. One that still waits for a thread is dropped.
+    """
+    return asyncio.get_running_loop().run_in_executor(_OWN, partial(function, *args, **kwargs))
+
+
+def replace_default_threads() -> None:
+    """Let what uses the running loop's default threads, as Strands and `asyncio.to_thread` do, end as promised here."""
+    asyncio.get_running_loop().set_default_executor(_OTHERS)
 
 
 def _hold(fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -66,3 +66,8 @@ def test_records_are_neither_updated_nor_deleted_anywhere() -> None:
         called = {node.attr for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Attribute)}
         forbidden = {"update_item", "delete_item", "batch_write_item", "delete_object", "delete_objects", "scan"}
         assert not called & forbidden, path
+
+
+def test_one_module_of_the_agent_knows_how_a_blocking_call_is_made() -> None:
+    spelled = [path.name for path in RUNTIME if "run_in_executor" in path.read_text("utf-8")]
+    assert spelled == ["threads.py"]

@@ -1,19 +1,20 @@
 """An event loop whose clock jumps: hours of waiting take milliseconds, in an order that never changes.
 
 The loop runs what is ready, and when nothing is, its time jumps to the next timer. Nothing may run in other
-threads then, so blocking calls go to an `InlineExecutor`, which does them at once, or takes virtual time for them.
+threads then, so the loop does blocking calls at once, whichever executor they are for, or takes virtual time for them.
 """
 
 import asyncio
 import selectors
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Executor, Future
-from typing import Any, ParamSpec, TypeVar
+from concurrent.futures import Executor
+from functools import partial
+from typing import Any, TypeVar, TypeVarTuple, Unpack
 
 from tests.support.faulty_dynamodb import NoAnswer
 
-P = ParamSpec("P")
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
 class _JumpingSelector(selectors.DefaultSelector):
@@ -32,9 +33,13 @@ class _JumpingSelector(selectors.DefaultSelector):
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """Begins at second 0."""
+    """Begins at second 0.
+
+    :ivar blocking_seconds: how long the results of blocking calls are held back
+    """
 
     def __init__(self) -> None:
+        self.blocking_seconds = 0.0
         self._jumping = _JumpingSelector()
         super().__init__(self._jumping)
 
@@ -46,6 +51,25 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         """Let the time jump ahead."""
         self._jumping.now += seconds
 
+    def run_in_executor(
+        self,
+        executor: Executor | None,  # noqa: ARG002 - of no importance here
+        func: Callable[[Unpack[Ts]], T],
+        *args: *Ts,
+    ) -> asyncio.Future[T]:
+        """Call the function and return a future with what came of it: never done, if that was `NoAnswer`."""
+        future: asyncio.Future[T] = self.create_future()
+        try:
+            self._settle(future, partial(future.set_result, func(*args)))
+        except NoAnswer:
+            pass
+        except Exception as error:
+            self._settle(future, partial(future.set_exception, error))
+        return future
+
+    def _settle(self, future: asyncio.Future[Any], settle: Callable[[], None]) -> None:
+        self.call_later(self.blocking_seconds, lambda: None if future.done() else settle())
+
 
 def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run a coroutine function in a loop of its own.
@@ -56,44 +80,13 @@ def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
         return runner.run(main())
 
 
-class InlineExecutor(Executor):
-    """Does what it is given at once, in the caller's thread.
-
-    A function that raises `NoAnswer` gives a future that is never done.
-
-    :ivar seconds: how long, in virtual time, the results are held back
-    """
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Call the function and return a future with what came of it."""
-        future: Future[T] = Future()
-        try:
-            result = fn(*args, **kwargs)
-        except NoAnswer:
-            return future
-        except Exception as error:
-            self._deliver(future, future.set_exception, error)
-        else:
-            self._deliver(future, future.set_result, result)
-        return future
-
-    def _deliver(self, future: Future[T], settle: Callable[[Any], None], value: Any) -> None:
-        if not self.seconds:
-            settle(value)
-            return
-
-        def later() -> None:
-            if not future.cancelled():
-                settle(value)
-
-        asyncio.get_running_loop().call_later(self.seconds, later)
-
-
 def jump(seconds: float) -> None:
     """Let the running loop's clock jump, as it does for a process that was stopped and goes on."""
+    running_loop().jump(seconds)
+
+
+def running_loop() -> VirtualTimeLoop:
+    """Return the loop that runs."""
     loop = asyncio.get_running_loop()
     assert isinstance(loop, VirtualTimeLoop)
-    loop.jump(seconds)
+    return loop

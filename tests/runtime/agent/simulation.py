@@ -67,6 +67,7 @@ class Simulation:
     :ivar messages: what each step's model was told
     :ivar tokens: what each step costs
     :ivar wake: called where the agent wakes the state machine
+    :ivar blocking_seconds: how long each call of the table and the bucket takes
     :ivar seconds: how long the last `run` took
     :ivar table: the journal's table, which fails when a test says so
     """
@@ -82,11 +83,11 @@ class Simulation:
     messages: dict[str, str] = field(default_factory=dict[str, str])
     tokens: Usage = field(default_factory=lambda: Usage(10, 5))
     wake: Callable[[str], Awaitable[None]] | None = None
+    blocking_seconds: float = 0.0
     seconds: float = 0.0
 
     def __post_init__(self) -> None:
         self.table = FaultyDynamoDB(self.dynamodb)
-        self.executor = virtual_time.InlineExecutor()
         self.journal = JournalWriter(self.table.as_client(), "journal", ttl_days=30, now=self.now)
         self.artifacts = ArtifactStore(self.s3, "artifacts")
         self._elapsed = 0.0
@@ -100,7 +101,8 @@ class Simulation:
         unnoticed: list[Mapping[str, Any]] = []
 
         async def timed() -> T:
-            loop = asyncio.get_running_loop()
+            loop = virtual_time.running_loop()
+            loop.blocking_seconds = self.blocking_seconds
             loop.set_exception_handler(lambda _, context: unnoticed.append(context))
             try:
                 return await main()
@@ -138,13 +140,12 @@ class Simulation:
             clock=RunClock(self.now(), asyncio.get_running_loop().time),
             environment_id=f"environment-{number}",
             lease_seconds=LEASE_SECONDS,
-            executor=self.executor,
         )
 
     def task(self, number: int = 1) -> BackgroundTask:
         """Return an attempt's background task."""
         attempt = self.attempt(number)
-        workflow = WorkflowRun(attempt, self.artifacts, STEPS, self.run_step, self.executor)
+        workflow = WorkflowRun(attempt, self.artifacts, STEPS, self.run_step)
         return BackgroundTask(attempt, workflow, self.wake)
 
     async def run_step(self, step: Step, message: str) -> Artifact:

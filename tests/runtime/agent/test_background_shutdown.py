@@ -65,7 +65,7 @@ def test_a_task_that_has_to_go_before_its_claim_gives_the_lease_back_and_leaves_
 
 
 def test_a_claim_that_is_done_while_its_task_has_to_go_is_released_as_one(simulation: Simulation) -> None:
-    simulation.executor.seconds = 0.2
+    simulation.blocking_seconds = 0.2
     assert simulation.run(cancelled_after(simulation, 0.1)) < 0.5
     assert simulation.statuses == ["STARTED", "HEARTBEAT"]
     assert simulation.events[-1].detail == {"released": "the environment is shutting down"}
@@ -110,7 +110,7 @@ def test_the_next_attempt_goes_on_where_the_released_one_was(simulation: Simulat
 
 def test_no_heartbeat_takes_a_released_lease_back(simulation: Simulation) -> None:
     simulation.work["analyst"] = hangs
-    simulation.executor.seconds = 0.5
+    simulation.blocking_seconds = 0.5
 
     async def main() -> None:
         task = asyncio.create_task(simulation.task().run())

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import NoReturn
 
@@ -13,8 +12,7 @@ from runtime.agent import telemetry
 
 
 def flush() -> None:
-    with ThreadPoolExecutor() as executor:
-        asyncio.run(telemetry.flush(executor, 5))
+    asyncio.run(telemetry.flush(5))
 
 
 def test_nothing_is_imported_and_nothing_flushed_where_nobody_uses_opentelemetry(
