@@ -19,7 +19,7 @@ from benchmarks.rows import Row
 from benchmarks.samples import Samples
 from benchmarks.scripted_cloud import scripted_cloud
 from benchmarks.transitions import transition_rows
-from components.workflow_definition import WorkflowSettings
+from components.settings import Settings
 from runtime.journal.vocabulary import Status
 from tests.support.running_cloud import RunningCloud
 
@@ -29,10 +29,7 @@ LEASE_SECONDS = 20
 CALLBACK_POLL_SECONDS = 60
 CALLBACK_SPREAD_SECONDS = 12
 LOST_SPREAD_SECONDS = 8
-SETTINGS = WorkflowSettings(
-    function_arn="",
-    table_name="",
-    event_bus_name="default",
+SETTINGS = Settings.defaults(
     event_source="benchmarks",
     poll_interval_seconds=POLL_SECONDS,
     poll_max_interval_seconds=POLL_SECONDS,

@@ -14,7 +14,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from components.workflow_definition import WorkflowSettings, build_definition
+from components.settings import Settings
+from components.trigger import EVENT_BUS
+from components.workflow_budget import WorkflowSettings
+from components.workflow_definition import build_definition
 from runtime.journal.reader import JournalReader
 from runtime.journal.records import Event
 from tests.support.running_cloud import RunningCloud
@@ -33,23 +36,21 @@ class Run:
 class Machines:
     """State machines in a running cloud.
 
-    :param base: what all of them have in common; names and ARNs are put in here
+    :param base: what all of them have in common
     """
 
-    def __init__(self, cloud: RunningCloud, base: WorkflowSettings) -> None:
+    def __init__(self, cloud: RunningCloud, base: Settings) -> None:
         self._cloud = cloud
         self._client: Any = cloud.client("stepfunctions")
         self._deployed = self._client.describe_state_machine(stateMachineArn=cloud.output("stateMachineArn"))
         function = cloud.client("lambda").get_function(FunctionName=cloud.output("invokerFunctionName"))
-        self._base = replace(
-            base,
-            function_arn=function["Configuration"]["FunctionArn"],
-            table_name=cloud.output("journalTableName"),
-        )
+        self._base = base
+        self._function_arn: str = function["Configuration"]["FunctionArn"]
 
     def create(self, **changes: Any) -> str:
         """Create a machine with other settings, and return its ARN."""
-        definition = build_definition(replace(self._base, **changes))
+        stack, table = replace(self._base, **changes), self._cloud.output("journalTableName")
+        definition = build_definition(WorkflowSettings(stack, self._function_arn, table, EVENT_BUS))
         created = self._client.create_state_machine(
             name=f"bench-{uuid.uuid4()}", roleArn=self._deployed["roleArn"], definition=json.dumps(definition)
         )

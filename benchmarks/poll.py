@@ -17,7 +17,9 @@ from moto import mock_aws
 
 from benchmarks.progress import progress
 from benchmarks.rows import Row
-from components.workflow_definition import NEWEST_RECORDS, WorkflowSettings, build_definition
+from components.settings import Settings
+from components.workflow_budget import WorkflowSettings
+from components.workflow_definition import NEWEST_RECORDS, build_definition
 from local.emulator.clients import REGION
 from runtime.journal.records import Event, Item, expiry, new_event_id
 from runtime.journal.vocabulary import Status
@@ -58,7 +60,7 @@ def rows(histories: tuple[int, ...] = HISTORIES) -> list[Row]:
 
 def query(session_id: str) -> dict[str, Any]:
     """Return the arguments of the deployed machine's query for a run's first attempt."""
-    settings = WorkflowSettings(function_arn="f", table_name=TABLE, event_bus_name="b", event_source="s")
+    settings = WorkflowSettings(Settings.defaults(), "f", TABLE, "b")
     arguments = build_definition(settings)["States"]["CheckStatus"]["Arguments"]
     known = {"{% 'SESSION#' & $sessionId %}": f"SESSION#{session_id}"}
     return _evaluated(arguments, known)

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
-from components.workflow_budget import WorkflowSettings
+from components.settings import Settings
 from components.workflow_cost import waiting_cost
 from runbook.costs import write_units
 from runtime.agent.attempt import HEARTBEAT_SHARE
@@ -70,7 +70,7 @@ def measured_counts() -> RunCounts:
         )
 
 
-def stretched(counts: RunCounts, settings: WorkflowSettings, run_seconds: float) -> RunCounts:
+def stretched(counts: RunCounts, settings: Settings, run_seconds: float) -> RunCounts:
     """Return the counts of a run that takes longer: more polls, and a heartbeat for every quarter of a lease."""
     waiting = waiting_cost(settings, run_seconds)
     heartbeats = math.floor(run_seconds / (settings.lease_seconds * HEARTBEAT_SHARE))

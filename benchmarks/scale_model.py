@@ -16,7 +16,8 @@ from benchmarks.admission import Crowd, simulate
 from benchmarks.progress import progress
 from benchmarks.rows import Row
 from benchmarks.run_counts import RunCounts, measured_counts, stretched
-from components.workflow_budget import WorkflowSettings, tries_for
+from components.settings import Settings
+from components.workflow_budget import tries_for
 from runbook.costs import PRICES, token_price
 
 RUN_SECONDS = 164
@@ -27,7 +28,7 @@ RUNS_A_DAY = (1, 1_000, 1_000_000)
 CROWD = 10_000
 PER_SECONDS = {"second": 1, "minute": 60, "at once": 1}
 MODEL_ID = "us.anthropic.claude-sonnet-4-6"
-SETTINGS = WorkflowSettings(function_arn="", table_name="", event_bus_name="", event_source="")
+SETTINGS = Settings.defaults()
 
 
 @dataclass(frozen=True, slots=True)

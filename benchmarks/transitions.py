@@ -12,7 +12,8 @@ from typing import Any
 from benchmarks.machines import Machines
 from benchmarks.progress import progress
 from benchmarks.rows import Row
-from components.workflow_budget import WorkflowSettings, history_events, undisturbed_events
+from components.settings import Settings
+from components.workflow_budget import history_events, undisturbed_events
 from runbook.costs import PRICES
 
 RUN_SECONDS = 164
@@ -54,15 +55,7 @@ def transition_rows(machines: Machines) -> list[Row]:
 
 def history_row(mode: str) -> Row:
     """Return the row of an 8-hour run's history: undisturbed, and with every attempt and every throttled start."""
-    none: Any = ""
-    worst = WorkflowSettings(
-        function_arn=none,
-        table_name=none,
-        event_bus_name=none,
-        event_source=none,
-        max_run_seconds=LONGEST_RUN_SECONDS,
-        **LONG_MODES[mode],
-    )
+    worst = Settings.defaults(max_run_seconds=LONGEST_RUN_SECONDS, **LONG_MODES[mode])
     figure = undisturbed_events(worst)
     return Row(
         f"history events of an 8-hour run, {mode}",

@@ -1,7 +1,7 @@
 """The stack's configuration: read once, typed, validated.
 
 Owns every rule that Pulumi.yaml's types can't express (ranges, sets, combinations). Pulumi.yaml has the defaults and
-descriptions; `workflow_budget`, which knows what a poll costs, checks the poll budget.
+descriptions; `components.workflow_budget`, which knows what a poll costs, checks the poll budget.
 """
 
 from __future__ import annotations
@@ -9,11 +9,14 @@ from __future__ import annotations
 import difflib
 import re
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any, cast
 
 import pulumi
+import yaml
 from pulumi.runtime.config import CONFIG
 
+PROJECT_FILE = Path(__file__).resolve().parents[1] / "Pulumi.yaml"
 INTEGERS: dict[str, range] = {
     "callbackPollSeconds": range(10, 3600 + 1),
     # https://docs.aws.amazon.com/bedrock-agentcore/latest/devguide/runtime-lifecycle-settings.html
@@ -103,6 +106,16 @@ class Settings:
     run_metrics: bool
     schedule: str
     scheduled_request: dict[str, Any]
+
+    @classmethod
+    def defaults(cls, **changes: Any) -> Settings:
+        """Return what Pulumi.yaml declares, for what is computed without a stack; the event source is empty then.
+
+        :param changes: fields that are to differ, which are not checked
+        """
+        declared = yaml.safe_load(PROJECT_FILE.read_text(encoding="utf-8"))["config"]
+        values = {field.name: declared[_camel_case(field.name)]["default"] for field in fields(cls)}
+        return cls(**values | changes)
 
     @classmethod
     def from_config(cls) -> Settings:

@@ -15,7 +15,8 @@ from components.location import Location
 from components.policies import ActorRole, actor_role, allow, on_behalf_of, trust
 from components.settings import Settings
 from components.trigger import EVENT_BUS
-from components.workflow_definition import WorkflowSettings, build_definition
+from components.workflow_budget import WorkflowSettings, longest_interval_seconds
+from components.workflow_definition import build_definition
 
 # On top of an execution's longest wait: an invocation that takes its four minutes, and the machine's own end.
 _DELETE_MARGIN_SECONDS = 600
@@ -54,7 +55,7 @@ class PollingStateMachine(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
         role = self._role(name, args)
-        workflow = _workflow_settings(args)
+        workflow = WorkflowSettings(settings, args["function_arn"], args["journal_table_name"], EVENT_BUS)
         machine = aws.sfn.StateMachine(
             f"{name}-machine",
             type="STANDARD",
@@ -74,7 +75,7 @@ class PollingStateMachine(pulumi.ComponentResource):
                 # A deleted machine lives until each execution reaches its next state; the provider waits 5 minutes.
                 # https://docs.aws.amazon.com/step-functions/latest/apireference/API_DeleteStateMachine.html
                 custom_timeouts=pulumi.CustomTimeouts(
-                    delete=f"{workflow.longest_interval_seconds + _DELETE_MARGIN_SECONDS}s"
+                    delete=f"{longest_interval_seconds(settings) + _DELETE_MARGIN_SECONDS}s"
                 ),
             ),
         )
@@ -130,23 +131,3 @@ def _definition(settings: WorkflowSettings) -> dict[str, Any]:
     except ValueError as error:
         # A configuration error: a sentence, no traceback.
         raise pulumi.RunError(str(error)) from None
-
-
-def _workflow_settings(args: PollingStateMachineArgs) -> WorkflowSettings:
-    settings = args["settings"]
-    return WorkflowSettings(
-        function_arn=args["function_arn"],
-        table_name=args["journal_table_name"],
-        event_bus_name=EVENT_BUS,
-        event_source=settings.event_source,
-        poll_interval_seconds=settings.poll_interval_seconds,
-        poll_max_interval_seconds=settings.poll_max_interval_seconds,
-        poll_growth_percent=settings.poll_growth_percent,
-        max_run_seconds=settings.max_run_seconds,
-        lease_seconds=settings.lease_seconds,
-        max_attempts=settings.max_attempts,
-        invoke_retry_seconds=settings.invoke_retry_seconds,
-        journal_ttl_days=settings.journal_ttl_days,
-        completion=settings.completion,
-        callback_poll_seconds=settings.callback_poll_seconds,
-    )

@@ -1,4 +1,4 @@
-"""The state machine's settings, and what follows from them: how many polls, how many retries, which time limits.
+"""What the state machine has to know, and what follows from it: how many polls, how many retries, which time limits.
 
 Owns the arithmetic that keeps an execution within Step Functions' history limit; `components/workflow_definition.py`
 has the states.
@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from pulumi import Input
+
+from components.settings import Settings
 
 HISTORY_LIMIT = 25_000
 """Events an execution may have: https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html"""
@@ -32,62 +34,40 @@ LAST_RESORT_SECONDS = 900
 MAX_POLL_SECONDS = 3600
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class WorkflowSettings:
-    """What the state machine has to know. ARNs and names may be Pulumi outputs; numbers are plain.
+    """What the state machine has to know. ARNs and names may be Pulumi outputs; the stack's settings are plain."""
 
-    :ivar event_source: the source of the events that start runs
-    :ivar poll_interval_seconds: time until the first look at the journal, with completion `poll`
-    :ivar callback_poll_seconds: the same with completion `callback`
-    :ivar poll_max_interval_seconds: what the time between looks grows to; less than the first means no growth
-    :ivar poll_growth_percent: how much longer each interval is than the one before
-    :ivar max_run_seconds: from the first acknowledgement to the run's deadline
-    :ivar lease_seconds: how long an agent counts as alive after a sign of life
-    :ivar max_attempts: how often a lost agent is started, the first time included
-    :ivar invoke_retry_seconds: how long a throttled start is tried again, on average (the delays are random)
-    :ivar completion: `poll`, or `callback` with polls in between
-    """
-
+    stack: Settings
     function_arn: Input[str]
     table_name: Input[str]
     event_bus_name: Input[str]
-    event_source: str
-    poll_interval_seconds: int = 10
-    poll_max_interval_seconds: int = 10
-    poll_growth_percent: int = 10
-    max_run_seconds: int = 3600
-    lease_seconds: int = 120
-    max_attempts: int = 3
-    invoke_retry_seconds: int = 3600
-    journal_ttl_days: int = 90
-    completion: str = "poll"
-    callback_poll_seconds: int = 120
-
-    @property
-    def growth(self) -> float:
-        """The factor from each interval to the next."""
-        return 1 + self.poll_growth_percent / 100
-
-    @property
-    def first_interval_seconds(self) -> int:
-        """The time until the first poll."""
-        return self.callback_poll_seconds if self.completion == "callback" else self.poll_interval_seconds
-
-    @property
-    def longest_interval_seconds(self) -> int:
-        """What the time between two polls grows to."""
-        return max(self.first_interval_seconds, self.poll_max_interval_seconds)
 
 
-def poll_intervals(settings: WorkflowSettings) -> Iterator[int]:
+def growth(settings: Settings) -> float:
+    """Return what each interval between polls is multiplied with to get the next."""
+    return 1 + settings.poll_growth_percent / 100
+
+
+def first_interval_seconds(settings: Settings) -> int:
+    """Return the time until the first poll."""
+    return settings.callback_poll_seconds if settings.completion == "callback" else settings.poll_interval_seconds
+
+
+def longest_interval_seconds(settings: Settings) -> int:
+    """Return what the time between two polls grows to."""
+    return max(first_interval_seconds(settings), settings.poll_max_interval_seconds)
+
+
+def poll_intervals(settings: Settings) -> Iterator[int]:
     """Yield the seconds before each poll of a run that never ends."""
-    interval = float(settings.first_interval_seconds)
+    interval = float(first_interval_seconds(settings))
     while True:
         yield math.floor(interval)
-        interval = min(interval * settings.growth, settings.longest_interval_seconds)
+        interval = min(interval * growth(settings), longest_interval_seconds(settings))
 
 
-def polls(settings: WorkflowSettings, run_seconds: float) -> int:
+def polls(settings: Settings, run_seconds: float) -> int:
     """Return how many polls a run of that length takes."""
     count, waited = 0, 0
     for interval in poll_intervals(settings):
@@ -97,21 +77,22 @@ def polls(settings: WorkflowSettings, run_seconds: float) -> int:
     return count
 
 
-def polls_until_longest(settings: WorkflowSettings) -> int:
+def polls_until_longest(settings: Settings) -> int:
     """Return the number of polls after which the interval stops growing."""
-    if settings.longest_interval_seconds <= settings.first_interval_seconds or settings.growth <= 1:
+    first, longest = first_interval_seconds(settings), longest_interval_seconds(settings)
+    if longest <= first or growth(settings) <= 1:
         return 0
-    return math.ceil(math.log(settings.longest_interval_seconds / settings.first_interval_seconds, settings.growth))
+    return math.ceil(math.log(longest / first, growth(settings)))
 
 
-def undisturbed_events(settings: WorkflowSettings) -> int:
+def undisturbed_events(settings: Settings) -> int:
     """Return how many history events the longest run takes if nothing is lost, throttled or retried."""
     per_poll = EVENTS_PER_CALLBACK_POLL if settings.completion == "callback" else EVENTS_PER_POLL
     looks = polls(settings, settings.max_run_seconds + settings.lease_seconds)
     return EVENTS_ONCE + looks * per_poll + EVENTS_PER_ATTEMPT
 
 
-def history_events(settings: WorkflowSettings) -> int:
+def history_events(settings: Settings) -> int:
     """Return how many history events the longest run takes at worst: every poll, attempt and retry."""
     throttled = tries_for(settings.invoke_retry_seconds) * min(settings.max_attempts, 2)
     in_transition = tries_for(TRANSITION_RETRY_SECONDS)
@@ -124,7 +105,7 @@ def history_events(settings: WorkflowSettings) -> int:
     )
 
 
-def check_poll_budget(settings: WorkflowSettings) -> None:
+def check_poll_budget(settings: Settings) -> None:
     """Refuse settings whose polls don't fit into an execution's history.
 
     :raises ValueError: if the longest run takes more than 25,000 history events
@@ -158,16 +139,16 @@ def tries_for(seconds: int) -> int:
     return tries
 
 
-def machine_timeout_seconds(settings: WorkflowSettings) -> int:
+def machine_timeout_seconds(settings: Settings) -> int:
     """Return the last resort: later than the agent's own deadline and the state machine's check of it."""
     waiting_for_a_place = 2 * settings.invoke_retry_seconds + LAST_RESORT_SECONDS
     lost = (settings.lease_seconds + TRANSITION_RETRY_SECONDS) * (settings.max_attempts + 1)
     return waiting_for_a_place + settings.max_run_seconds + lost
 
 
-def _with_poll_seconds(settings: WorkflowSettings, seconds: int) -> WorkflowSettings:
+def _with_poll_seconds(settings: Settings, seconds: int) -> Settings:
     return replace(settings, poll_interval_seconds=seconds, callback_poll_seconds=seconds)
 
 
-def _fits(settings: WorkflowSettings) -> bool:
+def _fits(settings: Settings) -> bool:
     return history_events(settings) <= HISTORY_LIMIT

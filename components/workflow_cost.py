@@ -11,7 +11,8 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from components.workflow_budget import HISTORY_LIMIT, WorkflowSettings, history_events, polls
+from components.settings import Settings
+from components.workflow_budget import HISTORY_LIMIT, history_events, polls
 
 # us-east-1. https://aws.amazon.com/step-functions/pricing/, https://aws.amazon.com/dynamodb/pricing/on-demand/
 USD_PER_TRANSITION = 0.025 / 1000
@@ -38,7 +39,7 @@ class WaitingCost:
     usd: float
 
 
-def waiting_cost(settings: WorkflowSettings, run_seconds: float) -> WaitingCost:
+def waiting_cost(settings: Settings, run_seconds: float) -> WaitingCost:
     """Estimate what it costs to wait for a run of that length."""
     count = polls(settings, run_seconds)
     transitions = TRANSITIONS_ONCE + TRANSITIONS_PER_POLL * count
@@ -46,7 +47,7 @@ def waiting_cost(settings: WorkflowSettings, run_seconds: float) -> WaitingCost:
     return WaitingCost(run_seconds, count, transitions, usd)
 
 
-def describe(settings: WorkflowSettings, lengths_seconds: Sequence[float] = (30, 164, 900, 3600)) -> str:
+def describe(settings: Settings, lengths_seconds: Sequence[float] = (30, 164, 900, 3600)) -> str:
     """A table of the costs of runs of several lengths, and how much of an execution's history the longest run takes."""
     rows = [f"{'run':>8} {'polls':>7} {'transitions':>12} {'USD per 1,000 runs':>20}"]
     for seconds in lengths_seconds:
@@ -59,5 +60,4 @@ def describe(settings: WorkflowSettings, lengths_seconds: Sequence[float] = (30,
 
 
 if __name__ == "__main__":
-    default = WorkflowSettings(function_arn="", table_name="", event_bus_name="", event_source="")
-    sys.stdout.write(f"{describe(default)}\n")
+    sys.stdout.write(f"{describe(Settings.defaults())}\n")

@@ -29,6 +29,9 @@ from components.workflow_budget import (
     TRANSITION_RETRY_SECONDS,
     WorkflowSettings,
     check_poll_budget,
+    first_interval_seconds,
+    growth,
+    longest_interval_seconds,
     machine_timeout_seconds,
     polls_until_longest,
     tries_for,
@@ -107,12 +110,12 @@ def build_definition(settings: WorkflowSettings) -> dict[str, Any]:
 
     :raises ValueError: if the polls don't fit into an execution's history
     """
-    check_poll_budget(settings)
+    check_poll_budget(settings.stack)
     return {
         "Comment": "Claims a run, starts its agent, polls the journal, resumes lost agents, closes the run.",
         "QueryLanguage": "JSONata",
         "StartAt": "ClaimSession",
-        "TimeoutSeconds": machine_timeout_seconds(settings),
+        "TimeoutSeconds": machine_timeout_seconds(settings.stack),
         "States": {
             "ClaimSession": _claim_session(settings),
             "InvalidRequest": {"Type": "Fail", "Error": "InvalidRequest", "Cause": "{% $refusal %}"},
@@ -210,12 +213,12 @@ def _invoke_agent(settings: WorkflowSettings) -> State:
             "since": expression(f"{answer}.now"),
             "offset": expression(f"$millis() - $toMillis({answer}.now)"),
             "deadline": expression(f"$deadline = null ? $millis() + 1000 * {answer}.secondsLeft : $deadline"),
-            "lease": expression(f"$millis() + {settings.lease_seconds * 1000}"),
+            "lease": expression(f"$millis() + {settings.stack.lease_seconds * 1000}"),
             "unclaimed": False,
         },
         "Output": {},
         "Retry": [
-            retry(THROTTLED, RETRY_DELAY_SECONDS, tries_for(settings.invoke_retry_seconds)),
+            retry(THROTTLED, RETRY_DELAY_SECONDS, tries_for(settings.stack.invoke_retry_seconds)),
             # The session's last environment takes up to a minute to shut down.
             retry(["SessionInTransition"], RETRY_DELAY_SECONDS, tries_for(TRANSITION_RETRY_SECONDS)),
             retry(TRANSIENT, 1, 6),
@@ -231,12 +234,12 @@ def _invoke_agent(settings: WorkflowSettings) -> State:
 
 
 def _wait_for_completion(settings: WorkflowSettings) -> State:
-    first, longest = settings.first_interval_seconds, settings.longest_interval_seconds
+    first, longest = first_interval_seconds(settings.stack), longest_interval_seconds(settings.stack)
     # Capped at the poll that reaches the longest interval: otherwise the power would eventually overflow.
-    exponent = f"$min([$polls, {polls_until_longest(settings)}])"
-    growing = expression(f"$floor($min([{longest}, {first} * $power({settings.growth}, {exponent})]))")
+    exponent = f"$min([$polls, {polls_until_longest(settings.stack)}])"
+    growing = expression(f"$floor($min([{longest}, {first} * $power({growth(settings.stack)}, {exponent})]))")
     interval = growing if longest > first else first
-    if settings.completion == "callback":
+    if settings.stack.completion == "callback":
         return _wait_for_callback(settings, interval)
     return {"Type": "Wait", "Seconds": interval, "Assign": COUNT_POLL, "Next": "CheckStatus"}
 
@@ -259,7 +262,7 @@ def _wait_for_callback(settings: WorkflowSettings, interval: int | str) -> State
             # There is already an outcome, or another write conflicted.
             catch([TRANSACTION_CANCELLED], "WaitToLook", pause=1),
             # Without a token nobody can wake it, so it polls.
-            catch(["States.ALL"], "WaitToLook", pause=settings.callback_poll_seconds, **COUNT_POLL),
+            catch(["States.ALL"], "WaitToLook", pause=settings.stack.callback_poll_seconds, **COUNT_POLL),
         ],
         "Next": "CheckStatus",
     }
@@ -318,7 +321,7 @@ _OUTCOME = """{
 
 def _past_the_deadline(settings: WorkflowSettings) -> dict[str, Any]:
     # The agent enforces the deadline itself and has the length of its lease to journal the end; this comes later.
-    overdue = f"$deadline = null ? false : $millis() > $deadline + {settings.lease_seconds * 1000}"
+    overdue = f"$deadline = null ? false : $millis() > $deadline + {settings.stack.lease_seconds * 1000}"
     timed_out = {
         "status": Status.SESSION_TIMED_OUT.value,
         "errorType": "RunTimedOut",
@@ -368,14 +371,14 @@ def _attempts_left(settings: WorkflowSettings) -> State:
         "status": Status.SESSION_FAILED.value,
         "errorType": "AgentLost",
         "errorMessage": expression(
-            f"'attempt ' & $string($attempt) & ' of {settings.max_attempts} was lost: its lease ran out at '"
+            f"'attempt ' & $string($attempt) & ' of {settings.stack.max_attempts} was lost: its lease ran out at '"
             " & $fromMillis($lease)"
         ),
     }
     again = [
         # It shut down before it began: the attempt's number is still free.
         rule(f"$unclaimed and $spared < {SPARED_ATTEMPTS}", "StopLostAgent", spared="{% $spared + 1 %}"),
-        rule(f"$attempt < {settings.max_attempts}", "StopLostAgent", attempt="{% $attempt + 1 %}"),
+        rule(f"$attempt < {settings.stack.max_attempts}", "StopLostAgent", attempt="{% $attempt + 1 %}"),
     ]
     return choice(again, "CloseSession") | {"Assign": {"closing": given_up}}
 
@@ -430,7 +433,7 @@ def _publish_finished(settings: WorkflowSettings) -> State:
     }
     entry = {
         # Not the source that starts runs, so that the end of a run can't start another.
-        "Source": f"{settings.event_source}.runs",
+        "Source": f"{settings.stack.event_source}.runs",
         "DetailType": FINISHED_DETAIL_TYPE,
         "EventBusName": settings.event_bus_name,
         "Detail": detail,

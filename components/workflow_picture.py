@@ -6,6 +6,7 @@ docs/architecture.md contains the output; a test fails when the two differ.
 from collections.abc import Iterator
 from typing import Any
 
+from components.settings import Settings
 from components.workflow_budget import WorkflowSettings
 from components.workflow_definition import build_definition
 
@@ -32,13 +33,7 @@ def _arrows(state: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 def default_picture() -> str:
     """Return the diagram of the state machine with default settings."""
-    return draw(
-        build_definition(
-            WorkflowSettings(
-                function_arn="invoker", table_name="journal", event_bus_name="default", event_source="fire-and-forget"
-            )
-        )
-    )
+    return draw(build_definition(WorkflowSettings(Settings.defaults(), "invoker", "journal", "default")))
 
 
 if __name__ == "__main__":

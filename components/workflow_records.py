@@ -34,13 +34,14 @@ def new_event(settings: WorkflowSettings, status: str, session_id: str = SESSION
 
     :param status: a literal; see :func:`string` for a computed one
     """
+    kept_seconds = settings.stack.journal_ttl_days * DAY_SECONDS
     return {
         "PK": partition_key(session_id),
         "SK": string(f"'{EVENT_PREFIX}' & {ENTERED_AT} & '#' & {EVENT_ID}"),
         "sessionId": string(session_id),
         "eventId": string(EVENT_ID),
         "createdAt": string(ENTERED_AT),
-        "expiresAt": number(f"$floor($toMillis({ENTERED_AT}) / 1000) + {settings.journal_ttl_days * DAY_SECONDS}"),
+        "expiresAt": number(f"$floor($toMillis({ENTERED_AT}) / 1000) + {kept_seconds}"),
         "status": {"S": status},
     }
 
@@ -52,9 +53,9 @@ def metadata(settings: WorkflowSettings, session_id: str, request: str) -> Item:
     """
     event = new_event(settings, Status.SESSION_INITIATED, session_id)
     limits = {
-        "maxRunSeconds": settings.max_run_seconds,
-        "leaseSeconds": settings.lease_seconds,
-        "maxAttempts": settings.max_attempts,
+        "maxRunSeconds": settings.stack.max_run_seconds,
+        "leaseSeconds": settings.stack.lease_seconds,
+        "maxAttempts": settings.stack.max_attempts,
     }
     return {name: event[name] for name in ("PK", "sessionId", "createdAt", "expiresAt")} | {
         "SK": {"S": METADATA},

@@ -160,3 +160,17 @@ def test_every_number_and_text_is_checked() -> None:
     texts = {key for key, declared in DECLARED.items() if declared["type"] == "string"}
     assert numbers == {*INTEGERS, "logRetentionDays"}
     assert texts == set(TEXTS) == set(BAD_TEXTS)
+
+
+def test_defaults_without_a_stack_are_what_a_stack_gets_that_sets_nothing(tmp_path: Path) -> None:
+    program = """
+from components.settings import Settings
+
+assert Settings.from_config() == Settings.defaults(event_source="fire-and-forget.bare")
+assert Settings.from_config() != Settings.defaults(event_source="fire-and-forget.bare", lease_seconds=7)
+"""
+    (tmp_path / "__main__.py").write_text(program, encoding="utf-8")
+    (tmp_path / "Pulumi.yaml").symlink_to(PROJECT / "Pulumi.yaml")
+    (tmp_path / "Pulumi.bare.yaml").write_text("", encoding="utf-8")
+    configured = stack_config("bare", project=tmp_path) | {"aws:region": "us-east-1"}
+    run_program(NoResources(), configured, "bare", project=tmp_path)

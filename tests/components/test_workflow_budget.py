@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from components.settings import Settings
 from components.workflow_budget import (
     HISTORY_LIMIT,
-    WorkflowSettings,
     check_poll_budget,
     history_events,
     poll_intervals,
@@ -17,38 +17,32 @@ from components.workflow_budget import (
 )
 
 
-def settings_with(**changes: Any) -> WorkflowSettings:
-    return WorkflowSettings(
-        function_arn="arn", table_name="journal", event_bus_name="default", event_source="source", **changes
-    )
-
-
 def test_the_default_polls_fit_into_one_execution_with_room() -> None:
-    assert history_events(settings_with()) < HISTORY_LIMIT / 4
+    assert history_events(Settings.defaults()) < HISTORY_LIMIT / 4
 
 
 @pytest.mark.parametrize("completion", ["poll", "callback"])
 def test_polls_that_do_not_fit_are_refused_with_a_cure_that_works(completion: str) -> None:
-    settings = {"max_run_seconds": 28_800, "completion": completion, "callback_poll_seconds": 10}
+    settings: dict[str, Any] = {"max_run_seconds": 28_800, "completion": completion, "callback_poll_seconds": 10}
     key, field = (
         ("callbackPollSeconds", "callback_poll_seconds")
         if completion == "callback"
         else ("pollIntervalSeconds", "poll_interval_seconds")
     )
     with pytest.raises(ValueError, match=rf"{key} is 10 .*maxRunSeconds 28800.* allows 25000") as refusal:
-        check_poll_budget(settings_with(**settings))
+        check_poll_budget(Settings.defaults(**settings))
     cure = re.search(rf"Set {key} to (\d+) or more, or maxRunSeconds to (\d+) or less", str(refusal.value))
     assert cure
-    check_poll_budget(settings_with(**settings | {field: int(cure[1])}))
-    check_poll_budget(settings_with(**settings | {"max_run_seconds": int(cure[2])}))
+    check_poll_budget(Settings.defaults(**settings | {field: int(cure[1])}))
+    check_poll_budget(Settings.defaults(**settings | {"max_run_seconds": int(cure[2])}))
     with pytest.raises(ValueError, match="history events"):
-        check_poll_budget(settings_with(**settings | {field: int(cure[1]) - 1}))
+        check_poll_budget(Settings.defaults(**settings | {field: int(cure[1]) - 1}))
     with pytest.raises(ValueError, match="history events"):
-        check_poll_budget(settings_with(**settings | {"max_run_seconds": int(cure[2]) + 120}))
+        check_poll_budget(Settings.defaults(**settings | {"max_run_seconds": int(cure[2]) + 120}))
 
 
 def test_growing_intervals_let_eight_hours_fit_and_notice_short_runs_early() -> None:
-    settings = settings_with(max_run_seconds=28_800, poll_max_interval_seconds=60)
+    settings = Settings.defaults(max_run_seconds=28_800, poll_max_interval_seconds=60)
     check_poll_budget(settings)
     intervals = poll_intervals(settings)
     assert [next(intervals) for _ in range(5)] == [10, 11, 12, 13, 14]
@@ -56,7 +50,7 @@ def test_growing_intervals_let_eight_hours_fit_and_notice_short_runs_early() -> 
 
 
 def test_growing_callback_polls_keep_eight_hours_under_1500_events() -> None:
-    settings = settings_with(
+    settings = Settings.defaults(
         max_run_seconds=28_800,
         completion="callback",
         poll_max_interval_seconds=300,
@@ -67,8 +61,8 @@ def test_growing_callback_polls_keep_eight_hours_under_1500_events() -> None:
 
 
 def test_a_poll_count_covers_the_whole_run() -> None:
-    assert polls(settings_with(), 164) == 17
-    assert polls(settings_with(completion="callback"), 164) == 2
+    assert polls(Settings.defaults(), 164) == 17
+    assert polls(Settings.defaults(completion="callback"), 164) == 2
 
 
 def test_retries_with_full_jitter_last_the_time_asked_for_on_average() -> None:

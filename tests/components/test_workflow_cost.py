@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
-import yaml
 
-from components.workflow_budget import WorkflowSettings, history_events
+from components.settings import Settings
+from components.workflow_budget import history_events
 from components.workflow_cost import (
     TRANSITIONS_ONCE,
     TRANSITIONS_PER_POLL,
@@ -20,26 +19,15 @@ from components.workflow_cost import (
 from local.deployment.program import PROJECT
 
 
-def settings(**changes: Any) -> WorkflowSettings:
-    return WorkflowSettings(function_arn="", table_name="", event_bus_name="", event_source="", **changes)
-
-
-def test_the_defaults_are_those_of_the_configuration() -> None:
-    declared = yaml.safe_load((PROJECT / "Pulumi.yaml").read_text(encoding="utf-8"))["config"]
-    for key in ("pollIntervalSeconds", "maxRunSeconds", "leaseSeconds", "invokeRetrySeconds", "completion"):
-        field = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in key)
-        assert getattr(settings(), field) == declared[key]["default"], key
-
-
 def test_a_run_of_reference_length_is_polled_seventeen_times() -> None:
-    cost = waiting_cost(settings(), 164)
+    cost = waiting_cost(Settings.defaults(), 164)
     assert cost.polls == 17
     assert cost.state_transitions == TRANSITIONS_ONCE + 17 * TRANSITIONS_PER_POLL
     assert cost.usd == pytest.approx(57 * 0.000025, rel=0.01)
 
 
 def test_a_longer_interval_costs_less() -> None:
-    every_10, every_60 = (waiting_cost(settings(poll_interval_seconds=s), 3600).usd for s in (10, 60))
+    every_10, every_60 = (waiting_cost(Settings.defaults(poll_interval_seconds=s), 3600).usd for s in (10, 60))
     assert every_60 < every_10 / 4
 
 
@@ -50,7 +38,7 @@ def test_the_prices_are_the_runbooks() -> None:
 
 
 def test_the_table_says_what_a_run_costs_and_how_much_history_it_takes() -> None:
-    told = describe(settings(), (164,))
+    told = describe(Settings.defaults(), (164,))
     assert "17" in told
     assert "1.43" in told
-    assert f"{history_events(settings()):,} of 25,000" in told
+    assert f"{history_events(Settings.defaults()):,} of 25,000" in told

@@ -10,19 +10,13 @@ from typing import Any
 
 import pytest
 
+from components.settings import Settings
 from components.workflow_budget import WorkflowSettings, machine_timeout_seconds, poll_intervals
 from components.workflow_definition import build_definition
 from runtime.journal.keys import OUTCOME, event_sort_key
 from tests.support.state_machine import evaluate
 
-SETTINGS = WorkflowSettings(
-    function_arn="arn:aws:lambda:us-east-1:123456789012:function:invoker",
-    table_name="journal",
-    event_bus_name="default",
-    event_source="fire-and-forget.dev",
-)
-DEFINITION = build_definition(SETTINGS)
-STATES: dict[str, dict[str, Any]] = DEFINITION["States"]
+STACK = Settings.defaults(event_source="fire-and-forget.dev")
 EVERY_WAY_TO_WAIT = pytest.mark.parametrize(
     "changes",
     [
@@ -41,9 +35,12 @@ def lambda_cause(message: str) -> str:
 
 
 def with_settings(**changes: Any) -> WorkflowSettings:
-    return WorkflowSettings(
-        function_arn="arn", table_name="journal", event_bus_name="default", event_source="source", **changes
-    )
+    function_arn = "arn:aws:lambda:us-east-1:123456789012:function:invoker"
+    return WorkflowSettings(replace(STACK, **changes), function_arn, "journal", "default")
+
+
+DEFINITION = build_definition(with_settings())
+STATES: dict[str, dict[str, Any]] = DEFINITION["States"]
 
 
 def next_states(state: dict[str, Any]) -> Iterator[str]:
@@ -65,7 +62,7 @@ def expressions(value: Any) -> Iterator[str]:
 
 @EVERY_WAY_TO_WAIT
 def test_every_state_that_is_named_exists_and_every_state_is_reached(changes: dict[str, Any]) -> None:
-    definition = build_definition(replace(SETTINGS, **changes))
+    definition = build_definition(with_settings(**changes))
     reached, waiting = set[str](), [definition["StartAt"]]
     while waiting:
         name = waiting.pop()
@@ -83,7 +80,7 @@ def test_every_task_has_retries_and_catches_everything_but_the_two_that_can_be_r
     changes: dict[str, Any],
 ) -> None:
     # A redrive goes on at the task that failed; after a Fail state it fails again.
-    states = build_definition(replace(SETTINGS, **changes))["States"]
+    states = build_definition(with_settings(**changes))["States"]
     tasks = {name: state for name, state in states.items() if state["Type"] == "Task"}
     assert len(tasks) == (9 if "completion" in changes else 8)
     for name, state in tasks.items():
@@ -93,7 +90,7 @@ def test_every_task_has_retries_and_catches_everything_but_the_two_that_can_be_r
 
 @EVERY_WAY_TO_WAIT
 def test_every_loop_has_a_wait_in_it(changes: dict[str, Any]) -> None:
-    states = build_definition(replace(SETTINGS, **changes))["States"]
+    states = build_definition(with_settings(**changes))["States"]
     hasty = {name: set(_at_once(state)) for name, state in states.items() if state["Type"] != "Wait"}
     for start in hasty:
         reached, waiting = set[str](), list(hasty[start])
@@ -153,7 +150,7 @@ def test_every_variable_is_assigned_before_any_path_reads_it(changes: dict[str, 
     local |= {"millis", "hash", "floor", "substring", "number", "match", "replace", "merge", "min", "power"}
     local |= {"event", "cut", "m", "code", "known", "lookup", "length", "list", "text", "substringAfter"}
     local |= {"decodeUrlComponent", "now"}
-    definition = build_definition(replace(SETTINGS, **changes))
+    definition = build_definition(with_settings(**changes))
     seen: dict[str, set[str]] = {}
     waiting: list[tuple[str, set[str]]] = [(definition["StartAt"], set())]
     while waiting:
@@ -189,7 +186,7 @@ def test_a_callback_times_out_into_the_poll_that_a_plain_wait_of_the_same_length
 def test_a_growing_interval_can_be_computed_after_any_number_of_polls(completion: str, polls: int) -> None:
     growing = with_settings(completion=completion, poll_growth_percent=100, poll_max_interval_seconds=3000)
     state = build_definition(growing)["States"]["WaitForCompletion"]
-    intervals = poll_intervals(growing)
+    intervals = poll_intervals(growing.stack)
     expected = next(itertools.islice(intervals, min(polls, 20), None))
     assert evaluate(state.get("Seconds") or state["TimeoutSeconds"], {"polls": polls}) == expected
 
@@ -271,7 +268,7 @@ def test_a_claim_that_is_too_large_for_step_functions_says_so() -> None:
 
 @EVERY_WAY_TO_WAIT
 def test_every_expression_is_on_one_line(changes: dict[str, Any]) -> None:
-    for text in expressions(build_definition(replace(SETTINGS, **changes))):
+    for text in expressions(build_definition(with_settings(**changes))):
         assert "\n" not in text
 
 
@@ -330,9 +327,9 @@ def test_throttled_starts_ride_out_the_configured_time_on_average() -> None:
 
 
 def test_the_machines_own_time_limit_comes_after_every_other() -> None:
-    retries = 2 * SETTINGS.invoke_retry_seconds
-    assert machine_timeout_seconds(SETTINGS) > retries + SETTINGS.max_run_seconds + SETTINGS.lease_seconds
-    assert DEFINITION["TimeoutSeconds"] == machine_timeout_seconds(SETTINGS)
+    retries = 2 * STACK.invoke_retry_seconds
+    assert machine_timeout_seconds(STACK) > retries + STACK.max_run_seconds + STACK.lease_seconds
+    assert DEFINITION["TimeoutSeconds"] == machine_timeout_seconds(STACK)
 
 
 def test_the_definition_is_json_and_far_from_the_size_limit() -> None:

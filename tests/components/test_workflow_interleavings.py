@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from moto import mock_aws
 
+from components.settings import Settings
 from components.workflow_budget import WorkflowSettings
 from components.workflow_definition import build_definition
 from runtime.agent.run_clock import RunClock, beginning
@@ -212,11 +213,7 @@ class Played:
         return woken
 
     def play(self) -> dict[str, Any]:
-        settings = WorkflowSettings(
-            function_arn="invoker",
-            table_name=TABLE,
-            event_bus_name="default",
-            event_source="source",
+        stack = Settings.defaults(
             poll_interval_seconds=5,
             callback_poll_seconds=10,
             max_run_seconds=MAX_RUN_SECONDS,
@@ -225,6 +222,7 @@ class Played:
             invoke_retry_seconds=30,
             completion=self.story.completion,
         )
+        settings = WorkflowSettings(stack, "invoker", TABLE, "default")
         if self.story.cancel:
             at, skew = self.story.cancel
             self.world.at(at, lambda: self.cancel(skew))
