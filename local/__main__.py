@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, NoReturn
+from urllib.parse import urlsplit
 
 from runbook.cli import process
 
@@ -35,9 +36,33 @@ PROJECT = Path(__file__).resolve().parent.parent
 JUPYTER_STOP_SECONDS = 10.0
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+def _checked_model_url(url: str | None) -> str | None:
+    """A base URL that a path can be added to, without what nobody would send and what must not be shown."""
+    if url is None:
+        return None
+    # Whatever is wrong with it, there may be a password before an @, or a key in a query.
+    shown = url.partition("?")[0].partition("#")[0].rpartition("@")[2]
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or any(character in url for character in "@?#"):
+        raise typer.BadParameter(
+            f"--model-url is {shown!r}, credentials and query left out; it has to be a base URL like "
+            "http://127.0.0.1:11434, without user, password and query."
+        )
+    return url
+
+
 ModelUrl = Annotated[
     str | None,
-    typer.Option(help="Base URL of an OpenAI-compatible server on this machine that the agents ask."),
+    typer.Option(
+        callback=_checked_model_url,
+        help="Base URL of an OpenAI-compatible server on this machine that the agents ask.",
+    ),
 ]
 
 

@@ -25,7 +25,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from local.agentcore.authorizer import Authorizer
 from local.agentcore.environments.pool import EnvironmentPool
-from local.agentcore.protocol.errors import AgentCoreError, NamedError, ThrottledError, ValidationError
+from local.agentcore.protocol.errors import AgentCoreError, NamedError, ValidationError
 from local.agentcore.protocol.requests import (
     REQUEST_ID_HEADER,
     SESSION_HEADER,
@@ -34,7 +34,6 @@ from local.agentcore.protocol.requests import (
     refuse_what_is_not_emulated,
     session_id_of,
 )
-from local.agentcore.rate_limit import RateLimit
 from local.loopback.exchange import Answer, RawHeaders
 
 CREDENTIALS_PATH = "/credentials"
@@ -50,7 +49,6 @@ class DataPlaneApi:
 
     authorizer: Authorizer
     pool: EnvironmentPool
-    rate: RateLimit
 
     def app(self) -> Starlette:
         """Return the ASGI application."""
@@ -64,7 +62,6 @@ class DataPlaneApi:
         )
 
     async def _invoke(self, request: Request, request_id: str, send: Send) -> None:
-        self._throttle()
         payload = await payload_of(request)
         refuse_what_is_not_emulated(request.headers)
         endpoint = endpoint_of(request.path_params["arn"], request.query_params.get("qualifier"))
@@ -78,7 +75,6 @@ class DataPlaneApi:
             await _relay(answer, [*headers, (b"x-amzn-requestid", request_id.encode())], request, send)
 
     async def _stop(self, request: Request, request_id: str, send: Send) -> None:
-        self._throttle()
         payload = await payload_of(request)
         endpoint = endpoint_of(request.path_params["arn"], request.query_params.get("qualifier"))
         if SESSION_HEADER not in request.headers:
@@ -94,10 +90,6 @@ class DataPlaneApi:
         token = request.headers.get("Authorization", "")
         credentials = await self.pool.credentials_for(request.path_params["environment_id"], token)
         await JSONResponse(credentials.as_document())(request.scope, request.receive, send)
-
-    def _throttle(self) -> None:
-        if not self.rate.admits(time.monotonic()):
-            raise ThrottledError("Rate exceeded")
 
 
 class _Operation:

@@ -9,7 +9,6 @@ import asyncio
 import shutil
 import socket
 import tempfile
-import time
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
@@ -28,7 +27,6 @@ from local.agentcore.environments.pool import EnvironmentPool
 from local.agentcore.environments.role_credentials import RoleCredentialsStore
 from local.agentcore.environments.runtime_catalog import RuntimeCatalog
 from local.agentcore.environments.settings import DataPlaneSettings
-from local.agentcore.rate_limit import RateLimit
 from local.loopback.gate import gate
 from local.processes.guard import ProcessGuard
 
@@ -108,7 +106,6 @@ async def _assemble(address: Address, settings: DataPlaneSettings) -> AsyncGener
         yield DataPlaneApi(
             Authorizer(urlsplit(address.emulator_url).port or 80, client("iam")),
             pool,
-            RateLimit(settings.requests_per_second, time.monotonic()),
         )
     finally:
         await pool.close()

@@ -39,6 +39,7 @@ def deploy(
     try:
         config = stack_config(stack, config_overrides, project)
         names = AutoNames.of_stack(project_name(project), stack, config)
+        _check_agent_code(f"{project_name(project)}:agentCode", config)
     except (OSError, ValueError) as error:
         raise _misconfigured(stack, error) from error
     provider = EmulatorProvider(emulator, names)
@@ -50,6 +51,13 @@ def deploy(
         emulator.check()
         # The first failure: what the program raises may be a consequence of it.
         raise provider.failure or DeployError(f"The Pulumi program failed: {type(error).__name__}: {error}") from error
+
+
+def _check_agent_code(key: str, config: Mapping[str, str]) -> None:
+    if config.get(key) == "bundle":
+        raise ValueError(
+            f"{key} is bundle; the embedded cloud allows source only, because a bundle holds packages for AWS's arm64."
+        )
 
 
 def _misconfigured(stack: str, error: Exception) -> DeployError:

@@ -135,9 +135,28 @@ def _executor(loops: list[asyncio.AbstractEventLoop]) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_workers=8, thread_name_prefix="pulumi", initializer=prepare)
 
 
+class _GivenTwiceError(ValueError):
+    """A key stands twice in one mapping."""
+
+
+class _OnceLoader(yaml.SafeLoader):
+    """Refuses what YAML forbids and PyYAML takes: of a key that is given twice, it would keep the last value."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[object] = set()
+        for key_node, _ in node.value:
+            key: object = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise _GivenTwiceError(f"gives {key} twice, again in line {key_node.start_mark.line + 1}.")
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         return _parsed(path.read_text(encoding="utf-8"))
+    except _GivenTwiceError as error:
+        raise ValueError(f"{path.name} {error}") from None
     except yaml.YAMLError as error:
         raise ValueError(f"{path.name} is not YAML: {' '.join(str(error).split())}.") from error
 
@@ -145,7 +164,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 @lru_cache
 def _parsed(text: str) -> dict[str, Any]:
     # Tests read a stack's few files hundreds of times. Nobody changes what comes out of here.
-    return cast("dict[str, Any]", yaml.safe_load(text) or {})
+    return cast("dict[str, Any]", yaml.load(text, _OnceLoader) or {})  # noqa: S506 - a safe loader
 
 
 def _check_type(key: str, value: object, wanted: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -125,6 +126,21 @@ def test_a_time_limit_that_is_none_is_refused_before_anything_starts(own_tmp: Pa
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 2
     assert errors == f"--timeout is {seconds}; it must be a number of seconds above 0.\n"
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["nonsense", "http://127.0.0.1:high", "http://me:s3/cr@et@127.0.0.1:11434", "http://127.0.0.1/?key=s3cret"],
+)
+def test_a_model_url_that_can_not_be_used_is_refused_before_anything_starts_and_keeps_its_secrets(
+    own_tmp: Path, url: str
+) -> None:
+    process = start(own_tmp, "run", "--model-url", url)
+    output, errors = process.communicate(timeout=30)
+    assert (process.returncode, output) == (2, "")
+    assert errors.startswith("--model-url is ")
+    assert errors.count("\n") == 1
+    assert not re.search("s3|cret", errors)
 
 
 def test_an_emulator_that_dies_under_a_run_is_what_the_run_says(own_tmp: Path) -> None:

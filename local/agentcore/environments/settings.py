@@ -18,7 +18,6 @@ class DataPlaneSettings:
     :ivar queue_seconds: how long a new session waits for another to end before it is refused. AWS refuses at once, but
         allows thousands.
     :ivar warm_spares: environments kept ready per runtime version, so that a new session needn't wait.
-    :ivar requests_per_second: more are throttled, with a burst of one second's worth; None for no limit.
     :ivar start_limit_seconds: from the start of a process to its first answer to /ping.
     :ivar request_limit_seconds: how long an agent may take for one request.
     :ivar stop_grace_seconds: from SIGTERM to SIGKILL.
@@ -36,7 +35,6 @@ class DataPlaneSettings:
     max_environments: int = 8
     queue_seconds: float = 20.0
     warm_spares: int = 1
-    requests_per_second: float | None = None
     start_limit_seconds: float = 60.0
     request_limit_seconds: float = 900.0
     stop_grace_seconds: float = 1.5

@@ -64,13 +64,6 @@ class RuntimeClientError(AgentCoreError):
     status = 424
 
 
-class ThrottledError(AgentCoreError):
-    """The account sent too many requests per second."""
-
-    code = "ThrottlingException"
-    status = 429
-
-
 class GatewayTimeoutError(AgentCoreError):
     """The agent took longer than a synchronous request may; documented, but not in the service model."""
 

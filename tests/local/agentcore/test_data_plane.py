@@ -387,15 +387,6 @@ def test_a_data_plane_that_does_not_run_says_so() -> None:
         plane.environments()
 
 
-def test_requests_above_the_rate_are_throttled(emulator: Emulator, runtime: str) -> None:
-    with DataPlane(DataPlaneSettings(requests_per_second=0.01, warm_spares=0)) as plane:
-        plane.start(emulator.url, emulator.client)
-        client = client_of(plane.url, emulator.key)
-        request = {"agentRuntimeArn": UNKNOWN_RUNTIME, "payload": b"{}"}
-        assert refusal(client.invoke_agent_runtime, **request)[0] == "ResourceNotFoundException"
-        assert refusal(client.invoke_agent_runtime, **request)[:2] == ("ThrottlingException", 429)
-
-
 @pytest.mark.parametrize("wrong", [{"max_environments": 0}, {"warm_spares": -1}, {"stop_grace_seconds": 0}])
 def test_an_impossible_setting_is_refused_by_name(wrong: dict[str, Any]) -> None:
     ((name, value),) = wrong.items()

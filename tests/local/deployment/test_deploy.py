@@ -144,6 +144,11 @@ def test_every_stack_of_the_project_deploys(emulator: Emulator, stack: str) -> N
     assert outputs["journalTableName"].startswith(f"fire-and-forget-{stack}-journal-table-")
 
 
+def test_an_agent_bundled_for_aws_is_refused_with_what_is_allowed(emulator: Emulator) -> None:
+    with pytest.raises(DeployError, match=r"fire-and-forget:agentCode is bundle; the embedded cloud allows source"):
+        deploy(emulator, config_overrides={"agentCode": "bundle"})
+
+
 def test_every_option_of_the_project_deploys(emulator: Emulator) -> None:
     options = {
         "alarmEmail": "a@example.org",

@@ -74,6 +74,14 @@ def test_overrides_win_over_the_stacks_file(project: Path) -> None:
     assert config["some-project:shape"] == '{"a": [1]}'
 
 
+def test_a_key_that_a_stack_file_gives_twice_is_refused_by_name(project: Path) -> None:
+    (project / "Pulumi.dev.yaml").write_text(
+        "config:\n  some-project:needed: x\n  some-project:size: 1\n  some-project:needed: y\n", encoding="utf-8"
+    )
+    with pytest.raises(ValueError, match=r"Pulumi\.dev\.yaml gives some-project:needed twice, again in line 4\.$"):
+        stack_config("dev", project=project)
+
+
 def test_a_key_without_value_and_default_is_refused(project: Path) -> None:
     (project / "Pulumi.dev.yaml").write_text("config: {}", encoding="utf-8")
     with pytest.raises(ValueError, match="some-project:needed has neither a value nor a default"):
