@@ -14,6 +14,7 @@ import pulumi
 from components.location import Location
 from components.policies import ActorRole, Statement, actor_role, allow, on_behalf_of, trust
 from components.settings import PROFILES, Settings
+from runtime.journal.keys import ARTIFACTS_PREFIX
 
 
 class AgentExecutionRoleArgs(TypedDict):
@@ -48,9 +49,9 @@ def _data(args: AgentExecutionRoleArgs) -> list[Statement]:
         # The journal is append-only: put, and check that a run has no outcome yet.
         allow(["dynamodb:PutItem", "dynamodb:ConditionCheckItem"], [args["journal_table_arn"]]),
         # Artifacts of sessions, which share the bucket with the agent's own code.
-        allow(["s3:GetObject", "s3:PutObject"], [pulumi.Output.format("{}/sessions/*", bucket)]),
+        allow(["s3:GetObject", "s3:PutObject"], [pulumi.Output.format("{}/{}*", bucket, ARTIFACTS_PREFIX)]),
         # Without it a missing artifact is answered with 403 rather than 404.
-        allow(["s3:ListBucket"], [bucket], {"StringLike": {"s3:prefix": "sessions/*"}}),
+        allow(["s3:ListBucket"], [bucket], {"StringLike": {"s3:prefix": f"{ARTIFACTS_PREFIX}*"}}),
     ]
 
 

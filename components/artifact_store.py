@@ -14,6 +14,7 @@ import pulumi_aws as aws
 from components.data_protection import data_options
 from components.policies import document
 from components.settings import Settings
+from runtime.journal.keys import ARTIFACTS_PREFIX
 
 
 class ArtifactStoreArgs(TypedDict):
@@ -96,7 +97,7 @@ def _lifecycle_rules(ttl_days: int) -> list[aws.s3.BucketLifecycleConfigurationR
         {
             "id": "artifacts-expire-with-the-journal",
             "status": "Enabled",
-            "filter": {"prefix": "sessions/"},
+            "filter": {"prefix": ARTIFACTS_PREFIX},
             "expiration": {"days": ttl_days},
         },
         # Current code is kept: a runtime may be rolled back to an earlier version.

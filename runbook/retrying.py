@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 from runtime.contract.errors import InvalidRequest
 from runtime.contract.request import MAX_SOURCES, RETRY_FIELDS, check_session_id
+from runtime.journal.keys import ARTIFACTS_PREFIX
 from runtime.journal.records import RunMetadata
 from runtime.journal.vocabulary import STEP_NAME
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
 
-_ARTIFACT = re.compile(rf"sessions/[^/]+/(?P<step>{STEP_NAME.pattern})\.md")
+_ARTIFACT = re.compile(rf"{ARTIFACTS_PREFIX}[^/]+/(?P<step>{STEP_NAME.pattern})\.md")
 
 
 def read_request(client: "SFNClient", metadata: RunMetadata) -> Any:

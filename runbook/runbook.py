@@ -28,6 +28,7 @@ from runbook.stuck import StuckRuns
 from runbook.summary import RunSummary
 from runbook.triggering import Trigger
 from runtime.contract.request import check_session_id, parse_request
+from runtime.journal.keys import artifact_prefix
 from runtime.journal.reader import JournalReader
 from runtime.journal.records import Event, RunMetadata
 from runtime.journal.timestamps import utc_now
@@ -235,7 +236,7 @@ class Runbook:
     def artifacts(self, session_id: str) -> list[str]:
         """Return the keys of what the run's steps have produced so far."""
         pages = self.clients.s3.get_paginator("list_objects_v2").paginate(
-            Bucket=self.outputs.artifact_bucket_name, Prefix=f"sessions/{check_session_id(session_id)}/"
+            Bucket=self.outputs.artifact_bucket_name, Prefix=artifact_prefix(check_session_id(session_id))
         )
         return [found["Key"] for page in pages for found in page.get("Contents", []) if "Key" in found]
 

@@ -15,6 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from runtime.agent.errors import ArtifactMissing
 from runtime.contract.request import check_session_id
+from runtime.journal.keys import artifact_prefix
 from runtime.journal.vocabulary import check_step_name
 
 if TYPE_CHECKING:
@@ -53,14 +54,9 @@ class Artifact:
     usage: Usage
 
 
-def artifact_prefix(session_id: str) -> str:
-    """Return the prefix of the keys of a run's artifacts."""
-    return f"sessions/{check_session_id(session_id)}/"
-
-
 def artifact_key(session_id: str, step: str) -> str:
     """Return the key of a step's artifact."""
-    return f"{artifact_prefix(session_id)}{check_step_name(step)}.md"
+    return f"{artifact_prefix(check_session_id(session_id))}{check_step_name(step)}.md"
 
 
 def connect(region: str) -> "S3Client":
@@ -108,7 +104,7 @@ class ArtifactStore:
         """Return the keys of a run's artifacts."""
         # Listed rather than looked up one by one: S3 answers 403 for a missing key to a role that may not list.
         pages = self._client.get_paginator("list_objects_v2").paginate(
-            Bucket=self._bucket, Prefix=artifact_prefix(session_id)
+            Bucket=self._bucket, Prefix=artifact_prefix(check_session_id(session_id))
         )
         return {found["Key"] for page in pages for found in page.get("Contents", []) if "Key" in found}
 

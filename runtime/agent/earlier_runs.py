@@ -10,9 +10,10 @@ import os
 from functools import cache
 from pathlib import PurePosixPath
 
-from runtime.agent.artifacts import ArtifactStore, artifact_prefix, connect
+from runtime.agent.artifacts import ArtifactStore, connect
 from runtime.agent.errors import ArtifactMissing
 from runtime.agent.settings import AgentSettings
+from runtime.journal.keys import artifact_prefix
 
 MAX_CHARACTERS = 40_000
 """Per artifact: what a tool returns is sent to the model again with every turn."""

@@ -6,7 +6,7 @@
         … = Emulator(…=model.url)                     # MINISTACK_BEDROCK_PROXY_URL
         assert "p99" in model.conversations[0].last_message
 
-What the emulator makes of it (ministack 1.5.33, `services/bedrock_runtime.py`): text and tool calls become Converse
+What the emulator makes of it (1.5.33, `ministack.services.bedrock_runtime`): text and tool calls become Converse
 blocks and `usage` the tokens; `finish_reason` it ignores, so that a reply cut by length looks like a normal end. An
 HTTP error, or no answer in time, is a ModelErrorException (`local/emulator/edge/model.py`).
 """

@@ -8,11 +8,12 @@ from botocore.stub import Stubber
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runtime.agent.artifacts import Artifact, ArtifactStore, Usage, artifact_key, artifact_prefix, connect, is_transient
+from runtime.agent.artifacts import Artifact, ArtifactStore, Usage, artifact_key, connect, is_transient
 from runtime.agent.errors import ArtifactMissing
 from runtime.contract.errors import InvalidRequest
 from runtime.contract.request import SESSION_ID
 from runtime.journal.errors import InvalidStepName
+from runtime.journal.keys import artifact_prefix
 from runtime.journal.vocabulary import STEP_NAME
 from tests.support.http_server import HttpServer, Reply
 
