@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.group_process import run_group
-from benchmarks.groups import GROUPS
+from benchmarks.groups import GROUPS, parts_of
 from benchmarks.progress import progress
 from benchmarks.report import table
 
@@ -25,14 +25,14 @@ RESULTS = Path(__file__).with_name("results.json")
 def main() -> int:
     """Measure the groups that the command line names, or all."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks", description="Measure, against floors of the same run."
+        prog="python -m benchmarks", description="Measure, against baselines of the same run."
     )
     parser.add_argument("group", nargs="*", help=f"one of {', '.join(GROUPS)}; all without any")
     groups: list[str] = parser.parse_args().group
     if unknown := [group for group in groups if group not in GROUPS]:
         parser.error(f"there is no group {unknown[0]!r}; there are {', '.join(GROUPS)}")
     load, began = os.getloadavg()[0], time.monotonic()
-    results = {group: run_group(group, GROUPS[group]) for group in groups or GROUPS}
+    results = {part: run_group(part, seconds) for part, seconds in parts_of(groups).items()}
     rows = [row for found in results.values() for row in found]
     seconds = time.monotonic() - began
     progress(f"{len(rows)} rows in {seconds:.0f} s; the machine's load was {load:.1f} before")
@@ -40,7 +40,7 @@ def main() -> int:
     if not groups:
         about = {"python": platform.python_version(), "processors": os.cpu_count(), "loadBefore": round(load, 2)}
         whole = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "seconds": round(seconds), "machine": about}
-        RESULTS.write_text(json.dumps(whole | {"groups": results}, indent=1) + "\n", encoding="utf-8")
+        RESULTS.write_text(json.dumps(whole | {"parts": results}, indent=1) + "\n", encoding="utf-8")
     return int(any(row["figure"] is None for row in rows))
 
 

@@ -1,4 +1,4 @@
-"""An agent's process and a connection to it: ours, or the echo app that is its floor.
+"""An agent's process and a connection to it: ours, or the echo app that is its baseline.
 
 Both are started in the same way, with the same interpreter, and spoken to over a connection that stays open.
 """

@@ -1,6 +1,6 @@
 """The agent, cold: from the start of its process to the first /ping, and the first acknowledgement after it.
 
-The floor is the echo app, started in the same way, in turns. No backend answers: nothing that counts here needs one.
+The baseline is the echo app, started in the same way, in turns. No backend answers: nothing that counts here needs one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from benchmarks.samples import Samples, seconds_of
 from local.emulator.clients import AccessKey
 
 COUNT = 30
-FLOOR = "an echo BedrockAgentCoreApp, started the same way"
+BASELINE = "an echo BedrockAgentCoreApp, started the same way"
 NOWHERE = "http://127.0.0.1:9"
 
 
@@ -34,13 +34,13 @@ def rows(count: int = COUNT) -> list[Row]:
             Samples.of(started[OURS]),
             Samples.of(started[ECHO]),
             target=1.15,
-            floor_is=FLOOR,
+            baseline_is=BASELINE,
         ),
         ratio_row(
             "agent, cold: first acknowledgement after it",
             Samples.of(acknowledged[OURS]),
             Samples.of(acknowledged[ECHO]),
             target=2.0,
-            floor_is=FLOOR,
+            baseline_is=BASELINE,
         ),
     ]

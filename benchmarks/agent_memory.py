@@ -40,7 +40,7 @@ def rows(batches: int = BATCHES) -> list[Row]:
             slope(resident) / TASKS_A_BATCH,
             unit="MiB",
             target=0.1,
-            floor="0",
+            baseline="0",
             measured={"resident, MiB": Samples.of(resident)},
         )
     ]

@@ -1,4 +1,4 @@
-"""/ping while tasks overlap and one of them blocks on I/O and burns processor time; the floor is the echo app's.
+"""/ping while tasks overlap and one of them blocks on I/O and burns processor time; the baseline is the echo app's.
 
 AgentCore takes an environment whose /ping doesn't answer for dead.
 """
@@ -45,7 +45,7 @@ def rows(rounds: int = ROUNDS, pings: int = PINGS) -> list[Row]:
             Samples.of(ours_seconds),
             Samples.of(echo_seconds),
             target=5.0,
-            floor_is="the echo app's /ping, worst",
+            baseline_is="the echo app's /ping, worst",
             percent=100,
         ),
     ]

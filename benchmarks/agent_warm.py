@@ -1,6 +1,6 @@
 """The agent's acknowledgement, warm: one task at a time, and with tasks overlapping.
 
-The floor is an echo app in a process of its own, asked in turns with ours. Our agent does all that it does in the
+The baseline is an echo app in a process of its own, asked in turns with ours. Our agent does all that it does in the
 cloud: journal, artifacts and two Strands agents, against an emulator, with a model that takes its time.
 """
 
@@ -21,7 +21,7 @@ QUICK_MODEL_SECONDS = 0.02
 SLOW_MODEL_SECONDS = 0.4
 EVERY_SECONDS = 0.25
 WARMUP = 5
-FLOOR = "an echo BedrockAgentCoreApp"
+BASELINE = "an echo BedrockAgentCoreApp"
 
 Measured = tuple[Samples, Samples]
 """Of our agent, and of the echo app."""
@@ -34,10 +34,12 @@ def rows(one_at_a_time: int = ONE_AT_A_TIME, overlapping: int = OVERLAPPING) -> 
     progress(f"agent, warm: {overlapping} jobs overlapping, one every {EVERY_SECONDS:g} s")
     together = _measured(_overlapping, overlapping, SLOW_MODEL_SECONDS)
     return [
-        ratio_row("agent acknowledges, one task at a time: p50", *alone, target=1.3, floor_is=FLOOR),
-        ratio_row("agent acknowledges, one task at a time: p95", *alone, target=2.0, floor_is=FLOOR, percent=95),
-        ratio_row("agent acknowledges, tasks overlapping: p50", *together, target=1.5, floor_is=FLOOR),
-        ratio_row("agent acknowledges, tasks overlapping: p95", *together, target=3.0, floor_is=FLOOR, percent=95),
+        ratio_row("agent acknowledges, one task at a time: p50", *alone, target=1.3, baseline_is=BASELINE),
+        ratio_row("agent acknowledges, one task at a time: p95", *alone, target=2.0, baseline_is=BASELINE, percent=95),
+        ratio_row("agent acknowledges, tasks overlapping: p50", *together, target=1.5, baseline_is=BASELINE),
+        ratio_row(
+            "agent acknowledges, tasks overlapping: p95", *together, target=3.0, baseline_is=BASELINE, percent=95
+        ),
     ]
 
 

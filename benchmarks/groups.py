@@ -1,37 +1,37 @@
-"""Which groups of rows there are, and how long each may take. Every group is a module with a function `rows`."""
+"""Which groups of rows there are, of which parts, and how long each may take.
+
+Every part is a module with a function `rows`, and has a process of its own.
+"""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from benchmarks.rows import Row
 
-GROUPS: Mapping[str, float] = MappingProxyType(
+GROUPS: Mapping[str, Mapping[str, float]] = MappingProxyType(
     {
-        "invoker_warm": 60,
-        "invoker_cold": 120,
-        "invoker_zip": 30,
-        "agent_warm": 180,
-        "agent_cold": 150,
-        "agent_ping": 90,
-        "agent_memory": 120,
-        "journal_event": 60,
-        "poll": 150,
-        "completion": 300,
-        "make_run": 180,
-        "many_runs": 930,
-        "scale_model": 60,
+        "invoker": {"invoker_warm": 60, "invoker_cold": 120, "invoker_zip": 30},
+        "agent": {"agent_warm": 180, "agent_cold": 150, "agent_ping": 90, "agent_memory": 120},
+        "journal": {"journal_event": 60, "poll": 150},
+        "runs": {"completion": 300, "make_run": 180, "many_runs": 930},
+        "capacity": {"capacity.model": 60},
     }
 )
-"""Name → seconds that it may take."""
+"""What the command line names → its parts, each with the seconds that it may take."""
 
 
-def rows_of(group: str) -> list[Row]:
-    """Measure a group.
+def parts_of(groups: Iterable[str]) -> dict[str, float]:
+    """Return the parts of groups, of all without any."""
+    return {part: seconds for group in groups or GROUPS for part, seconds in GROUPS[group].items()}
 
-    :raises KeyError: if there is no such group
+
+def rows_of(part: str) -> list[Row]:
+    """Measure a part of a group.
+
+    :raises KeyError: if there is no such part
     """
-    _ = GROUPS[group]
-    return list(importlib.import_module(f"benchmarks.{group}").rows())
+    _ = parts_of(())[part]
+    return list(importlib.import_module(f"benchmarks.{part}").rows())

@@ -1,7 +1,7 @@
 """The invoker, cold: a fresh process until the handler can be called, and its peak memory.
 
-The floor imports boto3 and makes the same two clients. Processes of both kinds take turns. Each reports its own time,
-from the start of the interpreter's work on it, and its own peak, so that starting a process is in neither.
+The baseline imports boto3 and makes the same two clients. Processes of both kinds take turns. Each reports its own
+time, from the start of the interpreter's work on it, and its own peak, so that starting a process is in neither.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from benchmarks.samples import Samples
 
 COUNT = 40
 OURS = "import runtime.invoker.handler"
-FLOOR = "import boto3; boto3.client('dynamodb'); boto3.client('bedrock-agentcore')"
+BASELINE = "import boto3; boto3.client('dynamodb'); boto3.client('bedrock-agentcore')"
 TIMED = """
 import time
 began = time.perf_counter()
@@ -26,16 +26,16 @@ seconds = time.perf_counter() - began
 import resource
 print(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
-FLOOR_IS = "import boto3 + the two clients"
+BASELINE_IS = "import boto3 + the two clients"
 
 
 def rows(count: int = COUNT) -> list[Row]:
     """Start both kinds of processes in turns."""
     progress(f"invoker, cold: {count} fresh processes of each kind, in turns")
-    seconds: dict[str, list[float]] = {OURS: [], FLOOR: []}
-    memory: dict[str, list[float]] = {OURS: [], FLOOR: []}
+    seconds: dict[str, list[float]] = {OURS: [], BASELINE: []}
+    memory: dict[str, list[float]] = {OURS: [], BASELINE: []}
     for number in range(count + 1):
-        for code in (OURS, FLOOR) if number % 2 else (FLOOR, OURS):
+        for code in (OURS, BASELINE) if number % 2 else (BASELINE, OURS):
             measured = _fresh_process(code)
             if number:  # the first ones find their bytecode missing
                 seconds[code].append(measured[0])
@@ -44,16 +44,16 @@ def rows(count: int = COUNT) -> list[Row]:
         ratio_row(
             "invoker, cold: fresh process until ready",
             Samples.of(seconds[OURS]),
-            Samples.of(seconds[FLOOR]),
+            Samples.of(seconds[BASELINE]),
             target=1.05,
-            floor_is=FLOOR_IS,
+            baseline_is=BASELINE_IS,
         ),
         Row(
             "invoker, cold: peak memory",
-            Samples.of(memory[OURS]).median / Samples.of(memory[FLOOR]).median,
+            Samples.of(memory[OURS]).median / Samples.of(memory[BASELINE]).median,
             target=1.05,
-            floor=FLOOR_IS,
-            measured={"ours, KiB": Samples.of(memory[OURS]), "floor, KiB": Samples.of(memory[FLOOR])},
+            baseline=BASELINE_IS,
+            measured={"ours, KiB": Samples.of(memory[OURS]), "baseline, KiB": Samples.of(memory[BASELINE])},
         ),
     ]
 

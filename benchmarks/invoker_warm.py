@@ -1,6 +1,6 @@
 """The invoker's handler, warm: how much it adds to the three remote calls that it exists to make.
 
-The floor does the very same calls, with the same arguments, on clients that exist already: the transaction of the
+The baseline does the very same calls, with the same arguments, on clients that exist already: the transaction of the
 first event, the call of the agent with its answer read, the put of the second event.
 """
 
@@ -42,7 +42,7 @@ REQUEST = {"prompt": "Our checkout latency doubled after Tuesday's release. What
 
 def rows(count: int = COUNT) -> list[Row]:
     """Measure the whole handler against its raw calls."""
-    progress(f"invoker, warm: {count} calls of the handler and of its floor, in turns")
+    progress(f"invoker, warm: {count} calls of the handler and of its baseline, in turns")
     with stub_server() as server:
         os.environ.update(ENVIRON | {"AWS_ENDPOINT_URL": server.url})
         from runtime.invoker.handler import handler
@@ -54,19 +54,19 @@ def rows(count: int = COUNT) -> list[Row]:
         def ours() -> None:
             handler(next(events), None)
 
-        floor_call = _raw_calls()
-        handled, floor = interleaved(ours, floor_call, count)
+        baseline_call = _raw_calls()
+        handled, baseline = interleaved(ours, baseline_call, count)
         connections = _new_connections(server, ours, count)
     return [
         ratio_row(
             "invoker, warm: whole handler",
             handled,
-            floor,
+            baseline,
             target=1.10,
-            floor_is="its three remote calls on prebuilt clients, loopback stub",
+            baseline_is="its three remote calls on prebuilt clients, loopback stub",
             reason="150 us of our own, a third of it the log line, to 1.9 ms of botocore's; on a busy machine more",
         ),
-        Row("invoker, warm: new connections a call", connections, unit="", target=0, floor="0"),
+        Row("invoker, warm: new connections a call", connections, unit="", target=0, baseline="0"),
     ]
 
 
@@ -82,7 +82,7 @@ def _event() -> dict[str, Any]:
 
 
 def _raw_calls() -> Callable[[], None]:
-    """Return the floor: what one call of the handler sends was recorded, and is sent again as it was."""
+    """Return the baseline: what one call of the handler sends was recorded, and is sent again as it was."""
     import runtime.invoker.handler as module
 
     invoker = module.build_invoker(os.environ)

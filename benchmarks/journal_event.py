@@ -1,7 +1,7 @@
 """The journal: what one event costs over the raw call that puts the very same item.
 
-For the plain append the floor is `put_item`; for the append under an open run, whose guard is part of the design, it is
-`transact_write_items` with the same two actions. Clients exist already, and the server is a loopback stub.
+For the plain append the baseline is `put_item`; for the append under an open run, whose guard is part of the design,
+it is `transact_write_items` with the same two actions. Clients exist already, and the server is a loopback stub.
 """
 
 from __future__ import annotations
@@ -59,12 +59,14 @@ def rows(count: int = COUNT) -> list[Row]:
         plain = interleaved(append, lambda: client.put_item(**put), count)
         guarded = interleaved(append_while_open, lambda: client.transact_write_items(**transaction), count)
     return [
-        ratio_row("journal: one event", *plain, target=1.10, floor_is="raw put_item of the same item", reason=OWN_WORK),
+        ratio_row(
+            "journal: one event", *plain, target=1.10, baseline_is="raw put_item of the same item", reason=OWN_WORK
+        ),
         ratio_row(
             "journal: one event of an open run",
             *guarded,
             target=1.10,
-            floor_is="raw transact_write_items of the same actions",
+            baseline_is="raw transact_write_items of the same actions",
             reason=OWN_WORK,
         ),
     ]

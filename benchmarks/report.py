@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-HEADINGS = ("what", "figure", "target", "verdict", "floor", "median (min to max)")
+HEADINGS = ("what", "figure", "target", "verdict", "baseline", "median (min to max)")
 UNEXPLAINED = "no reason is known yet"
 
 
@@ -25,7 +25,7 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
         "" if row["figure"] is None else f"{_number(row['figure'])} {row['unit']}".strip(),
         limit,
         row["verdict"],
-        row.get("floor", ""),
+        row.get("baseline", ""),
         "; ".join(_measured(row.get("measured", {}))),
     )
 

@@ -28,9 +28,9 @@ class Row:
 
     :ivar what: what was measured
     :ivar figure: None if it could not be measured; `reason` says why
-    :ivar unit: `x` for a ratio to the floor
+    :ivar unit: `x` for a ratio to the baseline
     :ivar target: the most that the figure may be; None for one that is printed only
-    :ivar floor: what it is compared with, in words
+    :ivar baseline: what it is compared with, in words
     :ivar at_least: the target is a lower limit
     :ivar measured: what the figure was made of
     :ivar reason: why it misses, or what one has to know to read it
@@ -40,7 +40,7 @@ class Row:
     figure: float | None
     unit: str = "x"
     target: float | None = None
-    floor: str = ""
+    baseline: str = ""
     at_least: bool = False
     measured: Mapping[str, Samples | float | str] = field(default_factory=dict[str, "Samples | float | str"])
     reason: str = ""
@@ -63,7 +63,7 @@ class Row:
             "unit": self.unit,
             "target": self.target,
             "atLeast": self.at_least,
-            "floor": self.floor,
+            "baseline": self.baseline,
             "verdict": str(self.verdict),
             "measured": {
                 name: value.as_json() if isinstance(value, Samples) else value for name, value in self.measured.items()
@@ -73,7 +73,14 @@ class Row:
 
 
 def ratio_row(
-    what: str, ours: Samples, floor: Samples, *, target: float, floor_is: str, percent: float = 50, reason: str = ""
+    what: str,
+    ours: Samples,
+    baseline: Samples,
+    *,
+    target: float,
+    baseline_is: str,
+    percent: float = 50,
+    reason: str = "",
 ) -> Row:
     """Return the row of a ratio: median to median, or percentile to the same percentile.
 
@@ -81,9 +88,9 @@ def ratio_row(
     """
     return Row(
         what=what,
-        figure=ours.percentile(percent) / floor.percentile(percent),
+        figure=ours.percentile(percent) / baseline.percentile(percent),
         target=target,
-        floor=floor_is,
-        measured={"ours, s": ours, "floor, s": floor},
+        baseline=baseline_is,
+        measured={"ours, s": ours, "baseline, s": baseline},
         reason=reason,
     )

@@ -1,4 +1,4 @@
-"""What goes through boto3 clients: recorded once, so that a floor can send the very same again."""
+"""What goes through boto3 clients: recorded once, so that a baseline can send the very same again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A loopback HTTP server that answers at once what AWS would, and counts connections: the floor under the floor.
+"""A loopback HTTP server that answers at once what AWS would, and counts connections: the baseline's own.
 
 It is no emulator: it keeps nothing and checks nothing. The faster it answers, the less it hides of what our code
 costs, so a ratio measured against it is stricter than any against a real service. It runs in a process of its own,

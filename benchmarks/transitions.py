@@ -6,7 +6,6 @@ don't change with it.
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from benchmarks.machines import Machines
@@ -14,7 +13,7 @@ from benchmarks.progress import progress
 from benchmarks.rows import Row
 from components.settings import Settings
 from components.workflow_budget import history_events, undisturbed_events
-from runbook.costs import PRICES
+from runbook.pricing import Usage, bill, total
 
 RUN_SECONDS = 164
 SCALE = 0.1
@@ -62,19 +61,19 @@ def history_row(mode: str) -> Row:
         figure,
         "",
         HISTORY_EVENTS.get(mode),
-        floor="25,000 allowed",
+        baseline="25,000 allowed",
         measured={"with every attempt and throttled start": history_events(worst)},
         reason=WHY.get(mode, ""),
     )
 
 
 def _transitions_row(mode: str, count: int) -> Row:
-    price = json.loads(PRICES.read_text(encoding="utf-8"))["perUnit"]["stateTransition"]
+    usd = total(bill(Usage(transitions=count)))
     return Row(
         f"state transitions of a {RUN_SECONDS}-s run, {mode}",
         count,
         "",
         TRANSITIONS.get(mode),
-        measured={"$": count * price},
-        reason=f"${count * price:.5f} a run",
+        measured={"$": usd},
+        reason=f"${usd:.5f} a run",
     )

@@ -32,6 +32,10 @@ ESSENTIAL_RETRY_SECONDS = 600
 """How long a claim or a close is retried before the execution fails."""
 LAST_RESORT_SECONDS = 900
 MAX_POLL_SECONDS = 3600
+TRANSITIONS_PER_POLL = 3
+"""Wait, query, choice."""
+TRANSITIONS_ONCE = 6
+"""Claim, invoke, release, publish, and the two that end the execution."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,11 @@ def polls(settings: Settings, run_seconds: float) -> int:
             break
         count, waited = count + 1, waited + interval
     return count
+
+
+def transitions(settings: Settings, run_seconds: float) -> int:
+    """Return how many state transitions a run of that length takes, with completion `poll` and nothing lost."""
+    return TRANSITIONS_ONCE + TRANSITIONS_PER_POLL * polls(settings, run_seconds)
 
 
 def polls_until_longest(settings: Settings) -> int:

@@ -1,40 +1,23 @@
-"""What a run cost, roughly: what it used, times the list prices of `prices.json`.
+"""What a run cost, roughly, to see what its bill is made of.
 
-An estimate, to see what a run's bill is made of. Owns the arithmetic; free tiers, discounts, storage, logs and
-traces are left out. AgentCore bills processor time and memory as they were used, which nobody tells us per run:
-the shares assumed for them are in `prices.json`, too.
+Owns what a run used, as its journal and its execution tell; logs and traces are left out. What that costs is
+`runbook.pricing`'s.
 """
 
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from runbook.labels import amount
+from runbook.pricing import CostItem, Usage, bill, prices, total
 from runbook.summary import RunSummary
 from runbook.tables import Column, Table, Terminal
 from runtime.journal.records import Event
 from runtime.journal.vocabulary import TERMINAL, Status, StepPhase
 
-PRICES = Path(__file__).with_name("prices.json")
 POLLED_EVENTS = 20
 _PLAIN_PUTS = (Status.AGENT_INVOCATION_SUCCEEDED, Status.AGENT_INVOCATION_FAILED)
-
-
-@dataclass(frozen=True, slots=True)
-class CostItem:
-    """One line of a bill.
-
-    :ivar usd: None if there is no price for it
-    """
-
-    item: str
-    quantity: float
-    unit: str
-    usd: float | None
 
 
 class Cost(Table[CostItem]):
@@ -60,7 +43,7 @@ class Cost(Table[CostItem]):
     @property
     def usd(self) -> float:
         """The sum of what has a price, in US dollars."""
-        return sum(item.usd or 0.0 for item in self)
+        return total(list(self))
 
     @property
     def unpriced(self) -> list[str]:
@@ -84,24 +67,22 @@ def estimate(run: RunSummary, model_id: str, max_attempts: int, agent_seconds: f
 
     :param agent_seconds: how long it had an execution environment
     """
-    prices = _prices()
-    per_unit: dict[str, float] = prices["perUnit"]
-    assumed: dict[str, float] = prices["assumptions"]
+    assumed: dict[str, float] = prices()["assumptions"]
     calls = sum(event.status == Status.AGENT_INVOCATION_STARTED for event in run.events)
-    quantities = [
-        ("agent processor", agent_seconds / 3600 * assumed["agentVcpuShare"], "vCPU-hours", "agentVcpuHour"),
-        ("agent memory", agent_seconds / 3600 * assumed["agentGb"], "GB-hours", "agentGbHour"),
-        ("state machine", run.execution.state_transitions if run.execution else 0, "transitions", "stateTransition"),
-        ("function", calls + 1, "requests", "functionRequest"),
-        ("function time", (run.invoker_seconds or 0) * calls * assumed["functionGb"], "GB-s", "functionGbSecond"),
-        ("journal writes", write_units(run.events, max_attempts), "units", "journalWriteUnit"),
-        ("journal reads", _read_units(run), "units", "journalReadUnit"),
-        ("artifacts written", _artifacts(run.events), "requests", "artifactPut"),
-        ("artifacts read", assumed["artifactGetsPerRun"], "requests", "artifactGet"),
-        ("events", assumed["eventsPerRun"], "events", "event"),
-    ]
-    items = [CostItem(item, float(number), unit, number * per_unit[key]) for item, number, unit, key in quantities]
-    return Cost(run.session_id, [*_token_items(run.events, model_id), *items], prices["asOf"], assumed)
+    usage = Usage(
+        input_tokens=_tokens(run.events, "input"),
+        output_tokens=_tokens(run.events, "output"),
+        agent_seconds=agent_seconds,
+        transitions=run.execution.state_transitions if run.execution else 0,
+        function_requests=calls + 1,
+        function_seconds=(run.invoker_seconds or 0) * calls,
+        write_units=write_units(run.events, max_attempts),
+        read_units=_read_units(run),
+        artifacts_put=_artifacts(run.events),
+        artifacts_read=assumed["artifactGetsPerRun"],
+        events=assumed["eventsPerRun"],
+    )
+    return Cost(run.session_id, bill(usage, model_id), prices()["asOf"], assumed)
 
 
 def write_units(events: Iterable[Event], max_attempts: int) -> int:
@@ -140,32 +121,7 @@ def _bytes(event: Event) -> int:
     return len(json.dumps(event.attributes(), ensure_ascii=False).encode())
 
 
-def _token_items(events: Iterable[Event], model_id: str) -> list[CostItem]:
+def _tokens(events: Iterable[Event], kind: str) -> int:
     # Of the steps and not of the outcome: a run that failed has paid for the steps that it finished.
-    steps = [event.detail["tokens"] for event in events if event.step and event.detail and "tokens" in event.detail]
-    price = token_price(model_id)
-    return [
-        CostItem(f"model {kind}", float(number), "tokens", number / 1e6 * price[kind] if price else None)
-        for kind in ("input", "output")
-        for number in [sum(int(tokens[f"{kind}Tokens"]) for tokens in steps)]
-    ]
-
-
-def token_price(model_id: str) -> Mapping[str, float] | None:
-    """Return the price of a million tokens, `input` and `output`, or None for a model without one.
-
-    :param model_id: of a foundation model or an inference profile
-    """
-    prices = _prices()
-    known = sorted((name for name in prices["perMillionTokens"] if name in model_id), key=len)
-    if not known:
-        return None
-    surcharge = prices["regionalSurcharge"]
-    regional = model_id.startswith(tuple(surcharge["profiles"])) and known[-1] in surcharge["models"]
-    factor = 1 + surcharge["share"] if regional else 1.0
-    return {kind: price * factor for kind, price in prices["perMillionTokens"][known[-1]].items()}
-
-
-@cache
-def _prices() -> dict[str, Any]:
-    return json.loads(PRICES.read_text(encoding="utf-8"))
+    steps = (event.detail["tokens"] for event in events if event.step and event.detail and "tokens" in event.detail)
+    return sum(int(tokens[f"{kind}Tokens"]) for tokens in steps)

@@ -1,4 +1,4 @@
-"""The floor of the agent's figures: the least that a BedrockAgentCoreApp can be."""
+"""The baseline of the agent's figures: the least that a BedrockAgentCoreApp can be."""
 
 import os
 from typing import Any

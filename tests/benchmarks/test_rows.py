@@ -25,13 +25,13 @@ def test_the_verdict_is_the_figure_against_the_target(row: Row, verdict: Verdict
 
 
 def test_a_ratio_compares_medians() -> None:
-    ours, floor = Samples.of([1, 2, 90]), Samples.of([1, 1, 90])
-    assert ratio_row("r", ours, floor, target=1.5, floor_is="f").figure == 2
+    ours, baseline = Samples.of([1, 2, 90]), Samples.of([1, 1, 90])
+    assert ratio_row("r", ours, baseline, target=1.5, baseline_is="f").figure == 2
 
 
 def test_a_ratio_of_worst_cases_compares_the_worst() -> None:
-    ours, floor = Samples.of([1, 2, 90]), Samples.of([1, 1, 30])
-    assert ratio_row("r", ours, floor, target=5, floor_is="f", percent=100).figure == 3
+    ours, baseline = Samples.of([1, 2, 90]), Samples.of([1, 1, 30])
+    assert ratio_row("r", ours, baseline, target=5, baseline_is="f", percent=100).figure == 3
 
 
 def test_a_row_can_be_kept_as_json_with_its_verdict() -> None:

@@ -6,9 +6,10 @@ from datetime import date, timedelta
 
 import pytest
 
-from runbook.costs import estimate, token_price, write_units
+from runbook.costs import estimate, write_units
 from runbook.events import Events
 from runbook.executions import Execution
+from runbook.pricing import token_price
 from runbook.summary import RunSummary
 from runtime.journal.vocabulary import Status
 from tests.runbook.history import NOON, event

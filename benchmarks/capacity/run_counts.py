@@ -9,8 +9,9 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
+from benchmarks.capacity.waiting import READ_UNITS_PER_POLL
 from components.settings import Settings
-from components.workflow_cost import waiting_cost
+from components.workflow_budget import polls, transitions
 from runbook.costs import write_units
 from runtime.agent.attempt import HEARTBEAT_SHARE
 from tests.support.paced_model import PacedModel
@@ -18,7 +19,6 @@ from tests.support.running_cloud import RunningCloud, running_cloud
 
 MAX_ATTEMPTS = 3
 LEASE_SECONDS = 120
-POLL_READ_UNITS = 2
 HEARTBEAT_WRITE_UNITS = 2 + 2 + 2 * (MAX_ATTEMPTS - 1)
 INDEX_WRITE_UNITS = 2
 """Of the metadata and the outcome record, each a kilobyte at most unless the request is large."""
@@ -72,14 +72,13 @@ def measured_counts() -> RunCounts:
 
 def stretched(counts: RunCounts, settings: Settings, run_seconds: float) -> RunCounts:
     """Return the counts of a run that takes longer: more polls, and a heartbeat for every quarter of a lease."""
-    waiting = waiting_cost(settings, run_seconds)
     heartbeats = math.floor(run_seconds / (settings.lease_seconds * HEARTBEAT_SHARE))
     return replace(
         counts,
         run_seconds=run_seconds,
         write_units=counts.write_units + heartbeats * HEARTBEAT_WRITE_UNITS,
-        read_units=waiting.polls * POLL_READ_UNITS,
-        transitions=waiting.state_transitions,
+        read_units=polls(settings, run_seconds) * READ_UNITS_PER_POLL,
+        transitions=transitions(settings, run_seconds),
     )
 
 

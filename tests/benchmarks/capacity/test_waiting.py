@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
+from benchmarks.capacity.waiting import describe, waiting_cost
 from components.settings import Settings
-from components.workflow_budget import history_events
-from components.workflow_cost import (
-    TRANSITIONS_ONCE,
-    TRANSITIONS_PER_POLL,
-    USD_PER_READ_UNIT,
-    USD_PER_TRANSITION,
-    describe,
-    waiting_cost,
-)
-from local.deployment.program import PROJECT
+from components.workflow_budget import TRANSITIONS_ONCE, TRANSITIONS_PER_POLL, history_events
 
 
 def test_a_run_of_reference_length_is_polled_seventeen_times() -> None:
@@ -29,12 +19,6 @@ def test_a_run_of_reference_length_is_polled_seventeen_times() -> None:
 def test_a_longer_interval_costs_less() -> None:
     every_10, every_60 = (waiting_cost(Settings.defaults(poll_interval_seconds=s), 3600).usd for s in (10, 60))
     assert every_60 < every_10 / 4
-
-
-def test_the_prices_are_the_runbooks() -> None:
-    prices = json.loads((PROJECT / "runbook" / "prices.json").read_text(encoding="utf-8"))["perUnit"]
-    assert pytest.approx(prices["stateTransition"]) == USD_PER_TRANSITION
-    assert pytest.approx(prices["journalReadUnit"]) == USD_PER_READ_UNIT
 
 
 def test_the_table_says_what_a_run_costs_and_how_much_history_it_takes() -> None:

@@ -1,8 +1,7 @@
 """What waiting costs: polls, state transitions, history and dollars of a run, computed before anything runs.
 
-For choosing the poll interval. Owns the estimate for a given run length; `runbook.costs` computes the cost of a past
-run from its journal. The agent, its model and the function cost the same at any interval, and are left out.
-`python -m components.workflow_cost` prints the estimate for the default configuration.
+For choosing the poll interval. The agent, its model and the function cost the same at any interval, and are left out.
+`python -m benchmarks.capacity.waiting` prints the estimate for the default configuration.
 """
 
 from __future__ import annotations
@@ -12,16 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from components.settings import Settings
-from components.workflow_budget import HISTORY_LIMIT, history_events, polls
+from components.workflow_budget import HISTORY_LIMIT, history_events, polls, transitions
+from runbook.pricing import Usage, bill, total
 
-# us-east-1. https://aws.amazon.com/step-functions/pricing/, https://aws.amazon.com/dynamodb/pricing/on-demand/
-USD_PER_TRANSITION = 0.025 / 1000
-USD_PER_READ_UNIT = 0.125 / 1_000_000
-
-TRANSITIONS_PER_POLL = 3
-"""Wait, query, choice."""
-TRANSITIONS_ONCE = 6
-"""Claim, invoke, release, publish, and the two that end the execution."""
 READ_UNITS_PER_POLL = 2
 """Twenty events of about 300 bytes each, read consistently, four kilobytes per unit."""
 
@@ -41,10 +33,9 @@ class WaitingCost:
 
 def waiting_cost(settings: Settings, run_seconds: float) -> WaitingCost:
     """Estimate what it costs to wait for a run of that length."""
-    count = polls(settings, run_seconds)
-    transitions = TRANSITIONS_ONCE + TRANSITIONS_PER_POLL * count
-    usd = transitions * USD_PER_TRANSITION + count * READ_UNITS_PER_POLL * USD_PER_READ_UNIT
-    return WaitingCost(run_seconds, count, transitions, usd)
+    count, taken = polls(settings, run_seconds), transitions(settings, run_seconds)
+    usd = total(bill(Usage(transitions=taken, read_units=count * READ_UNITS_PER_POLL)))
+    return WaitingCost(run_seconds, count, taken, usd)
 
 
 def describe(settings: Settings, lengths_seconds: Sequence[float] = (30, 164, 900, 3600)) -> str:

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.admission import Admission, Crowd, longest_delay, simulate
+from benchmarks.capacity.admission import Admission, Crowd, longest_delay, simulate
 from components.workflow_budget import MAX_RETRY_DELAY_SECONDS, RETRY_DELAY_SECONDS
 
 CROWD = Crowd(

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.scale_report`: counts a run in an embedded cloud and prints the tables of docs/scale.md."""
+"""`python -m benchmarks.capacity`: counts a run in an embedded cloud and prints the tables of docs/scale.md."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from benchmarks.admission import simulate
-from benchmarks.run_counts import RunCounts, measured_counts, stretched
-from benchmarks.scale_model import (
+from benchmarks.capacity.admission import simulate
+from benchmarks.capacity.model import (
     DAY_SECONDS,
     RUN_SECONDS,
     RUNS_A_DAY,
@@ -18,17 +17,18 @@ from benchmarks.scale_model import (
     crowd,
     dollars,
     limits,
-    prices,
 )
+from benchmarks.capacity.run_counts import RunCounts, measured_counts, stretched
+from runbook.pricing import prices
 
-MOST_RUNS_A_SECOND = RUNS_A_DAY[-1] / DAY_SECONDS
+MAX_RUNS_A_SECOND = RUNS_A_DAY[-1] / DAY_SECONDS
 
 
 def report(counts: RunCounts, data: Mapping[str, Any]) -> str:
     """Return dollars, quotas and the crowd as Markdown."""
     parts = [
         [f"Prices and quotas of {data['asOf']}, {data['region']}. Counted: {counts}"],
-        _cost_lines(dollars(counts, data)),
+        _cost_lines(dollars(counts)),
         _quota_lines(limits(counts, data)),
         [_crowd_line(data)],
     ]
@@ -48,7 +48,7 @@ def _quota_lines(found: Iterable[Limit]) -> list[str]:
     ]
     return head + [
         f"| {limit.name} | {limit.units_a_run:,.4g} | {limit.runs_per_second:,.4g} "
-        f"| {limit.runs_per_second * DAY_SECONDS:,.0f} | {limit.share(MOST_RUNS_A_SECOND):.1%} "
+        f"| {limit.runs_per_second * DAY_SECONDS:,.0f} | {limit.share(MAX_RUNS_A_SECOND):.1%} "
         f"| {'yes' if limit.adjustable else 'no'} |"
         for limit in found
     ]

@@ -3,9 +3,10 @@ from typing import Any
 
 import pytest
 
-from benchmarks.run_counts import HEARTBEAT_WRITE_UNITS, RunCounts, stretched
-from benchmarks.scale_model import CROWD, DAY_SECONDS, SETTINGS, crowd, dollars, limits, prices
-from benchmarks.scale_report import report
+from benchmarks.capacity.__main__ import report
+from benchmarks.capacity.model import CROWD, DAY_SECONDS, SETTINGS, crowd, dollars, limits
+from benchmarks.capacity.run_counts import HEARTBEAT_WRITE_UNITS, RunCounts, stretched
+from runbook.pricing import prices
 
 COUNTS = RunCounts(
     run_seconds=164,
@@ -60,7 +61,7 @@ def test_a_million_runs_a_day_fit_into_every_quota_but_the_models() -> None:
 
 
 def test_what_a_run_costs_is_what_it_takes_times_the_prices() -> None:
-    costs = dollars(COUNTS, DATA)
+    costs = dollars(COUNTS)
     assert costs["state machine"] == pytest.approx(57 * 0.000025)
     assert costs["journal"] == pytest.approx(99 * 0.000000625 + 34 * 0.000000125)
     assert costs["model"] == max(costs.values())
@@ -83,6 +84,6 @@ def test_the_report_has_every_part_and_every_quota() -> None:
     told = report(COUNTS, DATA)
     for quota in DATA["quotas"].values():
         assert quota["name"] in told
-    for part in (*dollars(COUNTS, DATA), "all"):
+    for part in (*dollars(COUNTS), "all"):
         assert f"| {part} |" in told
     assert "10,000 started" in told

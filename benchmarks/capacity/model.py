@@ -1,24 +1,23 @@
 """From what one run takes to quotas and dollars: 1, 1,000 and 1,000,000 runs a day, and 10,000 at once.
 
-Owns the arithmetic. Prices, quotas and assumptions, with their sources and their date, are `runbook/prices.json`'s,
-what one run takes `run_counts.py`'s, and the tables of docs/scale.md `scale_report.py`'s.
+Owns the arithmetic of quotas. Prices, quotas and assumptions, with their sources and their date, are
+`runbook/prices.json`'s, what one run takes `run_counts.py`'s, what it costs `runbook.pricing`'s.
 """
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.admission import Crowd, simulate
+from benchmarks.capacity.admission import Crowd, simulate
+from benchmarks.capacity.run_counts import RunCounts, measured_counts, stretched
 from benchmarks.progress import progress
 from benchmarks.rows import Row
-from benchmarks.run_counts import RunCounts, measured_counts, stretched
 from components.settings import Settings
 from components.workflow_budget import tries_for
-from runbook.costs import PRICES, token_price
+from runbook.pricing import Usage, bill, prices, total
 
 RUN_SECONDS = 164
 RELEASE_SECONDS = 15
@@ -29,6 +28,8 @@ CROWD = 10_000
 PER_SECONDS = {"second": 1, "minute": 60, "at once": 1}
 MODEL_ID = "us.anthropic.claude-sonnet-4-6"
 SETTINGS = Settings.defaults()
+PARTS = ("model", "agent", "state machine", "journal", "function", "artifacts", "events", "logs", "traces")
+"""What the lines of a bill begin with, and are added up by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,29 +51,27 @@ class Limit:
         return runs_per_second / self.runs_per_second
 
 
-def prices() -> dict[str, Any]:
-    """Return the data file."""
-    return json.loads(PRICES.read_text(encoding="utf-8"))
-
-
-def dollars(counts: RunCounts, data: Mapping[str, Any]) -> dict[str, float]:
+def dollars(counts: RunCounts) -> dict[str, float]:
     """Return what one run costs, by what is paid for, the largest first."""
-    unit, assumed = data["perUnit"], data["assumptions"]
-    hours = (counts.run_seconds + RELEASE_SECONDS) / 3600
-    model = token_price(MODEL_ID) or {"input": 0.0, "output": 0.0}
-    items = {
-        "model": sum(assumed[f"{kind}TokensPerRun"] / 1e6 * model[kind] for kind in ("input", "output")),
-        "agent": hours * (assumed["agentVcpuShare"] * unit["agentVcpuHour"] + assumed["agentGb"] * unit["agentGbHour"]),
-        "state machine": counts.transitions * unit["stateTransition"],
-        "journal": counts.write_units * unit["journalWriteUnit"] + counts.read_units * unit["journalReadUnit"],
-        "function": counts.function_requests * unit["functionRequest"]
-        + counts.function_seconds * assumed["functionGb"] * unit["functionGbSecond"],
-        "artifacts": counts.artifacts_put * unit["artifactPut"] + counts.artifacts_read * unit["artifactGet"],
-        "events": counts.events * unit["event"],
-        "logs": counts.log_bytes / 1e9 * unit["logGb"],
-        "traces": unit["trace"],
-    }
-    return dict(sorted(items.items(), key=lambda item: -item[1]))
+    assumed = prices()["assumptions"]
+    usage = Usage(
+        input_tokens=assumed["inputTokensPerRun"],
+        output_tokens=assumed["outputTokensPerRun"],
+        agent_seconds=counts.run_seconds + RELEASE_SECONDS,
+        transitions=counts.transitions,
+        function_requests=counts.function_requests,
+        function_seconds=counts.function_seconds,
+        write_units=counts.write_units,
+        read_units=counts.read_units,
+        artifacts_put=counts.artifacts_put,
+        artifacts_read=counts.artifacts_read,
+        events=counts.events,
+        log_bytes=counts.log_bytes,
+        traces=1,
+    )
+    items = bill(usage, MODEL_ID)
+    parts = {part: total([item for item in items if item.item.startswith(part)]) for part in PARTS}
+    return dict(sorted(parts.items(), key=lambda item: -item[1]))
 
 
 def limits(counts: RunCounts, data: Mapping[str, Any]) -> list[Limit]:
@@ -114,7 +113,7 @@ def rows() -> list[Row]:
     """Count a run, and compute from it."""
     progress("scale: one run counted, then computed")
     data, counts = prices(), stretched(measured_counts(), SETTINGS, RUN_SECONDS)
-    costs, found = dollars(counts, data), limits(counts, data)
+    costs, found = dollars(counts), limits(counts, data)
     a_run = sum(costs.values())
     without_model = a_run - costs["model"]
     return [
@@ -148,8 +147,8 @@ def _crowd_rows(data: Mapping[str, Any]) -> list[Row]:
             f"scale: {coming.runs:,} runs at once: time until the last one starts",
             admitted.seconds_to_drain / ideal,
             target=1.5,
-            floor="runs / new sessions a second",
-            measured={"s": admitted.seconds_to_drain, "floor, s": ideal},
+            baseline="runs / new sessions a second",
+            measured={"s": admitted.seconds_to_drain, "baseline, s": ideal},
         ),
         Row(
             f"scale: {coming.runs:,} runs at once: tries a run",

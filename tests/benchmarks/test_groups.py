@@ -1,0 +1,11 @@
+from benchmarks.groups import GROUPS, parts_of
+
+
+def test_no_group_means_every_part_once() -> None:
+    parts = [part for group in GROUPS.values() for part in group]
+    assert list(parts_of([])) == parts
+    assert len(set(parts)) == len(parts)
+
+
+def test_a_groups_parts_are_measured_alone() -> None:
+    assert list(parts_of(["journal"])) == ["journal_event", "poll"]
