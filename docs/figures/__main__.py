@@ -1,12 +1,11 @@
 """`python -m docs.figures`: makes the pictures of this folder anew, on an embedded cloud of its own.
 
-A run whose environment goes down in its second step, as the notebooks draw it; and JupyterLab itself, in a headless
-Chromium, with a notebook run to its end. Not part of the tests: it needs a Chromium, and takes a minute.
+A run whose environment goes down in its second step, as the notebooks draw it; and a notebook that was run to its end,
+in a headless Chromium. Not part of the tests: it needs a Chromium, and takes a minute.
 """
 
 import base64
 import os
-import shutil
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 
 import papermill
 
-from docs.figures.jupyterlab import JupyterLab, screenshot
+from docs.figures.screenshot import screenshot
 from local import stack_file
 from runbook.connection import PROJECT
 from tests.support.fake_model import FakeModel
@@ -48,11 +47,10 @@ def main() -> None:
 
         model.queue_text("The analysis.", delay_seconds=ANALYST_SECONDS)
         model.queue_text(REPORT, delay_seconds=REPORTER_SECONDS)
-        # A copy: JupyterLab saves what it runs.
-        copy = Path(shutil.copytree(NOTEBOOKS, folder / "notebooks"))
-        os.environ["PYTHONPATH"] = str(PROJECT)
-        with JupyterLab(copy) as lab:
-            (HERE / "jupyterlab.png").write_bytes(screenshot(lab.url_of("01_trigger_runs.ipynb"), "Its timeline"))
+        papermill.execute_notebook(
+            NOTEBOOKS / "01_trigger_runs.ipynb", folder / "trigger.ipynb", cwd=NOTEBOOKS, progress_bar=False
+        )
+        (HERE / "notebook.png").write_bytes(screenshot(folder / "trigger.ipynb", "## Its timeline"))
 
 
 def resumed_run(cloud: RunningCloud, model: FakeModel) -> str:
