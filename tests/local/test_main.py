@@ -130,7 +130,10 @@ def test_a_time_limit_that_is_none_is_refused_before_anything_starts(own_tmp: Pa
 
 @pytest.mark.parametrize(
     "url",
-    ["nonsense", "http://127.0.0.1:high", "http://me:s3/cr@et@127.0.0.1:11434", "http://127.0.0.1/?key=s3cret"],
+    [
+        *("nonsense", "http://127.0.0.1:high", "http://127.0.0.1/?key=s3cret"),
+        *("http://me:s3cret@127.0.0.1:11434", "http://me:s3/cr@et@127.0.0.1:11434"),
+    ],
 )
 def test_a_model_url_that_can_not_be_used_is_refused_before_anything_starts_and_keeps_its_secrets(
     own_tmp: Path, url: str
