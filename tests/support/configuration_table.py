@@ -23,8 +23,8 @@ invalid values and unknown keys, and says what is allowed (`components/settings.
 """
 _AWS = """
 The stacks also set keys of Pulumi and its AWS provider: `aws:region`, `aws:defaultTags` (project and stack, on every
-resource) and, in `Pulumi.yaml` for all stacks, `pulumi:autonaming`, which puts project and stack into the names that AWS
-shows.
+resource) and, in `Pulumi.yaml` for all stacks, `pulumi:autonaming`, which puts project and stack into the names that
+AWS shows.
 """
 
 
