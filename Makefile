@@ -50,7 +50,7 @@ unit: setup ## tests that start no cloud, on every supported Python that is here
 	@PYTHONS="$(if $(filter command,$(origin PYTHON)),$(PYTHON),$(PYTHONS))" .ci/unit $(ARGS)
 
 test: setup ## all tests
-	@$(BIN)/python -m pytest -n 2 --dist loadscope $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadscope $(ARGS)
 
 soak: setup ## the long tests, and one that needs a Chromium
 	@$(BIN)/python -m pytest -m soak $(ARGS)

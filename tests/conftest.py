@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
+from xdist.workermanage import WorkerController
 
 from tests.support.fake_model import FakeModel
 from tests.support.running_cloud import RunningCloud, running_cloud
@@ -27,24 +28,37 @@ def cloud(model: FakeModel) -> Iterator[RunningCloud]:
 
 
 FAULTS = Path("tests/faults")
+# What shares a cloud, the longest first.
+TOGETHER = ("faults by callback", "faults by poll", "the shared cloud", "tests/notebooks", "end to end by callback")
 
 
 class Scheduling(LoadScopeScheduling):
-    """Gives files to processes, and all fault tests to one: most of them share a cloud."""
+    """Gives files to processes, and all tests that share a cloud to one, as long as there are any such first."""
 
     def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.partition("::")[0]
-        return str(FAULTS) if _is_fault(file) else file
+        file, by_callback = Path(nodeid.partition("::")[0]), "[callback" in nodeid
+        if _is_fault(nodeid):
+            return "faults by callback" if by_callback else "faults by poll"
+        if file.is_relative_to("tests/end_to_end"):
+            return "end to end by callback" if by_callback else "the shared cloud"
+        if file.is_relative_to("tests/notebooks"):
+            return "tests/notebooks"
+        return "the shared cloud" if file.stem.endswith("_on_the_cloud") else str(file)
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        if longest := next((scope for scope in TOGETHER if scope in self.workqueue), None):
+            self.workqueue.move_to_end(longest, last=False)
+        super()._assign_work_unit(node)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
-    """Have `make test`, which has two processes, schedule like that."""
+    """Have `make test`, which has three processes, schedule like that."""
     return Scheduling(config, log)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Give way to the fault tests, which another process runs at the same time: they have leases of seconds to keep."""
+    """Give way to the fault tests, which other processes run at the same time: they have leases of seconds to keep."""
     if "PYTEST_XDIST_WORKER" in os.environ and not _is_fault(item.nodeid) and os.nice(0) == 0:
         os.nice(10)
 

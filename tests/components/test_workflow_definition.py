@@ -181,6 +181,13 @@ def test_a_callback_times_out_into_the_poll_that_a_plain_wait_of_the_same_length
     assert (timed_out["Next"], timed_out["Assign"]) == (wait["Next"], wait["Assign"])
 
 
+def test_whether_it_polls_or_is_woken_makes_no_difference_but_where_it_waits() -> None:
+    # Which is why fault and end-to-end tests of what comes before it run for one of the two only.
+    polls, woken = (build_definition(with_settings(completion=completion)) for completion in ("poll", "callback"))
+    assert polls["States"].pop("WaitForCompletion") != woken["States"].pop("WaitForCompletion")
+    assert polls == woken
+
+
 @pytest.mark.parametrize("polls", [0, 1, 25, 1023, 1024, 25_000])
 @pytest.mark.parametrize("completion", ["poll", "callback"])
 def test_a_growing_interval_can_be_computed_after_any_number_of_polls(completion: str, polls: int) -> None:

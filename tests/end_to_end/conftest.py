@@ -10,6 +10,9 @@ from tests.support.running_cloud import RunningCloud, running_cloud
 
 @pytest.fixture(scope="session", params=["poll", "callback"])
 def cloud(request: pytest.FixtureRequest, model: FakeModel) -> Iterator[RunningCloud]:
-    """A running embedded cloud with short intervals. Runs are apart by their session ids; change nothing else."""
-    with running_cloud(model_url=model.url, config={"completion": request.param, "callbackPollSeconds": 10}) as running:
+    """A running embedded cloud with short intervals: the one that all tests share, or one whose runs are woken."""
+    if request.param == "poll":
+        yield request.getfixturevalue("cloud")
+        return
+    with running_cloud(model_url=model.url, config={"completion": "callback", "callbackPollSeconds": 10}) as running:
         yield running

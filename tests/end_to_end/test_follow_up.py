@@ -9,6 +9,9 @@ from tests.support.fake_model import FakeModel
 from tests.support.rights import without
 from tests.support.running_cloud import RunningCloud
 
+# How the end is noticed has nothing to do with tools.
+pytestmark = pytest.mark.parametrize("cloud", ["poll"], indirect=True)
+
 
 @pytest.fixture(scope="module")
 def earlier(cloud: RunningCloud) -> str:

@@ -2,8 +2,6 @@
 
 import json
 import uuid
-from collections.abc import Generator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -12,6 +10,9 @@ from runtime.journal.vocabulary import Status
 from tests.support.fake_model import FakeModel
 from tests.support.running_cloud import RunningCloud
 from tests.support.waiting import wait_until
+
+# Nobody waits for an agent then, so that it is the same for both ways of noticing an end.
+EITHER_WAY = pytest.mark.parametrize("cloud", ["poll"], indirect=True)
 
 
 def put_event(cloud: RunningCloud, detail: object) -> str:
@@ -37,6 +38,7 @@ def test_a_step_without_an_answer_fails_its_run(cloud: RunningCloud, model: Fake
     assert (description["error"], description["cause"]) == ("EmptyAnswer", outcome.error_message)
 
 
+@EITHER_WAY
 @pytest.mark.parametrize(
     ("detail", "sentence"),
     [
@@ -55,6 +57,7 @@ def test_an_event_that_cannot_be_run_is_closed_with_the_reason(
     assert cloud.statuses(session) == ["SESSION_INITIATED", "AGENT_INVOCATION_FAILED", "SESSION_FAILED"]
 
 
+@EITHER_WAY
 @pytest.mark.parametrize(
     "execution_input", ["[]", '"text"', "null", "{}", '{"session_id": 7}', '{"session_id": "short"}']
 )
@@ -64,9 +67,10 @@ def test_an_execution_without_a_usable_session_id_ends_at_once(cloud: RunningClo
     assert "33 to 100 characters" in ended["cause"]
 
 
+@EITHER_WAY
 def test_a_request_that_the_agent_refuses_is_journalled_by_both_sides(cloud: RunningCloud) -> None:
     # The invoker is told of more attempts than an agent accepts, so that only the agent refuses.
-    with function_variables(cloud, MAX_ATTEMPTS="11"):
+    with cloud.function_variables(MAX_ATTEMPTS="11"):
         session = cloud.run()
     outcome = cloud.runbook.outcome(session)
     assert outcome
@@ -106,15 +110,3 @@ def test_an_execution_whose_event_leaves_its_input_out_closes_its_run_all_the_sa
     cloud.client("stepfunctions").stop_execution(executionArn=execution)
     outcome = cloud.wait_for_end(session)
     assert (outcome.status, outcome.error_type) == (Status.SESSION_FAILED, "ExecutionEnded")
-
-
-@contextmanager
-def function_variables(cloud: RunningCloud, **changes: str) -> Generator[None]:
-    """Change the invoker's environment variables for a while."""
-    functions, name = cloud.client("lambda"), cloud.output("invokerFunctionName")
-    before = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
-    functions.update_function_configuration(FunctionName=name, Environment={"Variables": before | changes})
-    try:
-        yield
-    finally:
-        functions.update_function_configuration(FunctionName=name, Environment={"Variables": before})

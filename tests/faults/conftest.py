@@ -6,9 +6,16 @@ from typing import Any
 import pytest
 
 from tests.support.faulty_cloud import CALLBACK, FaultyCloud, faulty_cloud
-from tests.support.scenarios import Stories, played
+from tests.support.scenarios import SECONDS, Stories, played
 
 COMPLETIONS: dict[str, dict[str, Any]] = {"poll": {}, "callback": CALLBACK}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let who asks for a story wait until all have been played."""
+    for item in items:
+        if "story_of" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.timeout(2 * SECONDS), append=False)
 
 
 @pytest.fixture(scope="session", params=COMPLETIONS)

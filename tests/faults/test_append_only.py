@@ -13,6 +13,7 @@ from runtime.journal.writer import JournalWriter
 from tests.support.faulty_cloud import FaultyCloud
 from tests.support.run_story import RunStory
 from tests.support.scenarios import Stories, scenario
+from tests.support.waiting import wait_until
 
 CHANGES = (
     *("UpdateItem", "DeleteItem", "BatchWriteItem", "PartiQLUpdate", "PartiQLDelete", "PartiQLInsert"),
@@ -48,10 +49,15 @@ def told_more_than_a_poll_reads(faulty: FaultyCloud) -> RunStory:
 def read_while_it_grows(faulty: FaultyCloud) -> RunStory:
     session_id = faulty.start()
     before: dict[str, Any] = {}
-    while not faulty.reader.outcome(session_id):
-        now = _records(faulty, session_id)
+
+    def has_grown_to_its_end() -> bool:
+        nonlocal before
+        ended, now = faulty.reader.outcome(session_id), _records(faulty, session_id)
         assert before.items() <= now.items(), "a record was changed or is gone"
         before = now
+        return ended is not None
+
+    wait_until(has_grown_to_its_end, "an outcome", 60, 0.05)
     story = faulty.story(session_id)
     assert before.items() <= _records(faulty, session_id).items(), "a record was changed or is gone"
     assert len(before) > 5

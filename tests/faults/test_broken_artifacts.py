@@ -20,12 +20,8 @@ def broken_off(faulty: FaultyCloud) -> RunStory:
     def reads(call: Call) -> bool:
         return call.operation == "GetObject" and call.mentions(session_id)
 
-    with faulty.model.held(session_id, AT_REPORTER) as hold, faulty.aws.rule(first(3, faulty.aws.lost, reads)):
-        faulty.start(session_id)
-        hold.wait_for_call()
-        faulty.signal(session_id, signal.SIGKILL)
-        hold.wait_for_call(2)
-    return faulty.story(session_id)
+    with faulty.aws.rule(first(3, faulty.aws.lost, reads)):
+        return faulty.signalled_in_a_step(signal.SIGKILL, AT_REPORTER, session_id=session_id)
 
 
 @scenario

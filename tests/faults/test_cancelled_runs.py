@@ -36,11 +36,7 @@ def cancelled_while_stopping_is_denied(faulty: FaultyCloud) -> RunStory:
         stopped = f"Attempt 1 of run {session_id} stops"
         wait_until(lambda: faulty.cloud.runbook.log_events(session_id, text=stopped), stopped, LEASE_SECONDS, 0.05)
         assert faulty.events(session_id) == story.events
-    faulty.cloud.runbook.clients.agentcore.stop_runtime_session(
-        agentRuntimeArn=faulty.cloud.output("agentRuntimeArn"),
-        qualifier=faulty.cloud.runbook.outputs.agent_qualifier,
-        runtimeSessionId=session_id,
-    )
+    faulty.cloud.runbook.stop_session(session_id)
     return story
 
 

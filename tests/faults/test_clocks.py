@@ -44,12 +44,14 @@ def _works_with_a_clock_that_is_off_by(off: timedelta) -> Callable[[FaultyCloud]
     return play
 
 
-ahead: Scenario = scenario(_works_with_a_clock_that_is_off_by(MINUTES))
-behind: Scenario = scenario(_works_with_a_clock_that_is_off_by(-MINUTES))
+ahead: Scenario[RunStory] = scenario(_works_with_a_clock_that_is_off_by(MINUTES))
+behind: Scenario[RunStory] = scenario(_works_with_a_clock_that_is_off_by(-MINUTES))
 
 
 @pytest.mark.parametrize("play", [ahead, behind], ids=["ahead", "behind"])
-def test_a_healthy_agent_is_never_taken_for_lost_whatever_its_clock_says(play: Scenario, story_of: Stories) -> None:
+def test_a_healthy_agent_is_never_taken_for_lost_whatever_its_clock_says(
+    play: Scenario[RunStory], story_of: Stories
+) -> None:
     # Not `check_completed`, which takes the journal's order for what happened.
     story = story_of(play)
     assert (story.ending.status, story.execution) == (Status.AGENT_BACKGROUND_TASK_COMPLETED, "SUCCEEDED")

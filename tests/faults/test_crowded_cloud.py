@@ -22,6 +22,7 @@ from tests.support.running_cloud import RunningCloud
 from tests.support.stopwatch import shortest
 
 PLACES = 4
+CROWD = 2 * PLACES
 RELEASED = timedelta(seconds=1)
 # Nobody is lost here: what a busy machine is short of is time.
 UNHURRIED = {"leaseSeconds": 60, "maxRunSeconds": 1800}
@@ -47,7 +48,7 @@ def crowded() -> Iterator[FaultyCloud]:
 def _crowded_cloud(invoke_retry_seconds: int) -> Generator[FaultyCloud]:
     data_plane = DataPlaneSettings(max_environments=PLACES, queue_seconds=0, stop_grace_seconds=1.5)
     with faulty_cloud(config=UNHURRIED | {"invokeRetrySeconds": invoke_retry_seconds}, data_plane=data_plane) as cloud:
-        _scale_waits(cloud, WAIT_SCALE)
+        cloud.cloud.scale_waits(WAIT_SCALE)
         yield cloud
 
 
@@ -84,13 +85,13 @@ def test_a_run_that_never_gets_a_place_journals_every_try_and_is_closed_as_faile
         calls.append(call)
         return throttled(call)
 
-    _scale_waits(crowded, NO_WAIT)
+    crowded.cloud.scale_waits(NO_WAIT)
     try:
         with crowded.agentcore.rule(no_place):
             crowded.start(session_id)
             story = crowded.story(session_id).check()
     finally:
-        _scale_waits(crowded, WAIT_SCALE)
+        crowded.cloud.scale_waits(WAIT_SCALE)
     assert (story.ending.status, story.ending.error_type) == (Status.SESSION_FAILED, "AgentThrottled")
     assert "ThrottlingException" in str(story.ending.error_message)
     assert story.execution == "FAILED"
@@ -105,7 +106,7 @@ def test_an_environment_is_gone_and_its_place_free_within_a_second_of_the_outcom
 
 
 def test_runs_that_come_all_at_once_all_complete_in_bounded_memory(crowded: FaultyCloud) -> None:
-    _check_many_runs(crowded, 12, seconds=100)
+    _check_many_runs(crowded, CROWD, seconds=100)
 
 
 @pytest.mark.soak
@@ -118,7 +119,7 @@ def test_two_hundred_runs_that_come_all_at_once_all_complete_in_bounded_memory()
 def test_where_sessions_queue_a_crowd_is_not_turned_away() -> None:
     places = DataPlaneSettings(max_environments=PLACES, stop_grace_seconds=1.5)
     with faulty_cloud(config=UNHURRIED, data_plane=places) as cloud:
-        for story in cloud.stories(_triggered(cloud.cloud, 12), seconds=100):
+        for story in cloud.stories(_triggered(cloud.cloud, CROWD), seconds=100):
             assert not story.check_completed().of(Status.AGENT_INVOCATION_FAILED)
 
 
@@ -186,7 +187,3 @@ def _memory_bytes(crowded: FaultyCloud) -> dict[str, int]:
     """What the emulator and this process, in which data plane and proxies run, have in memory."""
     processes = {"emulator": emulator_process(crowded.cloud), "data plane": psutil.Process(os.getpid())}
     return {name: process.memory_info().rss for name, process in processes.items()}
-
-
-def _scale_waits(crowded: FaultyCloud, factor: float) -> None:
-    crowded.cloud.parts.emulator.set({"stepfunctions._SFN_WAIT_SCALE": factor})

@@ -11,7 +11,7 @@ import pytest
 
 from runtime.journal.timestamps import from_timestamp
 from runtime.journal.vocabulary import Status
-from tests.support.faulty_cloud import LEASE_SECONDS, FaultyCloud, function_variables
+from tests.support.faulty_cloud import LEASE_SECONDS, FaultyCloud
 from tests.support.http_server import Reply
 from tests.support.own_agent import OwnAgent, handled_by
 from tests.support.run_story import RunStory
@@ -78,7 +78,7 @@ def stories(faulty: FaultyCloud, story_of: Stories) -> Iterator[list[RunStory]]:
     """What became of runs that may take no longer than a second, in the order of the two functions above."""
     story_of.wait_for_all()
     runs = (_is_frozen_with_a_long_lease, _is_lost_past_its_deadline)
-    with function_variables(faulty.cloud, MAX_RUN_SECONDS=str(RUN_SECONDS)), ThreadPoolExecutor(len(runs)) as threads:
+    with faulty.cloud.function_variables(MAX_RUN_SECONDS=str(RUN_SECONDS)), ThreadPoolExecutor(len(runs)) as threads:
         playing = [threads.submit(run, faulty) for run in runs]
         yield [story.result() for story in playing]
 

@@ -13,7 +13,7 @@ from tests.support.scenarios import Stories
 
 SHARE = 0.2
 SEED = 20261122
-AT_THE_SAME_TIME = 8
+AT_THE_SAME_TIME = 4
 MAX_SECONDS = 120
 
 

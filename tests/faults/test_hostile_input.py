@@ -130,9 +130,12 @@ PROMPTS = [
     '\x00\x07\x1b[2J\x7f\u0085\u2028\u202e {% $states.input %} $.request <id> ${x} {{y}} quote " backslash \\ }\r\n\t.',
     "x" * (MAX_REQUEST_BYTES - 200),
 ]
+# Ends before anybody waits for an agent, so that it is the same for both ways of noticing an end.
+EITHER_WAY = pytest.mark.parametrize("faulty", ["poll"], indirect=True)
 EXAMPLES = [pytest.param(FEW, id="few"), pytest.param(MANY, id="many", marks=pytest.mark.soak)]
 
 
+@EITHER_WAY
 @pytest.mark.parametrize("examples", EXAMPLES)
 def test_hostile_events_are_closed_with_a_reason(faulty: FaultyCloud, examples: settings) -> None:
     @examples
@@ -147,6 +150,7 @@ def test_hostile_events_are_closed_with_a_reason(faulty: FaultyCloud, examples: 
     _check_all_records(faulty)
 
 
+@EITHER_WAY
 @pytest.mark.parametrize("examples", EXAMPLES)
 def test_hostile_executions_end_with_a_reason(faulty: FaultyCloud, examples: settings) -> None:
     @examples
@@ -165,6 +169,7 @@ def test_hostile_executions_end_with_a_reason(faulty: FaultyCloud, examples: set
     _check_all_records(faulty)
 
 
+@EITHER_WAY
 def test_a_session_id_that_ends_in_a_line_break_claims_nothing(faulty: FaultyCloud) -> None:
     session_id = f"{uuid.uuid4()}\n"
     execution_input = as_json({"session_id": session_id, "request": {"prompt": "x"}})
@@ -173,6 +178,7 @@ def test_a_session_id_that_ends_in_a_line_break_claims_nothing(faulty: FaultyClo
     assert faulty.reader.metadata(session_id) is None
 
 
+@EITHER_WAY
 @pytest.mark.parametrize("examples", EXAMPLES)
 def test_an_agent_refuses_hostile_jobs_and_stays_well(faulty: FaultyCloud, examples: settings) -> None:
     session_id = faulty.new_session_id()
@@ -189,7 +195,7 @@ def test_an_agent_refuses_hostile_jobs_and_stays_well(faulty: FaultyCloud, examp
     assert {event.status for event in events} == {Status.AGENT_RUNTIME_INVOKE_FAILED}
     assert {event.error_type for event in events} == {"InvalidRequest"}
     assert {event.environment_id for event in events} == {events[0].environment_id}
-    _stop(faulty, session_id)
+    faulty.cloud.runbook.stop_session(session_id)
     _check_all_records(faulty)
 
 
@@ -221,14 +227,6 @@ def _invoke(faulty: FaultyCloud, session_id: str, payload: bytes) -> str:
         refused = error.response.get("Error", {})
         return f"{refused.get('Code')}: {str(refused.get('Message')).partition('. ')[0]}."
     return "accepted"
-
-
-def _stop(faulty: FaultyCloud, session_id: str) -> None:
-    faulty.cloud.runbook.clients.agentcore.stop_runtime_session(
-        agentRuntimeArn=faulty.cloud.output("agentRuntimeArn"),
-        qualifier=faulty.cloud.runbook.outputs.agent_qualifier,
-        runtimeSessionId=session_id,
-    )
 
 
 def _check_all_records(faulty: FaultyCloud) -> None:

@@ -4,6 +4,8 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
+import pytest
+
 from runtime.journal.vocabulary import Status
 from tests.support.faulty_cloud import FaultyCloud
 from tests.support.http_server import Reply
@@ -16,6 +18,8 @@ TOLD = {
 }
 
 
+# The agent's doing alone: how its end is noticed doesn't matter.
+@pytest.mark.parametrize("faulty", ["poll"], indirect=True)
 def test_whatever_a_tool_raises_the_model_is_told_and_the_run_completes(faulty: FaultyCloud) -> None:
     tools = {faulty.new_session_id(): tool for tool in TOLD}
     before = len(faulty.model.conversations)

@@ -17,14 +17,7 @@ NEXT_POLL = timedelta(seconds=4)
 
 @scenario
 def told_to_go(faulty: FaultyCloud) -> RunStory:
-    session_id = faulty.new_session_id()
-    with faulty.model.held(session_id) as hold:
-        faulty.start(session_id)
-        hold.wait_for_call()
-        faulty.wait_until_wakeable(session_id)
-        faulty.signal(session_id, signal.SIGTERM)
-        hold.wait_for_call(2)
-    return faulty.story(session_id)
+    return faulty.signalled_in_a_step(signal.SIGTERM)
 
 
 @scenario
@@ -48,7 +41,7 @@ def told_to_go_while_the_next_attempt_comes(faulty: FaultyCloud) -> RunStory:
             faulty.start(session_id)
             hold.wait_for_call()
             old.freeze()
-            hold.wait_for_call(2, 40)
+            hold.wait_for_call(2)
             hold.release()
             story = faulty.story(session_id)
     assert answered == [1, 2, 2], story

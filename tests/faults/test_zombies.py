@@ -65,13 +65,7 @@ def superseded_without_knowing(faulty: FaultyCloud) -> RunStory:
 @scenario
 def frozen_in_its_environment(faulty: FaultyCloud) -> RunStory:
     """The data plane takes it for alive, and would hand it its own successor's invocation."""
-    session_id = faulty.new_session_id()
-    with faulty.model.held(session_id) as hold:
-        faulty.start(session_id)
-        hold.wait_for_call()
-        faulty.signal(session_id, signal.SIGSTOP)
-        hold.wait_for_call(2)
-    return faulty.story(session_id)
+    return faulty.signalled_in_a_step(signal.SIGSTOP)
 
 
 def test_a_frozen_environment_is_stopped_before_the_next_attempt_starts(story_of: Stories) -> None:

@@ -6,13 +6,13 @@ can share one cloud. What must hold of every run's journal is `tests/support/run
 
 import json
 import os
-import signal
 import time
 import uuid
 from collections.abc import Callable, Generator, Iterable
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from signal import Signals
 from typing import Any
 
 import psutil
@@ -80,7 +80,7 @@ class FaultyCloud:
         running = (State.STARTING, State.READY)
         return next((found for found in records if found.session_id == session_id and found.state in running), None)
 
-    def signal(self, session_id: str, number: signal.Signals) -> str | None:
+    def signal(self, session_id: str, number: Signals) -> str | None:
         """Send a signal to a session's process, and return the environment's id; None if there is none."""
         environment = self.environment_of(session_id)
         if environment is None or environment.pid is None:
@@ -104,7 +104,21 @@ class FaultyCloud:
     def wait_until_wakeable(self, session_id: str) -> None:
         """Wait until a run's execution can be woken: a wake-up that comes before its task token is lost."""
         if self.completion == "callback":
-            wait_until(lambda: self._has_token(session_id), f"a task token of {session_id}", every_seconds=LOOK_SECONDS)
+            wait_until(lambda: self._has_token(session_id), f"a task token of {session_id}", 30, LOOK_SECONDS)
+
+    def signalled_in_a_step(self, number: Signals, *texts: str, session_id: str | None = None) -> RunStory:
+        """Send a signal to the environment of a run whose model was asked, and let another environment end the run.
+
+        :param texts: what the model is asked about in that step, besides the session id
+        """
+        session_id = session_id or self.new_session_id()
+        with self.model.held(session_id, *texts) as hold:
+            self.start(session_id)
+            hold.wait_for_call()
+            self.wait_until_wakeable(session_id)
+            self.signal(session_id, number)
+            hold.wait_for_call(2)
+        return self.story(session_id)
 
     def _has_token(self, session_id: str) -> bool:
         records = self.cloud.client("dynamodb").query(
@@ -169,28 +183,10 @@ def faulty_cloud(
         )
         aws.upstream = cloud.stack.endpoint_url
         agentcore.upstream = cloud.stack.agentcore_endpoint_url
-        set_function_variables(cloud, {AGENTCORE_URL: agentcore.url})
+        cloud.set_function_variables({AGENTCORE_URL: agentcore.url})
         completion = chosen.get("completion", "poll")
         poll = chosen["pollIntervalSeconds" if completion == "poll" else "callbackPollSeconds"]
         yield FaultyCloud(cloud, model, aws, agentcore, completion, poll)
-
-
-@contextmanager
-def function_variables(cloud: RunningCloud, **changes: str) -> Generator[None]:
-    """Change the invoker's environment variables for a while."""
-    before = set_function_variables(cloud, changes)
-    try:
-        yield
-    finally:
-        set_function_variables(cloud, before)
-
-
-def set_function_variables(cloud: RunningCloud, changes: dict[str, str]) -> dict[str, str]:
-    """Change the invoker's environment variables, and return all that it had before."""
-    functions, name = cloud.client("lambda"), cloud.output("invokerFunctionName")
-    before: dict[str, str] = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
-    functions.update_function_configuration(FunctionName=name, Environment={"Variables": before | changes})
-    return before
 
 
 def release_delay(faulty: FaultyCloud) -> timedelta:

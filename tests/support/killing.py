@@ -7,16 +7,15 @@ phases of the work on a fast machine and on a slow one.
 import random
 import signal
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeAlias
 
 from runtime.journal.vocabulary import TERMINAL, Status
 from tests.support.faulty_cloud import FaultyCloud
 from tests.support.run_story import RunStory
+from tests.support.scenarios import Scenario
 from tests.support.waiting import wait_until
 
-AT_THE_SAME_TIME = 10
 PHASES: list[tuple[str, ...]] = [
     (),
     ("AGENT_BACKGROUND_TASK_STARTED",),
@@ -32,12 +31,11 @@ Moment: TypeAlias = tuple[tuple[str, ...], float]
 """One of these events, and seconds after it; without any, after the environment was there."""
 
 
-def kill_at_random_moments(faulty: FaultyCloud, runs: int, seed: int) -> list[tuple[int, RunStory]]:
-    """Start runs, kill one or two environments of each, and return how many it really were and what became of it."""
+def kills_at_random_moments(runs: int, seed: int) -> list[Scenario[tuple[int, RunStory]]]:
+    """Return scenarios that kill one or two environments of a run, and return how many it really were."""
     dice = random.Random(seed)
     plans = [[_moment(dice) for _ in range(dice.choice([1, 1, 2]))] for _ in range(runs)]
-    with ThreadPoolExecutor(AT_THE_SAME_TIME) as threads:
-        return list(threads.map(partial(_killed, faulty), plans))
+    return [partial(_killed, plan=plan) for plan in plans]
 
 
 def _moment(dice: random.Random) -> Moment:

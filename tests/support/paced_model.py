@@ -13,7 +13,7 @@ from tests.support.fake_model import COMPLETIONS_PATH, Conversation, FakeModel
 from tests.support.http_server import Received, Reply
 from tests.support.waiting import wait_until
 
-MAX_HELD_SECONDS = 25.0
+MAX_HELD_SECONDS = 60.0
 
 
 class Hold:
@@ -27,7 +27,7 @@ class Hold:
         self.calls = 0
         self.released = threading.Event()
 
-    def wait_for_call(self, number: int = 1, seconds: float = 20) -> None:
+    def wait_for_call(self, number: int = 1, seconds: float = 40) -> None:
         """Return once the model has been called that often."""
         wait_until(lambda: self.calls >= number, f"call {number} of the model about {self.texts}", seconds)
 

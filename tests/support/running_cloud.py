@@ -60,6 +60,26 @@ class RunningCloud:
         """What the journal says happened to a run, in order."""
         return [event.status for event in self.runbook.events(session_id)]
 
+    def scale_waits(self, factor: float) -> None:
+        """Have state machines wait only that part of what they would, between tries and polls."""
+        self.parts.emulator.set({"stepfunctions._SFN_WAIT_SCALE": factor})
+
+    @contextmanager
+    def function_variables(self, **changes: str) -> Generator[None]:
+        """Change the invoker's environment variables for a while."""
+        before = self.set_function_variables(changes)
+        try:
+            yield
+        finally:
+            self.set_function_variables(before)
+
+    def set_function_variables(self, changes: dict[str, str]) -> dict[str, str]:
+        """Change the invoker's environment variables, and return all that it had before."""
+        functions, name = self.client("lambda"), self.output("invokerFunctionName")
+        before: dict[str, str] = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+        functions.update_function_configuration(FunctionName=name, Environment={"Variables": before | changes})
+        return before
+
     def start_execution(self, execution_input: str) -> str:
         """Start an execution past EventBridge, with any JSON, and return its ARN."""
         answer = self.client("stepfunctions").start_execution(

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from datetime import timedelta
 
-TRIES = 3
+TRIES = 5
 
 
 def shortest(measure: Callable[[], timedelta], limit: timedelta) -> timedelta:
-    """Measure until it is within the limit, three times at most, and return the shortest time.
+    """Measure until it is within the limit, five times at most, and return the shortest time.
 
     Other work on the machine can delay anything once; a mechanism that is missing delays it every time.
     """
