@@ -116,6 +116,7 @@ def test_the_end_is_announced_on_the_event_bus(cloud: RunningCloud) -> None:
         "tokens": {},
         "reportKey": f"sessions/{session}/reporter.md",
         "errorType": None,
+        "requestedBy": None,
     }
 
 
