@@ -21,10 +21,16 @@ def model() -> Iterator[FakeModel]:
 
 
 @pytest.fixture(scope="session")
-def cloud(model: FakeModel) -> Iterator[RunningCloud]:
-    """A running embedded cloud with short intervals. Runs are apart by their session ids; change nothing else."""
+def polling_cloud(model: FakeModel) -> Iterator[RunningCloud]:
+    """The cloud, under a name that no folder gives parameters to: pytest would start it for each value."""
     with running_cloud(model_url=model.url) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def cloud(polling_cloud: RunningCloud) -> RunningCloud:
+    """A running embedded cloud with short intervals. Runs are apart by their session ids; change nothing else."""
+    return polling_cloud
 
 
 FAULTS = Path("tests/faults")

@@ -12,7 +12,7 @@ from tests.support.running_cloud import RunningCloud, running_cloud
 def cloud(request: pytest.FixtureRequest, model: FakeModel) -> Iterator[RunningCloud]:
     """A running embedded cloud with short intervals: the one that all tests share, or one whose runs are woken."""
     if request.param == "poll":
-        yield request.getfixturevalue("cloud")
+        yield request.getfixturevalue("polling_cloud")
         return
     with running_cloud(model_url=model.url, config={"completion": "callback", "callbackPollSeconds": 10}) as running:
         yield running
