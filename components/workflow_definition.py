@@ -296,7 +296,12 @@ def _check_status(settings: WorkflowSettings) -> State:
                 " $exists($event) ? $event.createdAt.S : $newest)"
             ),
             # Without a sign of life in the journal, the lease from the acknowledgement still counts.
-            "lease": expression(f"({alive}; $exists($alive) ? $toMillis($alive.leaseExpiresAt.S) + $offset : $lease)"),
+            # One that was given back is over, though `offset`, which has the acknowledgement's way in it, may say that
+            # it is not yet: whoever gave it back has woken this execution and won't do so again.
+            "lease": expression(
+                f"({alive}; $until := $toMillis($alive.leaseExpiresAt.S) + $offset; $exists($alive) ?"
+                " ($alive.leaseExpiresAt.S = $alive.createdAt.S ? $min([$until, $millis() - 1]) : $until) : $lease)"
+            ),
             "unclaimed": expression(f"({alive}; $exists($alive.detail.M.unclaimed))"),
         },
         "Output": {},

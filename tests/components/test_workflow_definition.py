@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from components.settings import Settings
 from components.workflow_budget import WorkflowSettings, machine_timeout_seconds, poll_intervals
 from components.workflow_definition import build_definition
 from runtime.journal.keys import OUTCOME, event_sort_key
+from runtime.journal.timestamps import to_timestamp, utc_now
 from tests.support.state_machine import evaluate
 
 STACK = Settings.defaults(event_source="fire-and-forget.dev")
@@ -149,7 +151,7 @@ def test_every_variable_is_assigned_before_any_path_reads_it(changes: dict[str, 
     }
     local |= {"millis", "hash", "floor", "substring", "number", "match", "replace", "merge", "min", "power"}
     local |= {"event", "cut", "m", "code", "known", "lookup", "length", "list", "text", "substringAfter"}
-    local |= {"decodeUrlComponent", "now"}
+    local |= {"decodeUrlComponent", "now", "until"}
     definition = build_definition(with_settings(**changes))
     seen: dict[str, set[str]] = {}
     waiting: list[tuple[str, set[str]]] = [(definition["StartAt"], set())]
@@ -257,6 +259,24 @@ def test_a_refused_claim_says_the_sentence_alone(cause: str) -> None:
 def test_a_request_is_kept_as_json_text_unless_it_is_too_large_to_be_sent(request_: object, stored: str) -> None:
     item = STATES["ClaimSession"]["Arguments"]["TransactItems"][0]["Put"]["Item"]
     assert evaluate(item["request"]["S"], {}, given={"request": request_}) == stored
+
+
+@pytest.mark.parametrize(("given_seconds", "is_over"), [(0, True), (60, False)], ids=["given back", "held"])
+def test_a_lease_that_was_given_back_is_over_however_late_the_acknowledgement_seemed(
+    given_seconds: int, is_over: bool
+) -> None:
+    # The wake-up is quicker than the acknowledgement was, whose time the offset has in it.
+    written = utc_now()
+    event = {
+        "SK": {"S": "EVENT#…"},
+        "attempt": {"N": "1"},
+        "environmentId": {"S": "an environment"},
+        "createdAt": {"S": to_timestamp(written)},
+        "leaseExpiresAt": {"S": to_timestamp(written + timedelta(seconds=given_seconds))},
+    }
+    variables = {"attempt": 1, "since": "", "offset": 5000, "lease": None}
+    lease = evaluate(STATES["CheckStatus"]["Assign"]["lease"], variables, result={"Items": [event]})
+    assert evaluate(STATES["EvaluateStatus"]["Choices"][-1]["Condition"], {"lease": lease}) is is_over
 
 
 def test_an_input_without_a_request_is_claimed_as_null() -> None:
