@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from runtime.agent.errors import Escaped
+from runtime.agent.threads import at_work
 
 T = TypeVar("T")
 
@@ -32,7 +33,7 @@ async def run_apart(function: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
 def _run(function: Callable[[], Coroutine[Any, Any, T]], future: "Future[T]") -> None:
     # Cancelled in the meantime: nobody is waiting for the result.
-    with suppress(InvalidStateError):
+    with suppress(InvalidStateError), at_work():
         try:
             future.set_result(asyncio.run(_cancellable(function, future)))
         except (SystemExit, KeyboardInterrupt) as left:

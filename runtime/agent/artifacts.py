@@ -1,9 +1,10 @@
-"""What the steps of a run produce, in S3: one object per step, written once and never replaced.
+"""What the steps of a run produce, in S3: one object per step or item, written once and never replaced.
 
 Keys are built from validated parts only. An artifact carries the tokens it cost, so that a later attempt that finds it
 can still add up the whole run.
 """
 
+import hashlib
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 INPUT_TOKENS = "input-tokens"
 OUTPUT_TOKENS = "output-tokens"
+MADE_FROM = "made-from"
+CONTENT_TYPES = {"md": "text/markdown; charset=utf-8", "json": "application/json"}
 TRANSIENT_STATUSES = {409, 429}
 """409, ConditionalRequestConflict: another write of the same key is in progress, and S3 asks to retry.
 
@@ -47,16 +50,34 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """What one step produced."""
+    """What one step, or one item of a step, produced.
+
+    :ivar item: its place in the list, from 0, where the step runs once per item
+    :ivar extension: `md` for text, `json` for data
+    :ivar made_from: digest of the list that the item is from
+    """
 
     step: str
     text: str
     usage: Usage
+    item: int | None = None
+    extension: str = "md"
+    made_from: str = ""
+
+    def key(self, session_id: str) -> str:
+        """Return its key in a run."""
+        return artifact_key(session_id, self.step, self.item, self.extension)
+
+    @property
+    def digest(self) -> str:
+        """What tells it from another with the same key: 32 characters."""
+        return hashlib.sha256(self.text.encode()).hexdigest()[:32]
 
 
-def artifact_key(session_id: str, step: str) -> str:
-    """Return the key of a step's artifact."""
-    return f"{artifact_prefix(check_session_id(session_id))}{check_step_name(step)}.md"
+def artifact_key(session_id: str, step: str, item: int | None = None, extension: str = "md") -> str:
+    """Return the key of a step's artifact, or of one of its items'."""
+    place = check_step_name(step) if item is None else f"{check_step_name(step)}/{item:04}"
+    return f"{artifact_prefix(check_session_id(session_id))}{place}.{extension}"
 
 
 def connect(region: str) -> "S3Client":
@@ -108,12 +129,19 @@ class ArtifactStore:
         )
         return {found["Key"] for page in pages for found in page.get("Contents", []) if "Key" in found}
 
-    def get(self, session_id: str, step: str) -> Artifact:
-        """Return a step's artifact.
+    def get(self, session_id: str, step: str, item: int | None = None, extension: str = "md") -> Artifact:
+        """Return a step's artifact, or one of its items'.
+
+        :raises ArtifactMissing: if it is not there
+        """
+        text, metadata = self.read(artifact_key(session_id, step, item, extension))
+        return Artifact(step, text, _usage(metadata), item, extension, metadata.get(MADE_FROM, ""))
+
+    def read(self, key: str) -> tuple[str, Mapping[str, str]]:
+        """Return an artifact's text and metadata by its key.
 
         :raises ArtifactMissing: if there is none
         """
-        key = artifact_key(session_id, step)
         try:
             answer = self._client.get_object(Bucket=self._bucket, Key=key)
         except self._client.exceptions.NoSuchKey as error:
@@ -121,8 +149,7 @@ class ArtifactStore:
         # Not `with` the body itself: that gives the raw stream, which verifies no checksum and whose errors are not
         # botocore's.
         with closing(answer["Body"]) as body:
-            text = body.read().decode()
-        return Artifact(step, text, _usage(answer["Metadata"]))
+            return body.read().decode(), answer["Metadata"]
 
     def put(self, session_id: str, artifact: Artifact) -> Artifact:
         """Store a step's artifact unless there already is one, and return the stored one.
@@ -136,18 +163,19 @@ class ArtifactStore:
         except ClientError as error:
             if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") != 412:
                 raise
-            return self.get(session_id, artifact.step)
+            return self.get(session_id, artifact.step, artifact.item, artifact.extension)
         return storable
 
     def _put_new(self, session_id: str, artifact: Artifact) -> None:
         self._client.put_object(
             Bucket=self._bucket,
-            Key=artifact_key(session_id, artifact.step),
+            Key=artifact.key(session_id),
             Body=artifact.text.encode(),
-            ContentType="text/markdown; charset=utf-8",
+            ContentType=CONTENT_TYPES[artifact.extension],
             Metadata={
                 INPUT_TOKENS: str(artifact.usage.input_tokens),
                 OUTPUT_TOKENS: str(artifact.usage.output_tokens),
+                **({MADE_FROM: artifact.made_from} if artifact.made_from else {}),
             },
             IfNoneMatch="*",
         )

@@ -2,23 +2,33 @@
 
 A background task holds a lease: every event that it writes says until when it counts as alive. The state machine
 starts the next attempt once the newest lease is over, so a task that can't renew its lease stops itself before
-that. All writes run in threads, because a table that doesn't answer must not stop the event loop.
+that. All writes run in threads, because a table that doesn't answer must not stop the event loop, and one after
+another, because transactions that meet at one record cancel each other: steps that run at the same time share them.
+https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html#transaction-conflict-handling
 """
 
 import asyncio
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NoReturn
 
 from runtime.agent.errors import AttemptOver
-from runtime.agent.patience import pauses
+from runtime.agent.patience import conflict_pauses, pauses
 from runtime.agent.run_clock import RunClock
 from runtime.agent.threads import in_thread
 from runtime.contract.job import Job
-from runtime.journal.errors import AttemptClaimed, AttemptSuperseded, JournalUnavailable, RunClosed
+from runtime.journal.errors import (
+    AttemptClaimed,
+    AttemptSuperseded,
+    JournalConflict,
+    JournalUnavailable,
+    RunClosed,
+)
 from runtime.journal.records import Event, error_text
 from runtime.journal.vocabulary import Status
-from runtime.journal.writer import JournalWriter
+from runtime.journal.writer import MAX_EVENTS, JournalWriter
 
 HEARTBEAT_SHARE = 1 / 4
 MARGIN_SHARE = 1 / 8
@@ -64,25 +74,35 @@ class Attempt:
         # The first lease begins when the state machine learns of the acknowledgement, which is no earlier than this.
         self._last_sign = clock.elapsed()
         self._released = False
+        self._turn = asyncio.Lock()
+        self._waiting = deque[tuple[Event, asyncio.Future[None]]]()
+        self._flushing: asyncio.Task[None] | None = None
 
-    async def claim(self) -> None:
+    async def claim(self, detail: Mapping[str, Any] | None = None) -> None:
         """Claim the attempt and journal its start.
 
+        :param detail: what is worth keeping of how this attempt works
         :raises AttemptOver: if another task has claimed it, the run is closed, or the journal can't be written
         """
 
         def write(event: Event) -> None:
             self._journal.claim_attempt(event, self.job.attempt, self.job.max_attempts)
 
-        await self._write(write, Status.AGENT_BACKGROUND_TASK_STARTED)
+        await self._write_alone(write, Status.AGENT_BACKGROUND_TASK_STARTED, detail=detail)
 
     async def append(self, status: str, **fields: Any) -> None:
-        """Add an event, trying again for as long as the lease lasts.
+        """Add an event, trying again for as long as the lease lasts; together with others that wait to be written.
+
+        It is written even where the one who waits for this is cancelled.
 
         :raises AttemptOver: if the run is closed, a later attempt has begun, or the lease is over
         :raises JournalDenied: if the table refuses for good
         """
-        await self._write(self._append, status, **fields)
+        written = asyncio.get_running_loop().create_future()
+        self._waiting.append((self._stamp(status, **fields), written))
+        if self._flushing is None or self._flushing.done():
+            self._flushing = asyncio.create_task(self._flush(), name="journal")
+        await written
 
     async def close(self, ending: Ending) -> None:
         """Close the run with this ending and never with another, trying again for as long as the lease lasts.
@@ -94,7 +114,7 @@ class Attempt:
         def write(event: Event) -> None:
             self._journal.close(event, self.job.attempt, self.job.max_attempts)
 
-        await self._write(
+        await self._write_alone(
             write,
             ending.status,
             error_type=ending.error_type,
@@ -115,19 +135,16 @@ class Attempt:
             else:
                 await self.append(Status.AGENT_BACKGROUND_TASK_HEARTBEAT)
 
-    async def release(self, step: str | None) -> None:
+    async def release(self, running: Sequence[str]) -> None:
         """Give the lease back because the environment is going down: the next attempt need not wait for its end.
 
-        :param step: the step that was running
+        :param running: what was being worked on
         """
         # Whatever still runs here would otherwise take the lease again with its next event.
         self._released = True
-        event = self._stamp(
-            Status.AGENT_BACKGROUND_TASK_HEARTBEAT,
-            lease_seconds=0,
-            step=step,
-            detail={"released": "the environment is shutting down"},
-        )
+        detail: dict[str, Any] = {"released": "the environment is shutting down"}
+        detail |= {"running": list(running)} if running else {}
+        event = self._stamp(Status.AGENT_BACKGROUND_TASK_HEARTBEAT, lease_seconds=0, detail=detail)
         async with asyncio.timeout(RELEASE_SECONDS):
             await in_thread(self._append, event)
 
@@ -146,27 +163,55 @@ class Attempt:
 
     def _append_unclaimed(self, event: Event) -> None:
         # As if it were the attempt before: this one's claim is then one of those that must not be there.
-        self._journal.append_as_attempt(event, self.job.attempt - 1, self.job.max_attempts)
+        self._journal.append_as_attempt([event], self.job.attempt - 1, self.job.max_attempts)
 
-    def _append(self, event: Event) -> None:
-        self._journal.append_as_attempt(event, self.job.attempt, self.job.max_attempts)
+    def _append(self, *events: Event) -> None:
+        self._journal.append_as_attempt(events, self.job.attempt, self.job.max_attempts)
 
-    async def _write(self, write: Callable[[Event], None], status: str, **fields: Any) -> None:
-        waits = pauses(self.lease_seconds)
-        # The same event in every try: one that was taken although its answer got lost is recognised by its id.
-        stamped_at, event = self.clock.elapsed(), self._stamp(status, **fields)
+    async def _flush(self) -> None:
+        """Write what waits, as much as fits into a transaction at a time."""
+        while self._waiting:
+            async with self._turn:
+                batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_EVENTS))]
+                events = [event for event, _ in batch]
+                error: Exception | None = None
+                try:
+                    await self._write(partial(self._append, *events), events[-1])
+                # Whatever it is: nobody else tells those who wait.
+                except Exception as refusal:
+                    error = refusal
+            for _, written in batch:
+                if not written.done():
+                    written.set_exception(error) if error else written.set_result(None)
+
+    async def _write_alone(self, write: Callable[[Event], None], status: str, **fields: Any) -> None:
+        event = self._stamp(status, **fields)
+        async with self._turn:
+            await self._write(lambda: write(event), event)
+
+    async def _write(self, write: Callable[[], None], newest: Event) -> None:
+        """Write, trying again for as long as the lease lasts.
+
+        :param write: the same events in every try: those that were taken although the answer got lost are then
+            recognised by their ids
+        :param newest: the last of them, whose lease counts
+        """
+        waits, conflict_waits = pauses(self.lease_seconds), conflict_pauses()
         while True:
             remaining = self._remaining()
             if self._released or remaining <= 0:
-                raise AttemptOver(f"the lease was over before {status} could be written")
+                raise AttemptOver(f"the lease was over before {newest.status} could be written")
             try:
                 async with asyncio.timeout(remaining):
-                    await in_thread(write, event)
+                    await in_thread(write)
             except (RunClosed, AttemptClaimed, AttemptSuperseded) as refusal:
                 raise AttemptOver(str(refusal)) from refusal
+            except JournalConflict:
+                await asyncio.sleep(next(conflict_waits))
             except (JournalUnavailable, TimeoutError):
                 await asyncio.sleep(next(waits))
             else:
+                stamped_at = (newest.created_at - self.clock.began_at).total_seconds()
                 self._last_sign = max(self._last_sign, stamped_at)
                 return
 

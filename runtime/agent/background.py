@@ -6,7 +6,7 @@ has ended the run.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 
 from runtime.agent.attempt import Attempt, Ending
@@ -25,6 +25,7 @@ logger = logging.getLogger("bedrock_agentcore.app.background")
 class BackgroundTask:
     """One attempt of a run, from its claim to its end.
 
+    :param labels: what this attempt works with, for its first event
     :param wake: wakes whoever waits for a session
     """
 
@@ -32,10 +33,12 @@ class BackgroundTask:
         self,
         attempt: Attempt,
         workflow: WorkflowRun,
+        labels: Mapping[str, str] | None = None,
         wake: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
         self._attempt = attempt
         self._workflow = workflow
+        self._labels = labels
         self._wake = wake
         self.closing = False
 
@@ -69,7 +72,7 @@ class BackgroundTask:
         await self._give_lease_back(self._attempt.release_unclaimed())
 
     async def _claim(self) -> None:
-        claiming = asyncio.create_task(self._attempt.claim(), name="claim")
+        claiming = asyncio.create_task(self._attempt.claim(self._labels), name="claim")
         try:
             await asyncio.shield(claiming)
         except asyncio.CancelledError:
@@ -107,16 +110,16 @@ class BackgroundTask:
             await asyncio.wait({workflow, heartbeat}, timeout=STOP_SECONDS)
 
     async def _time_out(self) -> Ending:
-        step = self._workflow.current_step
-        running = f"step {step.name} was running" if step else "between two steps"
+        steps = self._workflow.running
+        said = f"step {steps[0]} was running" if len(steps) == 1 else f"steps {', '.join(steps)} were running"
+        running = said if steps else "between two steps"
         deadline = self._attempt.clock.began_at + timedelta(seconds=self._attempt.job.seconds_left)
         error = RunTimedOut(f"the run's deadline, {to_timestamp(deadline)}, came: {running}")
         await self._workflow.journal_failure(error)
         return Ending.failed(error)
 
     async def _release(self) -> None:
-        step = self._workflow.current_step
-        await self._give_lease_back(self._attempt.release(step.name if step else None))
+        await self._give_lease_back(self._attempt.release(self._workflow.running))
 
     async def _give_lease_back(self, release: Awaitable[None]) -> None:
         try:

@@ -16,11 +16,12 @@ from runtime.agent.artifacts import Artifact, ArtifactStore
 from runtime.agent.artifacts import connect as connect_artifacts
 from runtime.agent.attempt import Attempt
 from runtime.agent.background import BackgroundTask
+from runtime.agent.definition import Step
 from runtime.agent.run_clock import RunClock
 from runtime.agent.settings import AgentSettings
 from runtime.agent.steps import WorkflowRun
 from runtime.agent.threads import in_thread, replace_default_threads
-from runtime.agent.workflow import Step, workflow_for
+from runtime.agent.workflow import workflow_for
 from runtime.contract.job import Job
 from runtime.journal.client import CLIENT_CONFIG
 from runtime.journal.client import connect as connect_journal
@@ -88,9 +89,12 @@ async def background_task(job: Job, clock: RunClock) -> BackgroundTask:
         environment_id=ENVIRONMENT_ID,
         lease_seconds=settings().lease_seconds,
     )
-    steps = workflow_for(job.request).steps
-    workflow = WorkflowRun(attempt, await in_thread(artifacts), steps, run_step)
-    return BackgroundTask(attempt, workflow, wake if settings().wakes else None)
+    workflow = workflow_for(job.request)
+    run = WorkflowRun(attempt, await in_thread(artifacts), workflow, run_step, settings().parallel_steps)
+    # A lost run may go on with newer code.
+    labels = {"workflow": workflow.name, "workflowDigest": await in_thread(lambda: workflow.digest)}
+    labels |= {"bundle": settings().bundle} if settings().bundle else {}
+    return BackgroundTask(attempt, run, labels, wake if settings().wakes else None)
 
 
 async def wake(session_id: str) -> None:

@@ -25,11 +25,13 @@ def read_run(session_id: str) -> str:
     Args:
         session_id: the run's id, 33 to 100 letters, digits, _ and -
     """
-    store = _store()
-    steps = sorted(PurePosixPath(key).stem for key in store.finished(session_id))
-    if not steps:
-        raise ArtifactMissing(artifact_prefix(session_id))
-    return "\n\n".join(f"# {step}\n\n{store.get(session_id, step).text[:MAX_CHARACTERS]}" for step in steps)
+    store, prefix = _store(), artifact_prefix(session_id)
+    keys = sorted(store.finished(session_id))
+    if not keys:
+        raise ArtifactMissing(prefix)
+    headings = (PurePosixPath(key.removeprefix(prefix)).with_suffix("") for key in keys)
+    texts = (store.read(key)[0][:MAX_CHARACTERS] for key in keys)
+    return "\n\n".join(f"# {heading}\n\n{text}" for heading, text in zip(headings, texts, strict=True))
 
 
 @cache

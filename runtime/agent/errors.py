@@ -34,6 +34,24 @@ class Escaped(AgentError):
         self.error = error
 
 
+class WrongResult(AgentError):
+    """A step's result is not what the workflow says."""
+
+    def __init__(self, step: str, wrong: str) -> None:
+        super().__init__(f"the result of step {step} is not what the workflow says: {wrong}")
+        self.step = step
+        self.wrong = wrong
+
+
+class TooManyItems(AgentError):
+    """A step would run for more items than one run may have."""
+
+    def __init__(self, step: str, items: int, max_items: int) -> None:
+        super().__init__(f"step {step} would run for {items} items: {max_items} at most")
+        self.step = step
+        self.items = items
+
+
 class EmptyAnswer(AgentError):
     """A step's model finished without any text."""
 

@@ -6,7 +6,15 @@ from collections.abc import Iterator
 
 def pauses(lease_seconds: float) -> Iterator[float]:
     """Yield the seconds before each retry, without end: with jitter, growing to a tenth of the lease."""
-    pause = lease_seconds / 100
+    yield from _growing(lease_seconds / 100, lease_seconds / 10)
+
+
+def conflict_pauses() -> Iterator[float]:
+    """Yield the seconds before each retry of a write that met another one: milliseconds, a second at most."""
+    yield from _growing(0.01, 1.0)
+
+
+def _growing(pause: float, longest: float) -> Iterator[float]:
     while True:
         yield random.uniform(pause / 2, pause)
-        pause = min(pause * 2, lease_seconds / 10)
+        pause = min(pause * 2, longest)

@@ -1,24 +1,31 @@
-"""Runs a workflow's steps one after another, skips what an earlier attempt has finished, and journals each.
+"""Runs a workflow's steps, several at a time, skips what an earlier attempt has finished, and journals each.
 
-`workflow.py` lists the steps, `model.py` runs one of them, `background.py` closes the run.
+`workflow.py` lists the steps, `plan.py` says which can run, `model.py` runs an agent, `background.py` closes the run.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
+from pydantic_core import to_jsonable_python
 
 from runtime.agent.apart import run_apart
 from runtime.agent.artifacts import Artifact, ArtifactStore, Usage, artifact_key, is_transient
 from runtime.agent.attempt import Attempt, Ending
+from runtime.agent.definition import Step, StepInput, Workflow
 from runtime.agent.errors import ArtifactMissing, AttemptOver
 from runtime.agent.patience import pauses
-from runtime.agent.threads import in_thread
-from runtime.agent.workflow import Step, message_for
+from runtime.agent.plan import Plan, Unit
+from runtime.agent.results import extension_of, message_for, serialized
+from runtime.agent.threads import in_thread, until_idle
+from runtime.contract.request import StepSource
+from runtime.journal.errors import JournalError
 from runtime.journal.records import error_text
 from runtime.journal.vocabulary import Status, StepPhase, step_status
 
@@ -26,27 +33,44 @@ T = TypeVar("T")
 logger = logging.getLogger("bedrock_agentcore.app.steps")
 StepRunner = Callable[[Step, str], Awaitable[Artifact]]
 """Runs an agent on a message."""
+STOP_SHARE = 1 / 8
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """What a unit ended with instead of an artifact. Returned: raised from a task, some errors end the event loop."""
+
+    error: BaseException
 
 
 class WorkflowRun:
     """One attempt's way through the workflow.
 
-    :ivar current_step: the step that is running, or None between steps
+    :param parallel_steps: how many steps, and items, are worked on at the same time
     """
 
     def __init__(
         self,
         attempt: Attempt,
         artifacts: ArtifactStore,
-        steps: Sequence[Step],
+        workflow: Workflow,
         run_step: StepRunner,
+        parallel_steps: int,
     ) -> None:
-        self.current_step: Step | None = None
         self._attempt = attempt
         self._artifacts = artifacts
-        self._steps = steps
+        self._plan = Plan(workflow)
         self._run_step = run_step
+        self._parallel_steps = parallel_steps
         self._session_id = attempt.job.session_id
+        self._running: list[Unit] = []
+        self._finished = set[str]()
+        self._sources: list[tuple[StepSource, set[str]]] = []
+
+    @property
+    def running(self) -> list[str]:
+        """What is being worked on: steps' names, with the item where it is one."""
+        return [str(unit) for unit in self._running]
 
     async def run(self) -> Ending:
         """Run all steps and return how the task ended, whatever they do.
@@ -59,87 +83,134 @@ class WorkflowRun:
             return await self._run_all()
         # Whatever a step raises fails its run, not the event loop.
         except BaseException as error:
-            if not _runs_in(owner):
-                # This coroutine is being discarded, for instance with its loop: nothing can be written.
+            if _is_for_others(error, owner):
                 raise
             if _is_being_cancelled():
                 # Whoever cancelled journals why, whatever the step raises instead.
                 raise asyncio.CancelledError from error
-            if isinstance(error, AttemptOver):
-                raise
-            await self.journal_failure(error)
             return Ending.failed(error)
 
     async def journal_failure(self, error: BaseException) -> None:
-        """Journal that the current step failed, if there is one."""
-        if self.current_step:
-            await self._journal_step(
-                self.current_step, StepPhase.FAILED, error_type=type(error).__name__, error_message=error_text(error)
-            )
+        """Journal that what is running failed."""
+        await asyncio.gather(*(self._journal_failure(unit, error) for unit in self._running))
 
     async def _run_all(self) -> Ending:
         began = time.monotonic()
-        finished = await self._blocking(self._artifacts.finished, self._session_id)
-        inherited = await self._find_inherited()
-        earlier: list[Artifact] = []
-        for step in self._steps:
-            if artifact_key(self._session_id, step.name) in finished:
-                artifact = await self._blocking(self._artifacts.get, self._session_id, step.name)
-                await self._journal_step(step, StepPhase.SKIPPED, detail=self._step_detail(artifact))
-            elif step.name in inherited:
-                artifact = await self._take_over(step, inherited[step.name])
-            else:
-                artifact = await self._work_on(step, earlier)
-            earlier.append(artifact)
-        return await self._complete(earlier, time.monotonic() - began)
-
-    async def _find_inherited(self) -> dict[str, str]:
-        """Return the runs from which finished steps can be taken over, by the step's name."""
-        found: dict[str, str] = {}
+        self._finished = await self._blocking(self._artifacts.finished, self._session_id)
         for source in self._attempt.job.request.take_from:
-            keys = await self._blocking(self._artifacts.finished, source.session_id)
-            there = (step for step in source.steps if artifact_key(source.session_id, step) in keys)
-            found = dict.fromkeys(there, source.session_id) | found
-        return found
+            self._sources.append((source, await self._blocking(self._artifacts.finished, source.session_id)))
+        await self._produce_all()
+        return await self._complete(time.monotonic() - began)
 
-    async def _take_over(self, step: Step, source: str) -> Artifact:
-        found = await self._blocking(self._artifacts.get, source, step.name)
-        # The other run paid for its tokens.
-        copy = Artifact(step.name, found.text, Usage())
-        artifact = await self._blocking(self._artifacts.put, self._session_id, copy)
-        await self._journal_step(step, StepPhase.SKIPPED, detail=self._step_detail(artifact) | {"takenFrom": source})
-        return artifact
+    async def _produce_all(self) -> None:
+        """Work on what is ready, as much as may be at a time, until nothing is left; the first failure ends it."""
+        ready, tasks = deque[Unit](), dict[asyncio.Task[Artifact | _Failure], Unit]()
+        try:
+            while True:
+                ready.extend(self._plan.newly_ready())
+                while ready and len(tasks) < self._parallel_steps:
+                    unit = ready.popleft()
+                    tasks[asyncio.create_task(self._produced_or_failed(unit), name=str(unit))] = unit
+                if not tasks:
+                    return
+                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    unit, produced = tasks.pop(task), task.result()
+                    self._plan.finish(unit, _artifact(produced))
+        except GeneratorExit:
+            # Discarded: nothing may be awaited any more.
+            raise
+        except BaseException:
+            await self._stop(tasks)
+            raise
 
-    async def _work_on(self, step: Step, earlier: Sequence[Artifact]) -> Artifact:
-        self.current_step = step
+    async def _stop(self, tasks: Iterable[asyncio.Task[Any]]) -> None:
+        if not (tasks := set(tasks)):
+            return
+        for task in tasks:
+            # One that does not let itself be cancelled ends later, and nobody asks how.
+            task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+            task.cancel()
+        seconds = self._attempt.lease_seconds * STOP_SHARE
         began = time.monotonic()
-        await self._journal_step(step, StepPhase.STARTED)
-        produced = await self._produce(step, earlier)
-        artifact = await self._blocking(self._artifacts.put, self._session_id, produced)
-        seconds = round(time.monotonic() - began, 3)
-        await self._journal_step(step, StepPhase.COMPLETED, detail=self._step_detail(artifact) | {"seconds": seconds})
-        self.current_step = None
+        await asyncio.wait(tasks, timeout=seconds)
+        # A cancelled tool's thread goes on: what it does should be done before the run is over.
+        await until_idle(seconds - (time.monotonic() - began))
+
+    async def _produced_or_failed(self, unit: Unit) -> Artifact | _Failure:
+        owner = asyncio.current_task()
+        try:
+            return await self._produced(unit)
+        except BaseException as error:
+            if _is_for_others(error, owner):
+                raise
+            if _is_being_cancelled():
+                raise asyncio.CancelledError from error
+            await self._journal_failure(unit, error)
+            return _Failure(error)
+
+    async def _produced(self, unit: Unit) -> Artifact:
+        if self._key(unit) in self._finished:
+            found = await self._blocking(self._artifacts.get, self._session_id, *_name(unit))
+            await self._journal(unit, StepPhase.SKIPPED, detail=self._detail(found))
+            return found
+        for source, keys in self._sources:
+            if unit.step.name in source.steps and self._key(unit, source.session_id) in keys:
+                found = await self._blocking(self._artifacts.get, source.session_id, *_name(unit))
+                # Items belong to the list that they were made from.
+                if found.made_from == unit.made_from:
+                    return await self._take_over(unit, found, source.session_id)
+        return await self._work_on(unit)
+
+    async def _take_over(self, unit: Unit, found: Artifact, source: str) -> Artifact:
+        # The other run paid for its tokens.
+        artifact = await self._blocking(self._artifacts.put, self._session_id, replace(found, usage=Usage()))
+        await self._journal(unit, StepPhase.SKIPPED, detail=self._detail(artifact) | {"takenFrom": source})
         return artifact
 
-    async def _produce(self, step: Step, earlier: Sequence[Artifact]) -> Artifact:
-        request = self._attempt.job.request
-        if step.work is None:
-            return await self._run_step(step, message_for(request.prompt, earlier))
-        return Artifact(step.name, await run_apart(partial(step.work, request, tuple(earlier))), Usage())
+    async def _work_on(self, unit: Unit) -> Artifact:
+        self._running.append(unit)
+        try:
+            began = time.monotonic()
+            await self._journal(unit, StepPhase.STARTED)
+            worked = await self._worked(unit)
+            produced = replace(worked, item=unit.number, extension=extension_of(unit.step), made_from=unit.made_from)
+            artifact = await self._blocking(self._artifacts.put, self._session_id, produced)
+            detail = self._detail(artifact) | {"seconds": round(time.monotonic() - began, 3)}
+            await self._journal(unit, StepPhase.COMPLETED, detail=detail)
+            return artifact
+        finally:
+            self._running.remove(unit)
 
-    async def _complete(self, artifacts: Sequence[Artifact], seconds: float) -> Ending:
-        key = artifact_key(self._session_id, artifacts[-1].step)
+    async def _worked(self, unit: Unit) -> Artifact:
+        request, step, earlier = self._attempt.job.request, unit.step, self._plan.earlier(unit.step)
+        if step.work is None:
+            item = to_jsonable_python(unit.item)
+            return await self._run_step(step, message_for(request.prompt, earlier, item, unit.place))
+        results = {result.step.name: result.value for result in earlier}
+        key = "/".join(map(str, (self._session_id, step.name, *([] if unit.number is None else [unit.number]))))
+        returned = await run_apart(partial(step.work, StepInput(request, results, unit.item, key)))
+        return Artifact(step.name, serialized(step, returned), Usage())
+
+    async def _complete(self, seconds: float) -> Ending:
+        key = self._plan.report.key(self._session_id)
         if key not in await self._blocking(self._artifacts.finished, self._session_id):
             raise ArtifactMissing(key)
-        usage = sum((artifact.usage for artifact in artifacts), Usage())
+        usage = sum((artifact.usage for artifact in self._plan.artifacts()), Usage())
         detail = {"reportKey": key, "seconds": round(seconds, 3), "tokens": usage.as_detail()}
         return Ending(Status.AGENT_BACKGROUND_TASK_COMPLETED, detail=detail)
 
-    async def _journal_step(self, step: Step, phase: StepPhase, **fields: Any) -> None:
-        await self._attempt.append(step_status(step.name, phase), step=step.name, **fields)
+    async def _journal(self, unit: Unit, phase: StepPhase, **fields: Any) -> None:
+        await self._attempt.append(step_status(unit.step.name, phase), step=unit.step.name, item=unit.number, **fields)
 
-    def _step_detail(self, artifact: Artifact) -> dict[str, Any]:
-        return {"artifact": artifact_key(self._session_id, artifact.step), "tokens": artifact.usage.as_detail()}
+    async def _journal_failure(self, unit: Unit, error: BaseException) -> None:
+        await self._journal(unit, StepPhase.FAILED, error_type=type(error).__name__, error_message=error_text(error))
+
+    def _key(self, unit: Unit, session_id: str | None = None) -> str:
+        return artifact_key(session_id or self._session_id, *_name(unit))
+
+    def _detail(self, artifact: Artifact) -> dict[str, Any]:
+        return {"artifact": artifact.key(self._session_id), "tokens": artifact.usage.as_detail()}
 
     async def _blocking(self, function: Callable[..., T], *args: Any) -> T:
         """Call the bucket in a thread and retry for as long as a lease: a step's text may have cost an hour."""
@@ -156,11 +227,22 @@ class WorkflowRun:
             await asyncio.sleep(pause)
 
 
-def _runs_in(owner: asyncio.Task[Any] | None) -> bool:
+def _artifact(produced: Artifact | _Failure) -> Artifact:
+    if isinstance(produced, _Failure):
+        raise produced.error
+    return produced
+
+
+def _name(unit: Unit) -> tuple[str, int | None, str]:
+    return unit.step.name, unit.number, extension_of(unit.step)
+
+
+def _is_for_others(error: BaseException, owner: asyncio.Task[Any] | None) -> bool:
+    """Whether this run can't end with an error: it may write nothing, or is being discarded, for instance with its loop."""
     try:
-        return asyncio.current_task() is owner
+        return isinstance(error, AttemptOver | JournalError) or asyncio.current_task() is not owner
     except RuntimeError:
-        return False
+        return True
 
 
 def _is_being_cancelled() -> bool:

@@ -6,29 +6,26 @@ once. `runbook verify` sends these and reads the journal; nothing here knows wha
 
 import asyncio
 import platform
-from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-from runtime.agent.artifacts import Artifact
-
 if TYPE_CHECKING:
-    from runtime.contract.request import RunRequest
+    from runtime.agent.definition import StepInput
 
 MAX_SECONDS = 120.0
 _PACKAGES = ("boto3", "bedrock-agentcore", "strands-agents", "aws-opentelemetry-distro")
 
 
-async def prepare(_request: "RunRequest", _earlier: Sequence[Artifact]) -> str:
+async def prepare(_given: "StepInput") -> str:
     """Return the versions in the environment, one per line."""
     lines = [f"python {platform.python_version()} {platform.machine()}"]
     return "\n".join([*lines, *(f"{package} {_version(package)}" for package in _PACKAGES)])
 
 
-async def work(request: "RunRequest", _earlier: Sequence[Artifact]) -> str:
+async def work(given: "StepInput") -> str:
     """Take as long as the prompt asks, and return the prompt as it arrived."""
-    await asyncio.sleep(seconds_of(request.prompt))
-    return request.prompt
+    await asyncio.sleep(seconds_of(given.request.prompt))
+    return given.request.prompt
 
 
 def seconds_of(prompt: str) -> float:

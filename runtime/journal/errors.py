@@ -60,3 +60,7 @@ class JournalDenied(JournalError):
 
 class JournalUnavailable(JournalError):
     """The store did not answer, or asked to retry."""
+
+
+class JournalConflict(JournalUnavailable):
+    """Another transaction was at one of the records at that moment: milliseconds later it is done."""

@@ -40,6 +40,7 @@ class Event:
     :ivar created_at: when, by the writer's clock
     :ivar expires_at: epoch seconds after which DynamoDB may delete the record
     :ivar attempt: the attempt it belongs to (1, 2, …), if any
+    :ivar item: the item's place in its list, from 0, for steps that run once per item
     :ivar lease_expires_at: until when the writer counts as alive, for events that are a sign of life
     :ivar detail: anything else to keep: JSON values only
     """
@@ -53,6 +54,7 @@ class Event:
     environment_id: str | None = None
     lease_expires_at: datetime | None = None
     step: str | None = None
+    item: int | None = None
     error_type: str | None = None
     error_message: str | None = None
     detail: Mapping[str, Any] | None = None
@@ -69,6 +71,7 @@ class Event:
             "environmentId": self.environment_id,
             "leaseExpiresAt": self.lease_expires_at and to_timestamp(self.lease_expires_at),
             "step": self.step,
+            "item": self.item,
             "errorType": self.error_type,
             "errorMessage": self.error_message,
             "detail": dict(self.detail) if self.detail else None,
@@ -100,6 +103,7 @@ class Event:
             environment_id=values.get("environmentId"),
             lease_expires_at=from_timestamp(lease) if lease else None,
             step=values.get("step"),
+            item=values.get("item"),
             error_type=values.get("errorType"),
             error_message=values.get("errorMessage"),
             detail=values.get("detail"),

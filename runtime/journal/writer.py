@@ -8,7 +8,7 @@ event key that exists can only mean that this very write was done before: that i
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from runtime.journal.errors import (
     AttemptClaimed,
     AttemptSuperseded,
+    JournalConflict,
     JournalDenied,
     JournalError,
     JournalUnavailable,
@@ -32,8 +33,9 @@ if TYPE_CHECKING:
 
 NOT_THERE = "attribute_not_exists(PK)"
 CONDITION_FAILED = "ConditionalCheckFailed"
+CONFLICT = "TransactionConflict"
 TRANSIENT_REASONS = {
-    "TransactionConflict",
+    CONFLICT,
     "ThrottlingError",
     "ProvisionedThroughputExceeded",
     "InternalServerError",
@@ -44,6 +46,12 @@ TRANSIENT_ERRORS = {
     "RequestLimitExceeded",
     "TransactionInProgressException",
 }
+
+MAX_EVENTS = 80
+"""Of one transaction, which takes 100 actions and 4 MB; the guards of ten attempts are among them.
+
+https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
+"""
 
 Guard = tuple[dict[str, Any], JournalError]
 """One more action of a transaction, and the error that its refusal means."""
@@ -127,15 +135,20 @@ class JournalWriter:
         """
         self._commit(event, [self._no_outcome(event)])
 
-    def append_as_attempt(self, event: Event, attempt: int, max_attempts: int) -> None:
-        """Add an event of a background task: its attempt must be the latest, and the run open.
+    def append_as_attempt(self, events: Sequence[Event], attempt: int, max_attempts: int) -> None:
+        """Add events of a background task, all or none: its attempt must be the latest, and the run open.
 
+        A try after one whose answer was lost must be of the same events.
+
+        :param events: of one run, :data:`MAX_EVENTS` at most
         :raises AttemptSuperseded: if a later attempt has been claimed
         :raises RunClosed: if the run has its outcome
         :raises JournalUnavailable: as for :meth:`append`
         :raises JournalDenied: as for :meth:`append`
         """
-        self._commit(event, [self._no_outcome(event), *self._no_later_attempt(event, attempt, max_attempts)])
+        first, *others = events
+        guards = [self._no_outcome(first), *self._no_later_attempt(first, attempt, max_attempts)]
+        self._commit(first, guards, others)
 
     def claim_attempt(self, event: Event, attempt: int, max_attempts: int) -> None:
         """Claim an attempt and add its start event in one transaction.
@@ -187,8 +200,16 @@ class JournalWriter:
         owner: Guard = ({"ConditionCheck": claimed}, NotTheOwner(event.session_id, execution_arn))
         self._commit(event, [owner, outcome])
 
-    def _commit(self, event: Event, guards: list[Guard]) -> None:
-        actions: list[Any] = [{"Put": self._put(event.to_item())}, *(action for action, _ in guards)]
+    def _commit(self, event: Event, guards: list[Guard], others: Sequence[Event] = ()) -> None:
+        """Write an event under its guards, and others with it.
+
+        They are all there or none is, so that the first alone tells whether an earlier try was taken.
+        """
+        actions: list[Any] = [
+            {"Put": self._put(event.to_item())},
+            *(action for action, _ in guards),
+            *({"Put": self._put(other.to_item())} for other in others),
+        ]
         try:
             self._client.transact_write_items(TransactItems=actions)
         except self._client.exceptions.TransactionCanceledException as error:
@@ -231,7 +252,8 @@ def _cancellation(event: Event, guards: list[Guard], error: ClientError) -> Jour
     if refusals and own not in TRANSIENT_REASONS:
         return refusals[0]
     transient = TRANSIENT_REASONS.intersection((own, *others))
-    return (JournalUnavailable if transient else JournalDenied)(_not_taken(event, error))
+    raised = JournalConflict if transient == {CONFLICT} else JournalUnavailable if transient else JournalDenied
+    return raised(_not_taken(event, error))
 
 
 def _refusal(event: Event, error: ClientError) -> JournalError:

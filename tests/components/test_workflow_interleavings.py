@@ -279,7 +279,7 @@ class Task:
 
     def beat(self) -> None:
         event = self.stamp(Status.AGENT_BACKGROUND_TASK_HEARTBEAT)
-        self._write(lambda: self.journal.append_as_attempt(event, self.job["attempt"], MAX_ATTEMPTS))
+        self._write(lambda: self.journal.append_as_attempt([event], self.job["attempt"], MAX_ATTEMPTS))
 
     def close(self) -> None:
         status = Status.AGENT_BACKGROUND_TASK_COMPLETED
@@ -295,7 +295,7 @@ class Task:
         event = self.stamp(
             Status.AGENT_BACKGROUND_TASK_HEARTBEAT, lease_seconds=0, detail={"released": "it has to go"} | unclaimed
         )
-        self._write(lambda: self.journal.append_as_attempt(event, self.job["attempt"], MAX_ATTEMPTS))
+        self._write(lambda: self.journal.append_as_attempt([event], self.job["attempt"], MAX_ATTEMPTS))
         self.played.woken = True
         self.die()
 

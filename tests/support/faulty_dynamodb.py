@@ -1,8 +1,15 @@
-"""A DynamoDB client whose writes fail as a test says; everything else goes to the client behind it."""
+"""A DynamoDB client whose writes fail as a test says; everything else goes to the client behind it.
 
-from collections.abc import Callable, Mapping
+As on AWS, and unlike any emulator, transactions that touch one item at the same time cancel each other.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
+import boto3
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 if TYPE_CHECKING:
@@ -29,12 +36,20 @@ class FaultyDynamoDB:
 
     :ivar decide: asked before every write
     :ivar tried: statuses of all writes that were tried, oldest first
+    :ivar transactions: how many events each transaction that was tried had
+    :ivar conflicts: how many were cancelled because of another one
+    :ivar seconds: how long each write takes
     """
 
     def __init__(self, client: "DynamoDBClient", decide: Decide = lambda _: None) -> None:
         self._client = client
         self.decide: Decide = decide
         self.tried: list[str] = []
+        self.transactions: list[int] = []
+        self.conflicts = 0
+        self.seconds = 0.0
+        self._touched = set[str]()
+        self._lock = threading.Lock()
 
     def as_client(self) -> "DynamoDBClient":
         """Return itself under the type that the code under test asks for."""
@@ -54,15 +69,38 @@ class FaultyDynamoDB:
                 raise timed_out()
             if fault is not None:
                 raise fault
-            return call(**arguments)
+            with self._alone(arguments.get("TransactItems", [])):
+                return call(**arguments)
 
         return write
+
+    @contextmanager
+    def _alone(self, actions: Sequence[Mapping[str, Any]]) -> Generator[None]:
+        self.transactions.append(sum("Put" in action for action in actions))
+        items = {str(sorted(_key_of(action).items())) for action in actions}
+        with self._lock:
+            if self._touched & items:
+                self.conflicts += 1
+                raise conflict()
+            self._touched |= items
+        try:
+            time.sleep(self.seconds)
+            yield
+        finally:
+            with self._lock:
+                self._touched -= items
 
 
 def written_status(arguments: Mapping[str, Any]) -> str:
     """Return the status of the event that a put or a transaction would add."""
     item = arguments["Item"] if "Item" in arguments else arguments["TransactItems"][0]["Put"]["Item"]
     return str(item["status"]["S"])
+
+
+def _key_of(action: Mapping[str, Any]) -> Mapping[str, Any]:
+    [(kind, content)] = action.items()
+    found = content["Item"] if kind == "Put" else content["Key"]
+    return {name: found[name]["S"] for name in ("PK", "SK")}
 
 
 def timed_out() -> ReadTimeoutError:
@@ -73,6 +111,18 @@ def timed_out() -> ReadTimeoutError:
 def throttled() -> ClientError:
     """Return what botocore raises when a table has had too much."""
     return client_error("ThrottlingException", 400)
+
+
+def conflict() -> ClientError:
+    """Return what botocore raises for a transaction that met another one at an item."""
+    response: Any = {
+        "Error": {"Code": "TransactionCanceledException", "Message": "as scripted"},
+        "CancellationReasons": [{"Code": "TransactionConflict"}, {"Code": "None"}],
+        "ResponseMetadata": {"HTTPStatusCode": 400},
+    }
+    return boto3.client("dynamodb", region_name="us-east-1").exceptions.TransactionCanceledException(
+        response, "TransactWriteItems"
+    )
 
 
 def client_error(code: str, http_status: int, operation: str = "TransactWriteItems") -> ClientError:

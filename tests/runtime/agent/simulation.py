@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from runtime.agent.artifacts import Artifact, ArtifactStore, Usage
 from runtime.agent.attempt import Attempt
 from runtime.agent.background import BackgroundTask
+from runtime.agent.definition import Step, Workflow
 from runtime.agent.run_clock import RunClock
 from runtime.agent.steps import WorkflowRun
-from runtime.agent.workflow import Step
 from runtime.contract.job import Job
 from runtime.contract.request import RunRequest, StepSource
 from runtime.journal.reader import JournalReader
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 START = datetime(2026, 11, 22, 20, 0, tzinfo=UTC)
 LEASE_SECONDS = 120.0
-STEPS = (Step("analyst", "analyst.md"), Step("reporter", "reporter.md"))
+WORKFLOW = Workflow("default", (Step("analyst", "analyst.md"), Step("reporter", "reporter.md")))
 Work: TypeAlias = Callable[[], Awaitable[str]]
 """What a step's model does: returns a text, raises, or takes its time."""
 
@@ -75,6 +75,8 @@ class Simulation:
     dynamodb: "DynamoDBClient"
     s3: "S3Client"
     session_id: str
+    workflow: Workflow = WORKFLOW
+    parallel_steps: int = 4
     take_from: tuple[StepSource, ...] = ()
     deadline_seconds: float = 3600.0
     work: dict[str, Work] = field(
@@ -145,8 +147,8 @@ class Simulation:
     def task(self, number: int = 1) -> BackgroundTask:
         """Return an attempt's background task."""
         attempt = self.attempt(number)
-        workflow = WorkflowRun(attempt, self.artifacts, STEPS, self.run_step)
-        return BackgroundTask(attempt, workflow, self.wake)
+        workflow = WorkflowRun(attempt, self.artifacts, self.workflow, self.run_step, self.parallel_steps)
+        return BackgroundTask(attempt, workflow, wake=self.wake)
 
     async def run_step(self, step: Step, message: str) -> Artifact:
         """Do what the step's model is scripted to do."""

@@ -35,8 +35,8 @@ def test_a_task_that_is_cancelled_releases_its_lease_and_says_what_it_was_doing(
     released = simulation.events[-1]
     assert released.lease_expires_at == released.created_at
     assert released.created_at - START == timedelta(seconds=20)
-    assert (released.step, released.attempt) == ("reporter", 1)
-    assert released.detail == {"released": "the environment is shutting down"}
+    assert released.attempt == 1
+    assert released.detail == {"released": "the environment is shutting down", "running": ["reporter"]}
     assert simulation.outcome is None
 
 
@@ -120,7 +120,7 @@ def test_no_heartbeat_takes_a_released_lease_back(simulation: Simulation) -> Non
         await asyncio.wait({task})
 
     simulation.run(main)
-    assert simulation.events[-1].detail == {"released": "the environment is shutting down"}
+    assert simulation.events[-1].detail == {"released": "the environment is shutting down", "running": ["analyst"]}
     assert simulation.statuses.count("HEARTBEAT") == 1
 
 

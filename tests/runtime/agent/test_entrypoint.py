@@ -4,7 +4,7 @@ import asyncio
 import gc
 import json
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +13,11 @@ from starlette.testclient import TestClient
 
 from runtime.agent import dependencies, entrypoint
 from runtime.agent.artifacts import Artifact, Usage
+from runtime.agent.definition import Step, StepInput, Workflow
 from runtime.agent.entrypoint import app, running
 from runtime.agent.run_clock import RunClock
-from runtime.agent.workflow import WORKFLOWS, Step, Workflow
+from runtime.agent.workflow import WORKFLOWS
 from runtime.contract.job import Job, job_payload
-from runtime.contract.request import RunRequest
 from runtime.journal.reader import JournalReader
 from runtime.journal.timestamps import from_timestamp, to_timestamp, utc_now
 from runtime.journal.vocabulary import Status
@@ -115,7 +115,7 @@ def statuses(reader: JournalReader, session_id: str) -> list[str]:
         ("{}", "maxAttempts is missing"),
         (
             json.dumps(job_payload({"prompt": "x", "workflow": "verfiy"}, 1, 3, utc_now(), 60)),
-            "request.workflow is 'verfiy' (6 characters): it must be one of default, verify",
+            "request.workflow is 'verfiy' (6 characters): it must be one of default, investigate",
         ),
         ('{"maxAttempts": 3, "request": {"prompt": "x"}, "attempt": true}', "attempt is True"),
         ('{"maxAttempts": 3, "request": "x"}', "request is 'x' (1 characters)"),
@@ -238,7 +238,7 @@ def test_plain_code_that_blocks_does_not_stop_the_heartbeats(
 ) -> None:
     released = threading.Event()
 
-    async def block(_request: RunRequest, _earlier: Sequence[Artifact]) -> str:
+    async def block(_given: StepInput) -> str:
         released.wait(20)
         return "done"
 
@@ -429,7 +429,7 @@ def test_an_environment_that_is_told_to_go_releases_its_lease(
     client.portal.call(running.shut_down)  # type: ignore[union-attr]
     *_, released = reader.events(session_id)
     assert released.lease_expires_at == released.created_at
-    assert released.step == "analyst"
+    assert (released.detail or {})["running"] == ["analyst"]
     assert reader.outcome(session_id) is None
     assert ping(client) == "Healthy"
 
@@ -469,7 +469,7 @@ def test_an_environment_hesitates_to_claim_another_attempt_of_a_session_that_it_
     client.portal.call(running.shut_down)  # type: ignore[union-attr]
     released = {event.attempt: event.detail for event in reader.events(session_id) if event.detail}
     said = {"released": "the environment is shutting down"}
-    assert released == {1: said, 2: said | {"unclaimed": True}}
+    assert released == {1: said | {"running": ["analyst"]}, 2: said | {"unclaimed": True}}
     assert statuses(reader, session_id).count("AGENT_BACKGROUND_TASK_STARTED") == 1
 
 

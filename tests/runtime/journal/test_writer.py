@@ -24,7 +24,7 @@ Write = Callable[[JournalWriter, Event], None]
 
 APPEND: Write = lambda writer, event: writer.append(event)  # noqa: E731
 APPEND_WHILE_OPEN: Write = lambda writer, event: writer.append_while_open(event)  # noqa: E731
-APPEND_AS_ATTEMPT: Write = lambda writer, event: writer.append_as_attempt(event, 1, 3)  # noqa: E731
+APPEND_AS_ATTEMPT: Write = lambda writer, event: writer.append_as_attempt([event], 1, 3)  # noqa: E731
 CLAIM: Write = lambda writer, event: writer.claim_attempt(event, 1, 3)  # noqa: E731
 CLOSE: Write = lambda writer, event: writer.close(event)  # noqa: E731
 CLOSE_AS_ATTEMPT: Write = lambda writer, event: writer.close(event, 1, 3)  # noqa: E731
@@ -182,7 +182,7 @@ def test_a_later_attempt_stops_an_earlier_one_even_if_the_one_between_never_clai
 def test_the_last_attempt_is_not_in_its_own_way(writer: JournalWriter, reader: JournalReader, session_id: str) -> None:
     for attempt in (1, 2, 3):
         writer.claim_attempt(writer.stamp(session_id, STARTED, attempt=attempt), attempt, 3)
-    writer.append_as_attempt(writer.stamp(session_id, HEARTBEAT, attempt=3), 3, 3)
+    writer.append_as_attempt([writer.stamp(session_id, HEARTBEAT, attempt=3)], 3, 3)
     writer.close(writer.stamp(session_id, COMPLETED, attempt=3), 3, 3)
     assert statuses(reader, session_id) == [STARTED] * 3 + [HEARTBEAT, COMPLETED]
 
@@ -200,7 +200,7 @@ def test_a_closed_run_is_closed_and_not_superseded(writer: JournalWriter, sessio
     writer.claim_attempt(writer.stamp(session_id, STARTED, attempt=2), 2, 3)
     writer.close(writer.stamp(session_id, Status.SESSION_CANCELLED))
     with pytest.raises(RunClosed):
-        writer.append_as_attempt(writer.stamp(session_id, HEARTBEAT, attempt=1), 1, 3)
+        writer.append_as_attempt([writer.stamp(session_id, HEARTBEAT, attempt=1)], 1, 3)
 
 
 def test_the_loser_of_a_race_to_close_learns_it_and_changes_nothing(

@@ -17,6 +17,7 @@ from botocore.stub import Stubber
 from runtime.journal.errors import (
     AttemptClaimed,
     AttemptSuperseded,
+    JournalConflict,
     JournalDenied,
     JournalError,
     JournalUnavailable,
@@ -130,7 +131,8 @@ def test_a_table_that_is_not_reached_is_unavailable(write: Any, error: Exception
         ([NONE, NONE, NONE, NONE, FAILED], AttemptClaimed),
         ([NONE, FAILED, FAILED, FAILED, FAILED], RunClosed),
         ([NONE, NONE, NONE, FAILED, FAILED], AttemptSuperseded),
-        ([NONE, {"Code": "TransactionConflict"}, NONE, NONE, NONE], JournalUnavailable),
+        ([NONE, {"Code": "TransactionConflict"}, NONE, NONE, NONE], JournalConflict),
+        ([{"Code": "ThrottlingError"}, {"Code": "TransactionConflict"}, NONE, NONE, NONE], JournalUnavailable),
         ([NONE, NONE, NONE, NONE, {"Code": "ThrottlingError"}], JournalUnavailable),
         ([{"Code": "ProvisionedThroughputExceeded"}, NONE, NONE, NONE, NONE], JournalUnavailable),
         ([{"Code": "ValidationError"}, NONE, NONE, NONE, NONE], JournalDenied),

@@ -1,0 +1,205 @@
+"""What a workflow is made of: steps, in an order, each an agent or plain code. All of it is checked when it is made.
+
+Which workflows there are is in `workflow.py`, how they are run in `steps.py`.
+"""
+
+import hashlib
+import json
+import typing
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from pydantic import TypeAdapter
+
+from runtime.agent.errors import InvalidWorkflow
+from runtime.contract.request import RunRequest
+from runtime.journal.vocabulary import check_step_name
+
+PROMPTS = Path(__file__).parent / "prompts"
+
+
+@dataclass(frozen=True, slots=True)
+class StepInput:
+    """What a step's code gets.
+
+    :ivar results: of the steps that it comes after, by name and in order: text, what their `result` says, or a list of
+        these for a step with `each`
+    :ivar item: for a step with `each`, what it is to work on
+    :ivar idempotency_key: the same in each try of this step, and item, of this run
+    """
+
+    request: RunRequest
+    results: Mapping[str, Any]
+    item: Any
+    idempotency_key: str
+
+
+Work: TypeAlias = Callable[[StepInput], Coroutine[Any, Any, Any]]
+"""Plain code as a step: returns its text, or what the step's `result` says.
+
+It has a thread and an event loop of its own, so it may block. It may run more than once: an attempt that is lost
+before its artifact is stored is followed by another.
+"""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a workflow: an agent with a prompt, or plain code.
+
+    :ivar name: 1 to 40 of a-z, 0-9 and _, a letter first
+    :ivar prompt_file: an agent's system prompt, a file in `prompts/`
+    :ivar tools: functions that the agent may call; see `earlier_runs.py`
+    :ivar work: the code in an agent's place
+    :ivar after: the steps that it comes after; None for the one before it, () for none
+    :ivar each: a step with a list as its result: this one runs once for each item of it
+    :ivar result: a pydantic model, or a list of these or of plain types; without it the result is text
+    :raises InvalidStepName: if the name can't become part of an event's status
+    :raises InvalidWorkflow: if there are both prompt and code or neither, code with tools, no such file, or a result
+        that JSON can't hold
+    """
+
+    name: str
+    prompt_file: str | None = None
+    tools: Sequence[Callable[..., Any]] = ()
+    work: Work | None = None
+    after: tuple[str, ...] | None = None
+    each: str | None = None
+    result: Any = None
+
+    def __post_init__(self) -> None:
+        check_step_name(self.name)
+        if (self.prompt_file is None) == (self.work is None):
+            raise InvalidWorkflow(f"step {self.name} needs either a prompt file or work, and not both")
+        if self.work and self.tools:
+            raise InvalidWorkflow(f"step {self.name} is plain code: tools are for steps with a prompt file")
+        if self.prompt_file is not None and not (PROMPTS / self.prompt_file).is_file():
+            raise InvalidWorkflow(f"step {self.name} has the prompt file {self.prompt_file}, which is not in {PROMPTS}")
+        if self.result is not None:
+            self._check_result()
+
+    def _check_result(self) -> None:
+        try:
+            self.adapter.json_schema()
+        except Exception as error:
+            raise InvalidWorkflow(
+                f"step {self.name} has the result {self.result!r}, which is no type of data: {error}"
+            ) from None
+
+    @property
+    def system_prompt(self) -> str:
+        """The text of the prompt file."""
+        return (PROMPTS / (self.prompt_file or "")).read_text(encoding="utf-8")
+
+    @cached_property
+    def adapter(self) -> TypeAdapter[Any]:
+        """Reads and writes the step's results."""
+        return TypeAdapter(self.result)
+
+    @property
+    def gives_list(self) -> bool:
+        """Whether the result is a list."""
+        return typing.get_origin(self.result) is list
+
+    def described(self) -> dict[str, Any]:
+        """Return all that decides what the step does, as JSON has it."""
+        return {
+            "name": self.name,
+            "prompt": self.system_prompt if self.prompt_file else None,
+            "tools": [_name_of(tool) for tool in self.tools],
+            "work": _name_of(self.work) if self.work else None,
+            "after": self.after,
+            "each": self.each,
+            "result": None if self.result is None else self.adapter.json_schema(),
+        }
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """Steps that work on a request; the last one's result is the run's report.
+
+    :raises InvalidWorkflow: if there is no step, two have one name, one needs what doesn't come before it, `each` names
+        a step that gives no list or runs once per item itself, or the last step runs once per item
+    """
+
+    name: str
+    steps: tuple[Step, ...]
+
+    def __post_init__(self) -> None:
+        if not self.steps:
+            raise InvalidWorkflow(f"workflow {self.name} has no step")
+        if twice := _more_than_once(step.name for step in self.steps):
+            raise InvalidWorkflow(f"workflow {self.name} has two steps of the name {twice}: one would hide the other")
+        earlier: dict[str, Step] = {}
+        for step in self.steps:
+            self._check_order(step, earlier)
+            earlier[step.name] = step
+        if self.steps[-1].each:
+            last = self.steps[-1].name
+            raise InvalidWorkflow(f"step {last} is the last one and runs once per item: a report has to be one result")
+
+    def _check_order(self, step: Step, earlier: Mapping[str, Step]) -> None:
+        for need in self.needs(step):
+            if need not in earlier:
+                known = ", ".join(earlier) or "none"
+                raise InvalidWorkflow(f"step {step.name} comes after {need}, but the steps before it are: {known}")
+        if step.each and not earlier[step.each].gives_list:
+            raise InvalidWorkflow(f"step {step.name} runs for each item of {step.each}, whose result is not a list")
+        if step.each and earlier[step.each].each:
+            raise InvalidWorkflow(
+                f"step {step.name} runs for each item of {step.each}, which runs once per item itself: one level is all"
+            )
+
+    def needs(self, step: Step) -> tuple[str, ...]:
+        """Return the names of the steps that one comes right after, in order."""
+        if step.after is None:
+            before = self.steps[: self.steps.index(step)][-1:]
+            needed = {found.name for found in before}
+        else:
+            needed = set(step.after)
+        if step.each:
+            needed.add(step.each)
+        return tuple(sorted(needed, key=self._position))
+
+    def all_needs(self, step: Step) -> tuple[str, ...]:
+        """Return the names of the steps that one comes after, directly or not, in order."""
+        by_name = {found.name: found for found in self.steps}
+        found: set[str] = set()
+        todo = [*self.needs(step)]
+        while todo:
+            name = todo.pop()
+            if name not in found:
+                found.add(name)
+                todo += self.needs(by_name[name])
+        return tuple(sorted(found, key=self._position))
+
+    def _position(self, name: str) -> int:
+        names = [step.name for step in self.steps]
+        return names.index(name) if name in names else len(names)
+
+    @cached_property
+    def digest(self) -> str:
+        """What changes when the workflow does: 12 characters."""
+        text = json.dumps([step.described() for step in self.steps], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def table(*workflows: Workflow) -> dict[str, Workflow]:
+    """Return workflows by name, the default first.
+
+    :raises InvalidWorkflow: if two have one name
+    """
+    if twice := _more_than_once(workflow.name for workflow in workflows):
+        raise InvalidWorkflow(f"there are two workflows of the name {twice}")
+    return {workflow.name: workflow for workflow in workflows}
+
+
+def _name_of(function: Any) -> str:
+    return str(getattr(function, "__qualname__", None) or getattr(function, "tool_name", type(function).__name__))
+
+
+def _more_than_once(names: Iterable[str]) -> str | None:
+    return next((name for name, count in Counter(names).items() if count > 1), None)

@@ -1,0 +1,94 @@
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from pydantic import BaseModel
+
+from runtime.agent.definition import Step, StepInput, Workflow, table
+from runtime.agent.errors import InvalidWorkflow
+from runtime.journal.errors import InvalidStepName
+
+ANALYST = Step("analyst", "analyst.md")
+
+
+class Lead(BaseModel):
+    """A result."""
+
+    question: str
+
+
+async def work(_given: StepInput) -> str:
+    """Plain code."""
+    return "done"
+
+
+def steps(*made: Step) -> Workflow:
+    """Return a workflow."""
+    return Workflow("research", made)
+
+
+PLAN = Step("plan", work=work, result=list[Lead])
+LOOK = Step("look", work=work, each="plan")
+
+
+@pytest.mark.parametrize("name", ["Analyst", "two words", "a" * 41, ""])
+def test_a_step_whose_name_fits_no_status_is_refused_when_it_is_declared(name: str) -> None:
+    with pytest.raises(InvalidStepName):
+        Step(name, "analyst.md")
+
+
+@pytest.mark.parametrize(
+    ("declare", "sentence"),
+    [
+        (lambda: Step("fetch"), "step fetch needs either a prompt file or work"),
+        (lambda: Step("fetch", "analyst.md", work=work), "step fetch needs either a prompt file or work"),
+        (lambda: Step("fetch", work=work, tools=(print,)), "step fetch is plain code: tools are for"),
+        (lambda: Step("fetch", "analist.md"), r"step fetch has the prompt file analist\.md, which is not in"),
+        (lambda: Step("fetch", work=work, result=print), "step fetch has the result <built-in function print>"),
+        (steps, "workflow research has no step"),
+        (lambda: steps(ANALYST, Step("analyst", work=work)), "workflow research has two steps of the name analyst"),
+        (lambda: table(steps(ANALYST), steps(ANALYST)), "two workflows of the name research"),
+        (lambda: steps(Step("a", work=work, after=("b",)), Step("b", work=work)), "a comes after b, but .*: none"),
+        (lambda: steps(ANALYST, Step("b", work=work, after=("a",))), "b comes after a, but .*: analyst"),
+        (lambda: steps(ANALYST, LOOK, Step("end", work=work)), "look comes after plan, but"),
+        (lambda: steps(ANALYST, Step("b", work=work, each="analyst"), PLAN), "b runs for each item of analyst, whose"),
+        (lambda: steps(PLAN, LOOK), "step look is the last one and runs once per item"),
+        (
+            lambda: steps(PLAN, replace(LOOK, result=list[str]), Step("b", work=work, each="look"), ANALYST),
+            "b runs for each item of look, which runs once per item itself",
+        ),
+    ],
+)
+def test_what_cannot_run_is_refused_when_it_is_declared(declare: Callable[[], object], sentence: str) -> None:
+    with pytest.raises(InvalidWorkflow, match=sentence):
+        declare()
+
+
+def test_a_step_comes_after_the_one_before_it_unless_it_says_otherwise() -> None:
+    workflow = steps(
+        Step("a", work=work),
+        Step("b", work=work, after=()),
+        Step("c", work=work, after=("a", "b")),
+        Step("d", work=work),
+    )
+    assert [workflow.needs(step) for step in workflow.steps] == [(), (), ("a", "b"), ("c",)]
+    assert workflow.all_needs(workflow.steps[-1]) == ("a", "b", "c")
+
+
+def test_a_step_that_runs_for_each_item_comes_after_the_list() -> None:
+    workflow = steps(PLAN, Step("b", work=work, after=()), LOOK, Step("sum", work=work))
+    assert workflow.needs(workflow.steps[2]) == ("plan", "b")
+    assert workflow.all_needs(workflow.steps[3]) == ("plan", "b", "look")
+
+
+def test_the_digest_changes_with_what_a_step_does_and_with_nothing_else() -> None:
+    digest = steps(PLAN, LOOK, ANALYST).digest
+    assert len(digest) == 12
+    assert digest == steps(Step("plan", work=work, result=list[Lead]), LOOK, ANALYST).digest
+    others = [
+        steps(PLAN, LOOK, Step("analyst", "reporter.md")),
+        steps(PLAN, LOOK, Step("analyst", "analyst.md", (print,))),
+        steps(PLAN, LOOK, Step("analyst", "analyst.md", after=())),
+        steps(Step("plan", work=work, result=list[str]), LOOK, ANALYST),
+    ]
+    assert len({digest, *(other.digest for other in others)}) == 5
