@@ -1,17 +1,19 @@
 """One step by a real Strands agent; only the model behind it is scripted."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterable
 from typing import Any, cast
 
 import pytest
+from pydantic import BaseModel
 from strands import tool
 from strands.models.bedrock import BedrockModel
 from strands.models.model import Model
 from strands.types.exceptions import MaxTokensReachedException, ModelThrottledException
 
 from runtime.agent.artifacts import Artifact, Usage
-from runtime.agent.errors import EmptyAnswer, StepStopped
+from runtime.agent.errors import EmptyAnswer, StepStopped, WrongResult
 from runtime.agent.model import build_model, run_step
 from runtime.agent.threads import Threads
 from runtime.agent.workflow import Step
@@ -70,11 +72,12 @@ def says(text: str, stop_reason: str = "end_turn") -> Turn:
     ]
 
 
-def calls(*names: str) -> Turn:
+def calls(*names: str, **given: Any) -> Turn:
+    """Return a turn that calls tools, all with the same arguments."""
     blocks: Iterable[Turn] = (
         [
             {"contentBlockStart": {"start": {"toolUse": {"name": name, "toolUseId": f"{name}-{number}"}}}},
-            {"contentBlockDelta": {"delta": {"toolUse": {"input": "{}"}}}},
+            {"contentBlockDelta": {"delta": {"toolUse": {"input": json.dumps(given)}}}},
             {"contentBlockStop": {}},
         ]
         for number, name in enumerate(names)
@@ -269,3 +272,41 @@ def test_a_call_of_bedrock_that_gets_no_answer_fails_in_bounded_time() -> None:
 
 def test_throttling_is_an_error_that_strands_waits_for() -> None:
     assert issubclass(ModelThrottledException, Exception)
+
+
+class Lead(BaseModel):
+    """A result."""
+
+    question: str
+
+
+RIGHT, WRONG = {"question": "Why?"}, {"question": 7}
+
+
+@pytest.mark.parametrize(
+    ("result", "turn", "stored"),
+    [
+        (Lead, calls("Lead", **RIGHT), RIGHT),
+        (list[Lead], calls("planner", items=[RIGHT, RIGHT]), [RIGHT, RIGHT]),
+        (list[str], calls("planner", items=[]), []),
+    ],
+)
+def test_a_steps_result_is_data_where_the_workflow_says_so(result: Any, turn: Turn, stored: Any) -> None:
+    artifact = run(ScriptedModel(turn), Step("planner", "planner.md", result=result))
+    assert json.loads(artifact.text) == stored
+    assert artifact.usage == Usage(10, 5)
+
+
+def test_a_model_that_answers_in_words_is_asked_for_its_result_once_more() -> None:
+    model = ScriptedModel(says("Here you are: why?"), calls("Lead", **RIGHT))
+    assert json.loads(run(model, Step("planner", "planner.md", result=Lead)).text) == RIGHT
+
+
+def test_a_wrong_result_may_be_put_right_once_and_fails_the_step_then() -> None:
+    step = Step("planner", "planner.md", result=Lead)
+    model = ScriptedModel(calls("Lead", **WRONG), calls("Lead", **RIGHT))
+    assert json.loads(run(model, step).text) == RIGHT
+    again_and_again = ScriptedModel(*[calls("Lead", **WRONG)] * 5)
+    with pytest.raises(WrongResult, match="Field 'question': Input should be a valid string"):
+        run(again_and_again, step)
+    assert len(again_and_again.told) == 2
