@@ -238,7 +238,7 @@ def _name(unit: Unit) -> tuple[str, int | None, str]:
 
 
 def _is_for_others(error: BaseException, owner: asyncio.Task[Any] | None) -> bool:
-    """Whether this run can't end with an error: it may write nothing, or is being discarded, for instance with its loop."""
+    """Whether the run may write no ending: it is over, or being discarded, for instance with its loop."""
     try:
         return isinstance(error, AttemptOver | JournalError) or asyncio.current_task() is not owner
     except RuntimeError:
