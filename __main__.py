@@ -14,6 +14,7 @@ from components.observability import Observability
 from components.settings import Settings
 from components.trigger import DETAIL_TYPE, RunTrigger
 from components.workflow import PollingStateMachine
+from runtime.agent.workflow import WORKFLOWS
 
 settings = Settings.from_config()
 location = Location.of(pulumi.runtime.get_root_resource())
@@ -97,6 +98,8 @@ pulumi.export("agentRuntimeArn", agent.arn)
 pulumi.export("agentRuntimeId", agent.id)
 pulumi.export("agentLogGroupName", agent.log_group_name)
 pulumi.export("eventSource", settings.event_source)
+# This checkout's; an image or a pinned version may have others.
+pulumi.export("workflows", list(WORKFLOWS))
 pulumi.export("eventDetailType", DETAIL_TYPE)
 pulumi.export("deadLetterQueueUrl", trigger.dead_letter_queue_url)
 pulumi.export("dashboardName", observability.dashboard_name)

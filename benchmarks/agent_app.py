@@ -204,4 +204,5 @@ def agent_environ(endpoint_url: str, key: AccessKey) -> dict[str, str]:
         "MODEL_ID": "anthropic.claude-sonnet-4-6",
         "LEASE_SECONDS": "120",
         "JOURNAL_TTL_DAYS": "90",
+        "PARALLEL_STEPS": "4",
     }

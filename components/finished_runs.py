@@ -94,6 +94,19 @@ class FinishedRuns(pulumi.ComponentResource):
             },
             opts=child,
         )
+        aws.cloudwatch.LogMetricFilter(
+            f"{name}-runs-by-workflow",
+            log_group_name=log_group,
+            pattern="{ $.detail.workflow = * }",
+            metric_transformation={
+                "namespace": namespace,
+                "name": "WorkflowRuns",
+                "value": "1",
+                "unit": "Count",
+                "dimensions": {"workflow": "$.detail.workflow", "outcome": "$.detail.outcome"},
+            },
+            opts=child,
+        )
         for metric, (field, unit) in METRICS.items():
             aws.cloudwatch.LogMetricFilter(
                 f"{name}-{metric.lower()}",

@@ -26,6 +26,7 @@ INTEGERS: dict[str, range] = {
     "journalTtlDays": range(1, 3650 + 1),
     "leaseSeconds": range(4, 600 + 1),
     "maxAttempts": range(1, 10 + 1),
+    "parallelSteps": range(1, 32 + 1),
     "maxRunSeconds": range(10, 28800 + 1),
     "pollGrowthPercent": range(100 + 1),
     "pollIntervalSeconds": range(1, 300 + 1),
@@ -97,6 +98,7 @@ class Settings:
     max_run_seconds: int
     max_session_lifetime_seconds: int
     model_id: str
+    parallel_steps: int
     poll_growth_percent: int
     poll_interval_seconds: int
     poll_max_interval_seconds: int
@@ -145,6 +147,7 @@ class Settings:
             max_run_seconds=_integer(config, "maxRunSeconds"),
             max_session_lifetime_seconds=_integer(config, "maxSessionLifetimeSeconds"),
             model_id=_text(config, "modelId"),
+            parallel_steps=_integer(config, "parallelSteps"),
             poll_growth_percent=_integer(config, "pollGrowthPercent"),
             poll_interval_seconds=_integer(config, "pollIntervalSeconds"),
             poll_max_interval_seconds=_integer(config, "pollMaxIntervalSeconds"),

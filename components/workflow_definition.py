@@ -48,6 +48,7 @@ from components.workflow_records import (
     request_text,
     string,
     task_token,
+    workflow_name,
 )
 from runtime.contract.request import SESSION_ID
 from runtime.contract.start import start_payload
@@ -158,13 +159,14 @@ def _claim_session(settings: WorkflowSettings) -> State:
             # A claim whose answer was lost must not look like another's when Step Functions sends it again.
             "ClientRequestToken": expression(EVENT_ID),
             "TransactItems": [
-                put(settings, metadata(settings, session_id, request_text(request))),
+                put(settings, metadata(settings, session_id, request_text(request), workflow_name(request))),
                 put(settings, new_event(settings, Status.SESSION_INITIATED, session_id)),
             ],
         },
         "Assign": {
             "sessionId": expression(given),
             "request": expression(f"($exists({request}) ? {request} : null)"),
+            "workflow": expression(workflow_name(request)),
             "attempt": 1,
             "spared": 0,
             "polls": 0,
@@ -428,6 +430,7 @@ def _stop_session(settings: WorkflowSettings, then: str) -> State:
 def _publish_finished(settings: WorkflowSettings) -> State:
     detail = {
         "sessionId": "{% $sessionId %}",
+        "workflow": "{% $workflow %}",
         "outcome": "{% $outcome.status %}",
         "attempts": "{% $attempt %}",
         "seconds": "{% ($millis() - $toMillis($states.context.Execution.StartTime)) / 1000 %}",

@@ -9,7 +9,8 @@ from typing import Any, TypeAlias
 
 from components.asl import expression
 from components.workflow_budget import WorkflowSettings
-from runtime.contract.request import MAX_REQUEST_BYTES, MAX_RETRY_BYTES
+from runtime.agent.workflow import WORKFLOWS
+from runtime.contract.request import MAX_REQUEST_BYTES, MAX_RETRY_BYTES, MAX_WORKFLOW_CHARACTERS
 from runtime.journal.keys import EVENT_PREFIX, METADATA, OUTCOME, TASK_TOKEN_PREFIX
 from runtime.journal.vocabulary import Status
 
@@ -46,10 +47,11 @@ def new_event(settings: WorkflowSettings, status: str, session_id: str = SESSION
     }
 
 
-def metadata(settings: WorkflowSettings, session_id: str, request: str) -> Item:
+def metadata(settings: WorkflowSettings, session_id: str, request: str, workflow: str) -> Item:
     """Return the metadata record: what a run was asked to do, and within which limits.
 
     :param request: an expression for the request's JSON text
+    :param workflow: an expression for the workflow's name
     """
     event = new_event(settings, Status.SESSION_INITIATED, session_id)
     limits = {
@@ -62,8 +64,19 @@ def metadata(settings: WorkflowSettings, session_id: str, request: str) -> Item:
         "day": DAY,
         "executionArn": string("$states.context.Execution.Id"),
         "request": string(request),
+        "workflow": string(workflow),
         "limits": {"M": {name: {"N": str(value)} for name, value in limits.items()}},
     }
+
+
+def workflow_name(request: str) -> str:
+    """Return an expression for the name of the workflow that a request gets; the agent may yet refuse it.
+
+    :param request: an expression for the request, any JSON value
+    """
+    named = f"{request}.workflow"
+    known = f"$type({named}) = 'string' ? $substring({named}, 0, {MAX_WORKFLOW_CHARACTERS})"
+    return f"({known} : '{next(iter(WORKFLOWS))}')"
 
 
 def outcome_of(event: Item) -> Item:

@@ -29,6 +29,7 @@ OUTPUTS = {
     "dashboardName",
     "alarmNames",
     "journalTtlDays",
+    "workflows",
 }
 
 
@@ -89,7 +90,7 @@ def test_a_preview_plans_the_same_resources_before_anything_exists(name: str) ->
 def test_a_preview_knows_only_what_the_configuration_says() -> None:
     outputs = deployed("dev", preview=True).outputs
     known = {name for name, value in outputs.items() if not isinstance(value, Unknown)}
-    assert known == {"eventSource", "eventDetailType", "dashboardName", "journalTtlDays", "alarmNames"}
+    assert known == {"eventSource", "eventDetailType", "dashboardName", "journalTtlDays", "alarmNames", "workflows"}
 
 
 def test_the_program_asks_for_account_and_region_and_nothing_else() -> None:

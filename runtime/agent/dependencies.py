@@ -3,10 +3,12 @@
 It only saves time. Nothing may rely on it: requests of one session can meet in one process or land in several.
 """
 
+import hashlib
 import logging
 import os
 import uuid
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import boto3
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from strands.models.bedrock import BedrockModel
 
 logger = logging.getLogger("bedrock_agentcore.app.dependencies")
+RUNTIME = Path(__file__).parents[1]
 ENVIRONMENT_ID = str(uuid.uuid4())
 
 
@@ -71,6 +74,16 @@ def model() -> "BedrockModel":
     return build_model(settings().model_id, settings().region)
 
 
+@cache
+def code_digest() -> str:
+    """Return what changes when the runtime's own code or a prompt does: 12 characters."""
+    files = sorted(path for path in RUNTIME.rglob("*") if path.suffix in {".py", ".md"})
+    found = hashlib.sha256()
+    for path in files:
+        found.update(f"{path.relative_to(RUNTIME).as_posix()}\0".encode() + path.read_bytes())
+    return found.hexdigest()[:12]
+
+
 async def run_step(step: Step, message: str) -> Artifact:
     """Run a Strands agent on a message; see :func:`runtime.agent.model.run_step`."""
     built = await in_thread(model)
@@ -93,7 +106,7 @@ async def background_task(job: Job, clock: RunClock) -> BackgroundTask:
     run = WorkflowRun(attempt, await in_thread(artifacts), workflow, run_step, settings().parallel_steps)
     # A lost run may go on with newer code.
     labels = {"workflow": workflow.name, "workflowDigest": await in_thread(lambda: workflow.digest)}
-    labels |= {"bundle": settings().bundle} if settings().bundle else {}
+    labels["codeDigest"] = await in_thread(code_digest)
     return BackgroundTask(attempt, run, labels, wake if settings().wakes else None)
 
 

@@ -11,7 +11,6 @@ class AgentSettings:
     :ivar lease_seconds: how long the agent counts as alive after a sign of life
     :ivar journal_ttl_days: days after which the journal may delete records
     :ivar parallel_steps: how many steps, and items of steps, are worked on at the same time
-    :ivar bundle: digest of the code that runs, where the stack knows it
     :ivar wakes: whether the state machine waits to be woken (`completion: callback`)
     """
 
@@ -21,8 +20,7 @@ class AgentSettings:
     region: str
     lease_seconds: int
     journal_ttl_days: int
-    parallel_steps: int = 4
-    bundle: str = ""
+    parallel_steps: int
     wakes: bool = False
 
     @classmethod
@@ -38,7 +36,6 @@ class AgentSettings:
             region=environ["AWS_REGION"],
             lease_seconds=int(environ["LEASE_SECONDS"]),
             journal_ttl_days=int(environ["JOURNAL_TTL_DAYS"]),
-            parallel_steps=int(environ.get("PARALLEL_STEPS", "4")),
-            bundle=environ.get("BUNDLE_DIGEST", ""),
+            parallel_steps=int(environ["PARALLEL_STEPS"]),
             wakes=environ.get("COMPLETION") == "callback",
         )

@@ -116,6 +116,7 @@ class RunMetadata:
 
     :ivar request: the request that came with the event, as text if Python can't parse it as JSON; numbers have the 15
         significant digits of the state machine's language
+    :ivar workflow: the name of its workflow; None in records from before there were several
     :ivar limits: this run's `maxRunSeconds`, `leaseSeconds`, `maxAttempts`
     """
 
@@ -125,6 +126,7 @@ class RunMetadata:
     execution_arn: str
     request: Any
     limits: Mapping[str, int]
+    workflow: str | None = None
 
     @classmethod
     def from_item(cls, item: Mapping[str, Any]) -> "RunMetadata":
@@ -137,6 +139,7 @@ class RunMetadata:
             execution_arn=values["executionArn"],
             request=_json_or_text(values["request"]),
             limits=values["limits"],
+            workflow=values.get("workflow"),
         )
 
 

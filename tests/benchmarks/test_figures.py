@@ -11,7 +11,8 @@ from benchmarks.agent_memory import slope
 from benchmarks.apps import scripted_model
 from benchmarks.rows import Verdict
 from benchmarks.transitions import CALLBACK, FIXED, GROWING, GROWING_CALLBACK, history_row
-from runtime.agent.workflow import WORKFLOWS, message_for
+from runtime.agent.results import message_for
+from runtime.agent.workflow import WORKFLOWS
 
 
 def test_a_slope_is_not_tilted_by_one_late_jump() -> None:

@@ -279,6 +279,24 @@ def test_a_lease_that_was_given_back_is_over_however_late_the_acknowledgement_se
     assert evaluate(STATES["EvaluateStatus"]["Choices"][-1]["Condition"], {"lease": lease}) is is_over
 
 
+@pytest.mark.parametrize(
+    ("request_", "name"),
+    [
+        ({"prompt": "Why?", "workflow": "follow_up"}, "follow_up"),
+        ({"prompt": "Why?"}, "default"),
+        ({"workflow": 7}, "default"),
+        ({"workflow": "x" * 100}, "x" * 40),
+        (None, "default"),
+        (["text"], "default"),
+    ],
+    ids=["named", "not named", "a number", "far too long", "no request", "a list"],
+)
+def test_a_run_keeps_the_name_of_its_workflow_whatever_was_asked(request_: object, name: str) -> None:
+    item = STATES["ClaimSession"]["Arguments"]["TransactItems"][0]["Put"]["Item"]
+    assert evaluate(item["workflow"]["S"], {}, given={"request": request_}) == name
+    assert evaluate(STATES["ClaimSession"]["Assign"]["workflow"], {}, given={"request": request_}) == name
+
+
 def test_an_input_without_a_request_is_claimed_as_null() -> None:
     item = STATES["ClaimSession"]["Arguments"]["TransactItems"][0]["Put"]["Item"]
     assert evaluate(item["request"]["S"], {}, given={}) == "null"

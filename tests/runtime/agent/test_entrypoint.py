@@ -36,6 +36,7 @@ ENVIRON = {
     "MODEL_ID": "a-model",
     "LEASE_SECONDS": "120",
     "JOURNAL_TTL_DAYS": "30",
+    "PARALLEL_STEPS": "4",
 }
 CACHES = (dependencies.settings, dependencies.journal, dependencies.artifacts, dependencies.model)
 Post = Callable[..., Any]

@@ -62,6 +62,7 @@ def environ(port: int, aws_url: str, bedrock_url: str) -> dict[str, str]:
         "MODEL_ID": "a-model",
         "LEASE_SECONDS": "60",
         "JOURNAL_TTL_DAYS": "30",
+        "PARALLEL_STEPS": "4",
     }
 
 

@@ -9,6 +9,7 @@ ENVIRON = {
     "AWS_REGION": "eu-west-1",
     "LEASE_SECONDS": "120",
     "JOURNAL_TTL_DAYS": "90",
+    "PARALLEL_STEPS": "4",
 }
 
 
@@ -20,6 +21,7 @@ def test_settings_come_from_the_environment() -> None:
         region="eu-west-1",
         lease_seconds=120,
         journal_ttl_days=90,
+        parallel_steps=4,
         wakes=False,
     )
 
