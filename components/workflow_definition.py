@@ -274,10 +274,10 @@ def _check_status(settings: WorkflowSettings) -> State:
     """One poll, whose cost doesn't grow with the history: the outcome, which sorts after everything, and the newest
     events, of which the agent's own since its acknowledgement are signs of life."""
     items = "$states.result.Items"
-    own = (
+    signs_of_life = (
         "$exists(environmentId) and $exists(leaseExpiresAt) and attempt.N = $string($attempt) and createdAt.S >= $since"
     )
-    alive = f"$alive := {items}[{own}][0]"
+    alive = f"$alive := {items}[{signs_of_life}][0]"
     return {
         "Type": "Task",
         "Resource": "arn:aws:states:::aws-sdk:dynamodb:query",
