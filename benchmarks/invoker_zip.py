@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmarks.rows import Row
 from components.invoker import code
 
-MOST_KB = 25
+MAX_KB = 30
 
 
 def rows() -> list[Row]:
@@ -18,4 +18,4 @@ def rows() -> list[Row]:
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, asset in code().assets.items():
             archive.writestr(name, Path(str(getattr(asset, "path", ""))).read_bytes())
-    return [Row("invoker zip", len(packed.getvalue()) / 1000, "kB", target=MOST_KB)]
+    return [Row("invoker zip", len(packed.getvalue()) / 1000, "kB", target=MAX_KB)]
