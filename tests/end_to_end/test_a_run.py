@@ -117,6 +117,7 @@ def test_the_end_is_announced_on_the_event_bus(cloud: RunningCloud) -> None:
         "reportKey": f"sessions/{session}/reporter.md",
         "errorType": None,
         "requestedBy": None,
+        "workflow": "default",
     }
 
 
