@@ -2,8 +2,9 @@
 
 There are two kinds. `source` is our code alone. `bundle` adds its dependencies for linux/arm64, installed by uv from
 the pins in runtime/agent/requirements.txt. Entries are sorted, times are fixed, build leftovers are excluded: the same
-inputs give the same content. The zip's bytes depend on the build of zlib as well; nothing may compare them.
-AgentRuntime uploads the zip.
+inputs give the same content. The zip's bytes depend on the build of zlib as well; nothing may compare them. A
+bundle also has bytecode, which its digest leaves out: it follows from the sources and the Python version. AgentRuntime
+uploads the zip.
 
 https://docs.aws.amazon.com/bedrock-agentcore/latest/devguide/runtime-get-started-code-deploy.html
 """
@@ -24,6 +25,7 @@ from pathlib import Path
 
 import pulumi
 
+from components import bytecode
 from components.python_version import DEPLOYED
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -38,7 +40,7 @@ MAX_UNPACKED_BYTES = 750 * 1024 * 1024
 INSTALL_SECONDS = 600
 SAY_SECONDS = 10
 # Part of every digest: a change of the zip's format must change its name.
-FORMAT = "1"
+FORMAT = "2"
 # The earliest time that a zip can hold.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _OWN_CODE = (
@@ -97,9 +99,11 @@ def build(kind: str, project: Path = PROJECT, cache: Path = CACHE) -> AgentCode:
     own = own_files(project)
     if kind == "source":
         return _pack(kind, own, cache, ("main.py",))
-    dependencies = _dependency_files(install_dependencies(project / REQUIREMENTS, cache))
+    python = bytecode.interpreter()
+    dependencies = _dependency_files(install_dependencies(project / REQUIREMENTS, cache, python))
     launcher = {f"bin/{_OBSERVED}": _LAUNCHER}
-    return _pack(kind, {**dependencies, **own, **launcher}, cache, (_OBSERVED, "main.py"))
+    compiled = _compiled(own, python) if python else {}
+    return _pack(kind, {**dependencies, **own, **compiled, **launcher}, cache, (_OBSERVED, "main.py"))
 
 
 def own_files(project: Path) -> dict[str, Path]:
@@ -113,13 +117,26 @@ def own_files(project: Path) -> dict[str, Path]:
     return {"main.py": project / _ENTRY_FILE, **found}
 
 
-def install_dependencies(requirements: Path, cache: Path) -> Path:
+def _compiled(own: Mapping[str, Path], python: str) -> dict[str, bytes]:
+    with tempfile.TemporaryDirectory() as folder:
+        for name, path in own.items():
+            copy = Path(folder, name)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
+        bytecode.compile_tree(Path(folder), python)
+        found = (path for path in Path(folder).rglob("*.pyc"))
+        return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
+
+
+def install_dependencies(requirements: Path, cache: Path, python: str | None) -> Path:
     """Install the pinned wheels for linux/arm64, once per set of pins.
 
+    :param python: an interpreter of the deployed version, which compiles them; None leaves them as they are
     :returns: the folder that holds them
     :raises BundleError: if uv is missing or fails
     """
-    name = hashlib.sha256(f"{DEPLOYED} ".encode() + requirements.read_bytes()).hexdigest()[:16]
+    form = f"{DEPLOYED} {'compiled' if python else 'sources'} "
+    name = hashlib.sha256(form.encode() + requirements.read_bytes()).hexdigest()[:16]
     target = cache / f"dependencies-{name}"
     if target.is_dir():
         return target
@@ -128,6 +145,9 @@ def install_dependencies(requirements: Path, cache: Path) -> Path:
     staging = Path(tempfile.mkdtemp(prefix="dependencies-", dir=cache))
     try:
         _run_uv(requirements, staging / "site")
+        if python:
+            pulumi.log.info("Compiling the agent's dependencies ...")
+            bytecode.compile_tree(staging / "site", python)
         (staging / "site").rename(target)
     except OSError:
         # Another build was faster, with the same result.
@@ -180,8 +200,8 @@ def _find_uv() -> str:
 def _dependency_files(site: Path) -> dict[str, Path]:
     """The installed files that belong in the zip, name → file.
 
-    Excluded is whatever differs between builds: bytecode, uv's lock, the commands in bin/, which name the Python of the
-    machine that built them, and RECORD, which lists those.
+    Excluded is whatever differs between builds: a package's own bytecode, uv's lock, the commands in bin/, which name
+    the Python of the machine that built them, and RECORD, which lists those.
     """
     return {
         name: path for path in site.rglob("*") if path.is_file() and _belongs(name := path.relative_to(site).as_posix())
@@ -189,6 +209,8 @@ def _dependency_files(site: Path) -> dict[str, Path]:
 
 
 def _belongs(name: str) -> bool:
+    if bytecode.is_bytecode(name):
+        return True
     differing = (".pyc", ".dist-info/RECORD", ".dist-info/uv_cache.json")
     return name != ".lock" and not name.startswith("bin/") and not name.endswith(differing)
 
@@ -204,8 +226,10 @@ def _pack(kind: str, files: Mapping[str, Content], cache: Path, entry_points: tu
 
 
 def _digest(files: Mapping[str, Content]) -> str:
-    digest = hashlib.sha256(FORMAT.encode())
-    for name, mode, content in _entries(files):
+    compiled = any(map(bytecode.is_bytecode, files))
+    digest = hashlib.sha256(f"{FORMAT} {compiled}".encode())
+    sources = {name: content for name, content in files.items() if not bytecode.is_bytecode(name)}
+    for name, mode, content in _entries(sources):
         digest.update(f"{name} {mode:o} {hashlib.sha256(content).hexdigest()}\n".encode())
     return digest.hexdigest()
 

@@ -6,13 +6,16 @@ import platform
 import re
 import shutil
 import struct
+import subprocess
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from components import agent_bundle
+from components import agent_bundle, bytecode
 from components.agent_bundle import AgentCode, BundleError, build, check_size
+from components.bytecode import is_bytecode
 from local.deployment.program import PROJECT
 
 PINNED = re.compile(r"^([a-z0-9][a-z0-9.-]*)(?:\[[a-z,-]+\])?==([^\s;\\]+)", re.MULTILINE)
@@ -48,7 +51,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content, encoding="utf-8")
 
-    def install(requirements: Path, cache: Path) -> Path:
+    def install(requirements: Path, cache: Path, python: str | None) -> Path:
         assert (requirements, cache.name) == (PROJECT / agent_bundle.REQUIREMENTS, "cache")
         return site
 
@@ -78,9 +81,27 @@ def test_the_entry_file_stands_at_the_root(project: Path, tmp_path: Path) -> Non
 
 def test_a_bundle_adds_the_dependencies_without_what_a_build_leaves_behind(installed: Path, tmp_path: Path) -> None:
     code = build("bundle", cache=tmp_path / "cache")
-    added = names(code) - names(build("source", cache=tmp_path / "cache"))
+    added = {name for name in names(code) if not is_bytecode(name)} - names(build("source", cache=tmp_path / "cache"))
     assert added == {"bin/opentelemetry-instrument", "library/__init__.py", "library-1.dist-info/METADATA"}
     assert code.entry_points == ("opentelemetry-instrument", "main.py")
+
+
+def test_a_bundle_without_an_interpreter_of_the_deployed_version_says_so_and_has_no_bytecode(
+    installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    compiled = build("bundle", cache=tmp_path / "cache")
+    another = SimpleNamespace(version_info=SimpleNamespace(major=3, minor=1), executable="no")
+    monkeypatch.setattr(bytecode, "sys", another)
+    monkeypatch.setattr(bytecode, "FINDER", tmp_path / "none")
+    bytecode.interpreter.cache_clear()
+    try:
+        code = build("bundle", cache=tmp_path / "cache")
+    finally:
+        bytecode.interpreter.cache_clear()
+    assert "No Python 3.13 was found, and uv could not fetch it" in capsys.readouterr().err
+    assert not [name for name in names(code) if name.endswith(".pyc")]
+    if any(map(is_bytecode, names(compiled))):
+        assert code.key != compiled.key
 
 
 def test_the_command_of_a_bundle_names_no_python_of_the_machine_that_built_it(installed: Path, tmp_path: Path) -> None:
@@ -160,7 +181,7 @@ def test_without_a_package_index_one_sentence_says_so(
     }.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(BundleError, match=r"uv could not install .*requirements\.txt for linux/arm64: ") as refusal:
-        agent_bundle.install_dependencies(pins, tmp_path / "cache")
+        agent_bundle.install_dependencies(pins, tmp_path / "cache", None)
     assert "\n" not in str(refusal.value)
     assert list((tmp_path / "cache").iterdir()) == []
 
@@ -171,7 +192,7 @@ def test_without_uv_one_sentence_says_so(pins: Path, tmp_path: Path, monkeypatch
 
     monkeypatch.setattr("uv.find_uv_bin", missing)
     with pytest.raises(BundleError, match="uv, which builds the agent's bundle, is missing"):
-        agent_bundle.install_dependencies(pins, tmp_path / "cache")
+        agent_bundle.install_dependencies(pins, tmp_path / "cache", None)
 
 
 def test_an_installation_that_takes_long_says_so_and_is_given_up_in_the_end(
@@ -181,7 +202,7 @@ def test_an_installation_that_takes_long_says_so_and_is_given_up_in_the_end(
     monkeypatch.setattr(agent_bundle, "INSTALL_SECONDS", 0.3)
     monkeypatch.setattr(agent_bundle, "SAY_SECONDS", 0.1)
     with pytest.raises(BundleError, match=r"took longer than 0.3 s"):
-        agent_bundle.install_dependencies(pins, tmp_path / "cache")
+        agent_bundle.install_dependencies(pins, tmp_path / "cache", None)
     assert capsys.readouterr().err.count("Installing the agent's dependencies for linux/arm64 ...") >= 2
 
 
@@ -205,10 +226,10 @@ def test_dependencies_are_installed_once_for_each_set_of_pins(
     log = tmp_path / "installations"
     # The folder is what follows `--target`.
     as_uv(monkeypatch, tmp_path, f'echo "$@" >> "{log}"; mkdir "$5"')
-    first = agent_bundle.install_dependencies(pins, tmp_path / "cache")
-    assert agent_bundle.install_dependencies(pins, tmp_path / "cache") == first
+    first = agent_bundle.install_dependencies(pins, tmp_path / "cache", None)
+    assert agent_bundle.install_dependencies(pins, tmp_path / "cache", None) == first
     pins.write_text("six==1.16.0\n", encoding="utf-8")
-    assert agent_bundle.install_dependencies(pins, tmp_path / "cache") != first
+    assert agent_bundle.install_dependencies(pins, tmp_path / "cache", None) != first
     assert len(log.read_text(encoding="utf-8").splitlines()) == 2
 
 
@@ -250,6 +271,34 @@ def test_the_real_bundle_builds_for_arm64_within_agentcores_limits(capsys: pytes
         # How near the limits it is should be seen before it is over them.
         print(f" [bundle: {zipped / 2**20:.1f} MiB zipped, {unpacked / 2**20:.1f} MiB unpacked] ", end="")  # noqa: T201
     assert machines == {AARCH64}
+    assert_compiled(code.path)
     # What the zip's own launcher calls.
     assert "opentelemetry-instrument = opentelemetry.instrumentation.auto_instrumentation:run" in points
     check_size(zipped, unpacked)
+
+
+def assert_compiled(path: Path) -> None:
+    """Every source that can be compiled has bytecode, for the deployed version, that nobody checks or writes again."""
+    python = bytecode.interpreter()
+    if python is None:
+        pytest.skip("no Python of the deployed version is here")
+    magic = subprocess.run(
+        [python, "-c", "import importlib.util, sys; sys.stdout.buffer.write(importlib.util.MAGIC_NUMBER)"],
+        check=True,
+        capture_output=True,
+        timeout=20,
+    ).stdout
+    with zipfile.ZipFile(path) as archive:
+        found = {name for name in archive.namelist() if is_bytecode(name)}
+        unchecked = struct.pack("<I", 1)
+        assert {archive.read(name)[:8] for name in found} == {magic + unchecked}
+        sources = [name for name in archive.namelist() if name.endswith(".py")]
+        missing = [name for name in sources if compiled_name(name) not in found]
+    assert all(name.startswith("runtime/") is False for name in missing), missing
+    assert len(missing) < len(sources) / 50, missing
+
+
+def compiled_name(source: str) -> str:
+    """Return where the bytecode of a source stands."""
+    path = Path(source)
+    return (path.parent / "__pycache__" / f"{path.stem}{bytecode.SUFFIX}").as_posix()
