@@ -27,6 +27,13 @@ _NO_MODEL_TEXT = {
     "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "false",
     "OTEL_SEMCONV_STABILITY_OPT_IN": "gen_ai_unredacted_attributes=",
 }
+# AWS's distribution loads whatever is installed for what is installed. What it leaves out by itself, without which this
+# list would replace its own, and `mcp`, whose types take half a second of each start and which no agent here speaks.
+_UNUSED_INSTRUMENTATIONS = (
+    *("http", "urllib3", "requests", "sqlite3", "system_metrics", "jinja2", "google-genai"),
+    *("sqlalchemy", "psycopg2", "pymysql", "aiopg", "asyncpg", "mysql_connector"),
+    "aws_mcp",
+)
 
 
 class AgentRuntimeArgs(TypedDict):
@@ -190,6 +197,7 @@ def _environment(args: AgentRuntimeArgs) -> dict[str, pulumi.Input[str]]:
         "COMPLETION": settings.completion,
         # AgentCore checks the agent's health every two seconds; each check would be a trace.
         "OTEL_PYTHON_STARLETTE_EXCLUDED_URLS": "/ping",
+        "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": ",".join(_UNUSED_INSTRUMENTATIONS),
         # Spans go to the account's shared log group: one of the agent's own would need logs:PutResourcePolicy in its
         # role, with which it could open its logs to anyone.
         "UNIFIED_TRACES_DESTINATION_ENABLED": "false",

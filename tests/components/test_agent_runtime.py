@@ -65,6 +65,17 @@ def test_prompts_and_replies_are_not_exported_unless_the_configuration_says_so()
     assert not TEXT_SWITCHES & set(environment(True))
 
 
+def test_a_start_loads_no_instrumentation_that_no_agent_uses_and_keeps_those_that_link_its_spans() -> None:
+    left_out = (
+        deployed("dev")
+        .one("AgentcoreAgentRuntime")
+        .inputs["environmentVariables"]["OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"]
+        .split(",")
+    )
+    assert "aws_mcp" in left_out
+    assert not {"botocore", "starlette", "threading", "logging"} & set(left_out)
+
+
 def test_the_agent_reads_and_writes_artifacts_of_sessions_only() -> None:
     on_bucket = [s for s in deployed("dev").statements("agent") if s["Action"][0].startswith("s3:")]
     assert on_bucket == [
