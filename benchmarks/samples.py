@@ -1,6 +1,6 @@
 """Samples of one quantity, and two quantities measured alternately.
 
-Owns the arithmetic: what a sample is made of is each benchmark's business.
+Owns the arithmetic: each benchmark says what a sample is made of.
 """
 
 from __future__ import annotations

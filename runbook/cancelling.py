@@ -51,7 +51,7 @@ def close(
 ) -> Event:
     """Close a run as cancelled, and return its terminal event.
 
-    The agent writes to the same run, and DynamoDB cancels one of two transactions that meet: so it is tried again.
+    The agent writes to the same run, and DynamoDB cancels one of two transactions that meet: so it is retried.
 
     :raises RunClosed: if the run has its outcome already
     :raises JournalDenied: if the operator's rights don't suffice

@@ -66,7 +66,7 @@ class WatchTimeout(RunbookError):
 
 
 class RunStillOpen(RunbookError):
-    """Only a run that has ended can be tried again."""
+    """Only a run that has ended can be retried."""
 
     def __init__(self, session_id: str) -> None:
         super().__init__(f"run {session_id} has no outcome yet: wait for it, or cancel it before you retry it")

@@ -1,4 +1,4 @@
-"""What a run is tried again with: the request as it was asked, and where its finished steps are.
+"""What a run is retried with: the request as it was asked, and where its finished steps are.
 
 Owns following retries back to the runs that they retried. What is then taken over is the agent's decision: it looks
 whether the artifacts are still there.

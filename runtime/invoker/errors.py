@@ -14,15 +14,15 @@ class InvokerError(Exception):
 
 
 class AgentThrottled(InvokerError):
-    """AgentCore is at its request rate or at its number of sessions: worth trying for a long time."""
+    """AgentCore is at its request rate or at its limit of sessions; retry for a long time."""
 
 
 class AgentUnavailable(InvokerError):
-    """AgentCore or the agent failed in passing, or didn't answer in time: worth trying a few times."""
+    """Transient failure or timeout of AgentCore or the agent; retry a few times."""
 
 
 class SessionInTransition(InvokerError):
-    """The session's environment is being made or taken down, for up to a minute: worth trying for longer than that."""
+    """The session's environment is being made or taken down, for up to a minute; retry for longer than that."""
 
 
 class AgentRefused(InvokerError):

@@ -150,7 +150,7 @@ class Invoker:
         execution_arn = str(detail.get("executionArn"))
         session_id = _session_id_in(self._input(detail, execution_arn))
         if session_id is None:
-            # The machine has refused that input. An error here would only be tried again, and set off an alarm.
+            # The machine has refused that input. An error here would only be retried, and set off an alarm.
             return {"closed": False}
         status = str(detail.get("status"))
         event = self.journal.stamp(
@@ -166,7 +166,7 @@ class Invoker:
         try:
             self.stop({"session_id": session_id})
         except InvokerError as error:
-            # The run is closed: its agent stops at its next write, and tried again this would find nothing to do.
+            # The run is closed: its agent stops at its next write, and a retry would find nothing to do.
             logger.warning("the session could not be stopped: %s", error, extra={"session_id": session_id})
         return {"closed": True}
 
@@ -242,7 +242,7 @@ class Invoker:
                     # The agent runs, and its own events carry its lease: the run goes on.
                     logger.exception("the success is not in the journal", extra={"session_id": event.session_id})
                     return
-                logger.warning("trying again: %s", error, extra={"session_id": event.session_id})
+                logger.warning("retrying: %s", error, extra={"session_id": event.session_id})
                 self.pause(pause)
                 pause *= 2
             else:

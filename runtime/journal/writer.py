@@ -1,6 +1,6 @@
 """The append-only writer: every write is conditional, and nothing is ever updated or deleted.
 
-Owns the conditions under which each writer may add to a run. Waiting and trying again belong to the callers,
+Owns the conditions under which each writer may add to a run. Waiting and retrying belong to the callers,
 who know how much time they have; `connect` in `runtime/journal/client.py` bounds a single call.
 
 A write that is tried again after its answer was lost finds its own event there. Event ids are unique, so an
