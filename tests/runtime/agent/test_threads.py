@@ -14,7 +14,8 @@ def test_calls_that_hang_in_the_default_threads_do_not_hold_up_the_agents_own() 
 
     async def main() -> str:
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
-        hung = [asyncio.create_task(asyncio.to_thread(released.wait, 20)) for _ in range(2)]
+        # Begun at once, where a task would only begin after the call below.
+        hung = [asyncio.get_running_loop().run_in_executor(None, released.wait, 20) for _ in range(2)]
         try:
             async with asyncio.timeout(5):
                 return await in_thread(str.upper, "written")
