@@ -82,7 +82,7 @@ def show(runbook: Runbook, session_id: str, *, as_json: bool, canned: bool) -> b
 def _explain(runbook: Runbook, summary: RunSummary, console: Console) -> None:
     """Print the report, or the errors in the agent's log if there is none."""
     if summary.report is not None:
-        console.print(render.report(summary.report))
+        console.print(render.artifact(summary.report))
         return
     for line in runbook.log_events(summary.session_id, level="ERROR"):
         console.print(f"Agent's log, {line.level}: {line.message}", style="red", markup=False)

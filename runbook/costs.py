@@ -6,13 +6,15 @@ Owns what a run used, as its journal and its execution tell; logs and traces are
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from runbook.labels import amount
-from runbook.pricing import CostItem, Usage, bill, prices, total
+from runbook.pricing import CostItem, Usage, bill, prices, token_items, total
+from runbook.steps import step_tokens
 from runbook.summary import RunSummary
-from runbook.tables import Column, Table, Terminal
+from runbook.tables import WHOLE_NUMBER, Column, Table, Terminal
 from runtime.journal.records import Event
 from runtime.journal.vocabulary import TERMINAL, Status, StepPhase
 
@@ -20,9 +22,37 @@ POLLED_EVENTS = 20
 _PLAIN_PUTS = (Status.AGENT_INVOCATION_SUCCEEDED, Status.AGENT_INVOCATION_FAILED)
 
 
+@dataclass(frozen=True, slots=True)
+class StepCost:
+    """What the model of one step cost.
+
+    :ivar items: how many of them are finished; None for a step that runs once
+    :ivar usd: None if the model has no price
+    """
+
+    step: str
+    items: int | None
+    input_tokens: int
+    output_tokens: int
+    usd: float | None
+
+
+class StepCosts(Table[StepCost]):
+    """What the model cost, by step."""
+
+    columns = (
+        Column("step", "str", "step", Terminal.LINE),
+        Column("items", WHOLE_NUMBER, "items", Terminal.LINE),
+        Column("input_tokens", "int", "tokens in", Terminal.LINE, text="{:,}".format),
+        Column("output_tokens", "int", "tokens out", Terminal.LINE, text="{:,}".format),
+        Column("usd", "float", "USD", Terminal.LINE, text="{:.6f}".format),
+    )
+
+
 class Cost(Table[CostItem]):
     """What one run cost.
 
+    :ivar steps: what the model cost, by step; in the sum already
     :ivar as_of: the date of the prices
     :ivar assumptions: what was assumed where nothing is measured
     """
@@ -34,9 +64,17 @@ class Cost(Table[CostItem]):
         Column("usd", "float", "USD", Terminal.LINE, text="{:.6f}".format),
     )
 
-    def __init__(self, session_id: str, items: Iterable[CostItem], as_of: str, assumptions: Mapping[str, float]):
+    def __init__(
+        self,
+        session_id: str,
+        items: Iterable[CostItem],
+        steps: StepCosts,
+        as_of: str,
+        assumptions: Mapping[str, float],
+    ) -> None:
         super().__init__(items)
         self.session_id = session_id
+        self.steps = steps
         self.as_of = as_of
         self.assumptions = assumptions
 
@@ -56,6 +94,7 @@ class Cost(Table[CostItem]):
             "sessionId": self.session_id,
             "usd": self.usd,
             "items": self.to_json(),
+            "steps": self.steps.to_json(),
             "pricesAsOf": self.as_of,
             "assumptions": dict(self.assumptions),
             "unpriced": self.unpriced,
@@ -69,9 +108,10 @@ def estimate(run: RunSummary, model_id: str, max_attempts: int, agent_seconds: f
     """
     assumed: dict[str, float] = prices()["assumptions"]
     calls = sum(event.status == Status.AGENT_INVOCATION_STARTED for event in run.events)
+    steps = StepCosts(_step_costs(run.events, model_id))
     usage = Usage(
-        input_tokens=_tokens(run.events, "input"),
-        output_tokens=_tokens(run.events, "output"),
+        input_tokens=sum(step.input_tokens for step in steps),
+        output_tokens=sum(step.output_tokens for step in steps),
         agent_seconds=agent_seconds,
         transitions=run.execution.state_transitions if run.execution else 0,
         function_requests=calls + 1,
@@ -82,7 +122,15 @@ def estimate(run: RunSummary, model_id: str, max_attempts: int, agent_seconds: f
         artifacts_read=assumed["artifactGetsPerRun"],
         events=assumed["eventsPerRun"],
     )
-    return Cost(run.session_id, bill(usage, model_id), prices()["asOf"], assumed)
+    return Cost(run.session_id, bill(usage, model_id), steps, prices()["asOf"], assumed)
+
+
+def _step_costs(events: Iterable[Event], model_id: str) -> Iterator[StepCost]:
+    for step, tokens in step_tokens(events).items():
+        read, wrote = (sum(int(each[f"{kind}Tokens"]) for each in tokens.values()) for kind in ("input", "output"))
+        priced = token_items(Usage(input_tokens=read, output_tokens=wrote), model_id)
+        has_price = all(item.usd is not None for item in priced)
+        yield StepCost(step, None if None in tokens else len(tokens), read, wrote, total(priced) if has_price else None)
 
 
 def write_units(events: Iterable[Event], max_attempts: int) -> int:
@@ -119,9 +167,3 @@ def _read_units(run: RunSummary) -> int:
 
 def _bytes(event: Event) -> int:
     return len(json.dumps(event.attributes(), ensure_ascii=False).encode())
-
-
-def _tokens(events: Iterable[Event], kind: str) -> int:
-    # Of the steps and not of the outcome: a run that failed has paid for the steps that it finished.
-    steps = (event.detail["tokens"] for event in events if event.step and event.detail and "tokens" in event.detail)
-    return sum(int(tokens[f"{kind}Tokens"]) for tokens in steps)

@@ -106,3 +106,12 @@ class ReportMissing(RunbookError):
         super().__init__(f"run {session_id} has no report: it {ended}")
         self.session_id = session_id
         self.outcome = outcome
+
+
+class ArtifactNotFound(RunbookError):
+    """A run has no such artifact."""
+
+    def __init__(self, name: str, keys: list[str]) -> None:
+        known = f"it has {', '.join(keys[:10])}" + (f" and {len(keys) - 10} more" if len(keys) > 10 else "")
+        super().__init__(f"there is no artifact {name}: {known if keys else 'the run has none'}")
+        self.name = name

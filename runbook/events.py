@@ -32,6 +32,7 @@ class Events(Table[Event]):
             Column("seconds", "float", "seconds", read=self.seconds, text="{:.3f}".format),
             Column("status", "str", "status"),
             Column("step"),
+            Column("item", WHOLE_NUMBER, "item"),
             Column("attempt", WHOLE_NUMBER, "attempt"),
             Column("error_type"),
             Column("error_message"),

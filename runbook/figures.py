@@ -15,10 +15,11 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from runbook.labels import duration, outcome
-from runbook.lanes import Kind, Lane, Span, lanes
+from runbook.lanes import Lane, Span, lanes
 from runbook.log_lines import LogLines
 from runbook.logs import LogStreams
 from runbook.runs import Runs
+from runbook.steps import Kind
 from runbook.summary import RunSummary
 from runtime.journal.vocabulary import Status
 

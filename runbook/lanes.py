@@ -3,29 +3,15 @@
 Times are seconds from the run's first event.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from runbook.events import Events
+from runbook.steps import MANY_ITEMS, AttemptWork, Kind, Work
 from runbook.summary import RunSummary
-from runtime.journal.records import Event
-from runtime.journal.timestamps import utc_now
 from runtime.journal.vocabulary import Status
 
-
-class Kind(StrEnum):
-    """How a span ended, or what a mark means; the words are those of the legend."""
-
-    DONE = "done"
-    FAILED = "failed"
-    CUT_OFF = "cut off"
-    GOING_ON = "going on"
-    WATCHING = "looks after the run"
-    POLL = "poll"
-    HEARTBEAT = "heartbeat"
-    SKIPPED = "skipped: already there"
-    LOST = "found lost"
+_WORST_FIRST = (Kind.FAILED, Kind.CUT_OFF, Kind.GOING_ON, Kind.DONE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,21 +47,16 @@ class Lane:
 
 
 def lanes(run: RunSummary) -> list[Lane]:
-    """Return the lanes of a run: state machine, invoker, agent, and one for each step."""
-    events, end = run.events, _end(run)
-    steps = list(dict.fromkeys(event.step for event in events if event.step))
+    """Return the lanes of a run: state machine, invoker, agent, and one for each step and item."""
+    events, end, attempts = run.events, run.end, run.attempts
+    work = [each for attempt in attempts for each in attempt.work]
+    steps = dict.fromkeys(each.step for each in work)
     return [
         _machine(run, end),
         _invoker(events, end),
-        _agent(events, end),
-        *(_step(events, step, end) for step in steps),
+        _agent(events, attempts),
+        *(lane for step in steps for lane in _step([each for each in work if each.step == step])),
     ]
-
-
-def _end(run: RunSummary) -> float:
-    if run.outcome:
-        return run.events.seconds(run.outcome)
-    return max((utc_now() - run.events[0].created_at).total_seconds(), run.events.seconds(run.events[-1]))
 
 
 def _machine(run: RunSummary, end: float) -> Lane:
@@ -103,53 +84,41 @@ def _invoker(events: Events, end: float) -> Lane:
     return lane
 
 
-def _agent(events: Events, end: float) -> Lane:
-    lane = Lane("agent")
-    for started in events:
-        if started.status == Status.AGENT_BACKGROUND_TASK_STARTED:
-            last, kind = _end_of_attempt(events, started.attempt, end)
-            lane.spans.append(Span(events.seconds(started), last, kind, f"attempt {started.attempt}"))
-        elif started.status == Status.AGENT_BACKGROUND_TASK_HEARTBEAT:
-            lane.marks.append(Mark(events.seconds(started), Kind.HEARTBEAT))
-    return lane
+def _agent(events: Events, attempts: Sequence[AttemptWork]) -> Lane:
+    heartbeats = (event for event in events if event.status == Status.AGENT_BACKGROUND_TASK_HEARTBEAT)
+    return Lane(
+        "agent",
+        [Span(each.begin, each.end, each.kind, f"attempt {each.number}") for each in attempts],
+        [Mark(events.seconds(event), Kind.HEARTBEAT) for event in heartbeats],
+    )
 
 
-def _step(events: Events, step: str, end: float) -> Lane:
-    lane, begun = Lane(f"  {step}"), None
-    for event in events:
-        if event.step != step or not event.status.startswith("TASK_"):
-            continue
-        at = events.seconds(event)
-        if event.status.endswith("_STARTED"):
-            if begun:
-                lane.spans.append(_unfinished(events, begun, end))
-            begun = event
-        elif event.status.endswith("_SKIPPED"):
-            lane.marks.append(Mark(at, Kind.SKIPPED))
-        elif begun:
-            kind = Kind.DONE if event.status.endswith("_COMPLETED") else Kind.FAILED
-            lane.spans.append(Span(events.seconds(begun), at, kind))
-            begun = None
-    if begun:
-        lane.spans.append(_unfinished(events, begun, end))
-    return lane
+def _step(work: Sequence[Work]) -> Iterator[Lane]:
+    """Give the lanes of one step: its own, or its items', or one for all items."""
+    items = sorted({each.item for each in work}, key=lambda item: -1 if item is None else item)
+    if len(items) > MANY_ITEMS:
+        yield Lane(f"  {work[0].step} ({len(items)} items)", [*_together(work)], _skipped(work))
+        return
+    for item in items:
+        own = [each for each in work if each.item == item]
+        yield Lane(f"  {own[0].name}", [Span(each.begin, each.end, each.kind) for each in _done(own)], _skipped(own))
 
 
-def _unfinished(events: Events, begun: Event, end: float) -> Span:
-    last, kind = _end_of_attempt(events, begun.attempt, end)
-    return Span(events.seconds(begun), last, Kind.GOING_ON if kind is Kind.GOING_ON else Kind.CUT_OFF)
+def _together(work: Iterable[Work]) -> Iterator[Span]:
+    """Give a span for each attempt, from the first item's begin to the last one's end."""
+    by_attempt: dict[int | None, list[Work]] = {}
+    for each in _done(work):
+        by_attempt.setdefault(each.attempt, []).append(each)
+    for own in by_attempt.values():
+        kinds = [each.kind for each in own]
+        worst = next(kind for kind in _WORST_FIRST if kind in kinds)
+        begin, end = min(each.begin for each in own), max(each.end for each in own)
+        yield Span(begin, end, worst, f"{kinds.count(Kind.DONE)} of {len(own)} done")
 
 
-def _end_of_attempt(events: Events, attempt: int | None, end: float) -> tuple[float, Kind]:
-    """When an attempt ended, and how: with the run, with its last sign of life, or not yet."""
-    own = [event for event in events if event.attempt == attempt and event.environment_id]
-    outcome = events.outcome
-    if outcome and outcome in own:
-        completed = outcome.status == Status.AGENT_BACKGROUND_TASK_COMPLETED
-        return end, Kind.DONE if completed else Kind.FAILED
-    is_over = outcome is not None or attempt != events.attempts or _is_lost(events, attempt)
-    return (events.seconds(own[-1]), Kind.CUT_OFF) if is_over else (end, Kind.GOING_ON)
+def _done(work: Iterable[Work]) -> list[Work]:
+    return [each for each in work if each.kind is not Kind.SKIPPED]
 
 
-def _is_lost(events: Iterable[Event], attempt: int | None) -> bool:
-    return any(event.status == Status.AGENT_BACKGROUND_TASK_LOST and event.attempt == attempt for event in events)
+def _skipped(work: Iterable[Work]) -> list[Mark]:
+    return [Mark(each.end, Kind.SKIPPED) for each in work if each.kind is Kind.SKIPPED]

@@ -35,6 +35,7 @@ class StackOutputs:
 
     :ivar name_prefix: what the names of the stack's resources begin with; the dashboard is called just that
     :ivar alarm_names: short names of the alarms that the stack has, `runs-failed` for instance
+    :ivar workflows: the names of the agent's workflows, the default first; none for stacks that don't export them
     """
 
     journal_table_name: str
@@ -50,6 +51,7 @@ class StackOutputs:
     name_prefix: str
     journal_ttl_days: int = MAX_TTL_DAYS
     alarm_names: tuple[str, ...] = ()
+    workflows: tuple[str, ...] = ()
 
     @classmethod
     def from_mapping(cls, stack: str, outputs: Mapping[str, Any]) -> "StackOutputs":
@@ -67,7 +69,12 @@ class StackOutputs:
             )
         ttl_days = int(outputs.get("journalTtlDays", MAX_TTL_DAYS))
         named = {field: str(outputs[name]) for field, name in _NAMES.items()}
-        return cls(journal_ttl_days=ttl_days, alarm_names=tuple(outputs.get("alarmNames", ())), **named)
+        return cls(
+            journal_ttl_days=ttl_days,
+            alarm_names=tuple(outputs.get("alarmNames", ())),
+            workflows=tuple(outputs.get("workflows", ())),
+            **named,
+        )
 
     @property
     def region(self) -> str:

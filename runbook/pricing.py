@@ -78,7 +78,7 @@ def bill(usage: Usage, model_id: str = "") -> list[CostItem]:
         for item, number, unit, key in quantities
         if number is not None
     ]
-    return [*_token_items(usage, model_id), *items]
+    return [*token_items(usage, model_id), *items]
 
 
 def total(items: list[CostItem]) -> float:
@@ -106,7 +106,8 @@ def prices() -> dict[str, Any]:
     return json.loads(PRICES.read_text(encoding="utf-8"))
 
 
-def _token_items(usage: Usage, model_id: str) -> list[CostItem]:
+def token_items(usage: Usage, model_id: str) -> list[CostItem]:
+    """Return the tokens with their price, if the model has one."""
     price = token_price(model_id)
     return [
         CostItem(f"model {kind}", float(number), "tokens", number / 1e6 * price[kind] if price else None)

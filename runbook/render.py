@@ -4,9 +4,10 @@ Nothing here decides what is true of a run; it is given records and returns what
 """
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import TextIO
+from itertools import groupby
+from typing import TextIO, cast
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.markdown import Markdown
@@ -16,14 +17,18 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from runbook.artifacts import Artifact
 from runbook.labels import NOTHING, duration, error, style
 from runbook.logs import parse_stream_name
 from runbook.plain_text import visible
+from runbook.steps import MANY_ITEMS, item_label
 from runbook.summary import RunSummary
 from runbook.tables import shortened
+from runtime.journal.keys import artifact_prefix
 from runtime.journal.records import Event
 
 WIDTH = 80
+SHOWN_FIELDS = 10
 
 
 class PlainConsole(Console):
@@ -52,15 +57,17 @@ def event_line(event: Event, start: datetime) -> RenderableType:
     """
     seconds = (event.created_at - start).total_seconds()
     attempt = f"attempt {event.attempt}" if event.attempt else ""
-    line = Text.assemble((f"{seconds:9.3f} s  ", "dim"), (f"{event.status:<34}", style(event.status)), (attempt, "dim"))
+    what = f"{event.status}{item_label(event.item)}"
+    line = Text.assemble((f"{seconds:9.3f} s  ", "dim"), (f"{what:<34}", style(event.status)), (attempt, "dim"))
     line.rstrip()
     note = _error(event) if event.error_type else _note(event)
     return Group(line, Padding(note, (0, 0, 0, 13))) if note else line
 
 
 def timeline(events: Sequence[Event]) -> RenderableType:
-    """Return events as a timeline that counts from the first of them."""
-    return Group(*(event_line(event, events[0].created_at) for event in events))
+    """Return events as a timeline that counts from the first of them. Items that went well are left to the tree."""
+    shown = (event for event in events if event.item is None or event.error_type)
+    return Group(*(event_line(event, events[0].created_at) for event in shown))
 
 
 def live_timeline(events: Iterable[Event]) -> Event | None:
@@ -98,9 +105,9 @@ def summary(found: RunSummary) -> RenderableType:
     return table
 
 
-def report(text: str) -> RenderableType:
-    """Return a report, which is Markdown, in a frame."""
-    return Panel(Markdown(text), title="report", title_align="left", border_style="dim")
+def artifact(found: Artifact, title: str = "report") -> RenderableType:
+    """Return an artifact in a frame, rendered for people."""
+    return Panel(Markdown(found.markdown), title=Text(title), title_align="left", border_style="dim")
 
 
 def _rows(found: RunSummary) -> Iterator[tuple[str, Text]]:
@@ -112,6 +119,8 @@ def _rows(found: RunSummary) -> Iterator[tuple[str, Text]]:
     if outcome and outcome.error_type:
         yield "error", _error(outcome)
     yield "asked", Text(shortened(found.prompt, 150) or NOTHING)
+    yield "workflow", Text(found.workflow or NOTHING)
+    yield from _request_fields(found)
     yield "began", Text(f"{found.events[0].created_at:%Y-%m-%d %H:%M:%S} UTC")
     if outcome is None and found.lease_expires_at:
         yield "alive until", Text(f"{found.lease_expires_at:%Y-%m-%d %H:%M:%S} UTC, as far as its agent said")
@@ -130,4 +139,20 @@ def _rows(found: RunSummary) -> Iterator[tuple[str, Text]]:
 def _artifacts(found: RunSummary) -> Text:
     if found.artifacts_error:
         return Text(f"missing: {found.artifacts_error}", "yellow", overflow="fold")
-    return Text("\n".join(found.artifacts) or NOTHING)
+    lines: list[str] = []
+    for folder, group in groupby(found.artifacts, lambda key: key.rpartition("/")[0]):
+        keys = [*group]
+        are_many_items = len(keys) > MANY_ITEMS and f"{folder}/" != artifact_prefix(found.session_id)
+        lines += [f"{keys[0]} and {len(keys) - 1} more"] if are_many_items else keys
+    return Text("\n".join(lines) or NOTHING)
+
+
+def _request_fields(found: RunSummary) -> Iterator[tuple[str, Text]]:
+    """What the request says besides what has a line of its own."""
+    request: object = found.metadata.request if found.metadata else None
+    fields = cast("Mapping[str, object]", request) if isinstance(request, Mapping) else {}
+    others = [name for name in fields if name not in ("prompt", "workflow", "takeFrom")]
+    for name in others[:SHOWN_FIELDS]:
+        yield shortened(name, 20), Text(shortened(str(fields[name]), 150))
+    if len(others) > SHOWN_FIELDS:
+        yield "", Text(f"… and {len(others) - SHOWN_FIELDS} more fields of the request", "dim")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, cast
 
 from runtime.contract.errors import InvalidRequest
-from runtime.contract.request import MAX_SOURCES, RETRY_FIELDS, check_session_id
+from runtime.contract.request import MAX_RETRY_BYTES, MAX_SOURCES, RETRY_FIELDS, check_session_id, size_in_claim
 from runtime.journal.keys import ARTIFACTS_PREFIX
 from runtime.journal.records import RunMetadata
 from runtime.journal.vocabulary import STEP_NAME
@@ -18,7 +18,7 @@ from runtime.journal.vocabulary import STEP_NAME
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
 
-_ARTIFACT = re.compile(rf"{ARTIFACTS_PREFIX}[^/]+/(?P<step>{STEP_NAME.pattern})\.md")
+_ARTIFACT = re.compile(rf"{ARTIFACTS_PREFIX}[^/]+/(?P<step>{STEP_NAME.pattern})(?P<item>/\d{{4}})?\.(md|json)")
 
 
 def read_request(client: "SFNClient", metadata: RunMetadata) -> Any:
@@ -64,17 +64,28 @@ def _retried(metadata: RunMetadata | None) -> str | None:
         return None
 
 
-def take_from(artifacts: Iterable[tuple[str, Iterable[str]]]) -> list[dict[str, Any]]:
-    """Return a request's `takeFrom`: each step from the newest run that has its artifact.
+def retry_fields(session_id: str, artifacts: Iterable[tuple[str, Iterable[str]]]) -> dict[str, Any]:
+    """Return what makes a request a retry: which run it retries, and where finished steps are.
+
+    A step is taken from the newest run that has it whole; one that runs once per item from every newer run that has
+    any, because the agent looks item by item, and only accepts those that were made from the same list. The oldest runs
+    are left out where there is no room for all: what they have is then worked on again.
 
     :param artifacts: runs, the newest first, each with the keys of its artifacts
     """
-    sources: list[dict[str, Any]] = []
-    taken: set[str] = set()
+    fields: dict[str, Any] = {"retryOf": session_id}
+    for source in _sources(artifacts):
+        longer = fields | {"takeFrom": [*fields.get("takeFrom", []), source]}
+        if size_in_claim(longer) > MAX_RETRY_BYTES:
+            break
+        fields = longer
+    return fields
+
+
+def _sources(artifacts: Iterable[tuple[str, Iterable[str]]]) -> Iterator[dict[str, Any]]:
+    whole: set[str] = set()
     for session_id, keys in artifacts:
-        matches = map(_ARTIFACT.fullmatch, keys)
-        steps = [step for step in (found["step"] for found in matches if found) if step not in taken]
-        if steps:
-            sources.append({"session": session_id, "steps": steps})
-            taken.update(steps)
-    return sources
+        found = [match for match in map(_ARTIFACT.fullmatch, keys) if match and match["step"] not in whole]
+        if found:
+            yield {"session": session_id, "steps": list(dict.fromkeys(match["step"] for match in found))}
+        whole.update(match["step"] for match in found if not match["item"])

@@ -13,10 +13,11 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from runbook import cancelling, costs, events, executions, log_lines, retrying, stuck
+from runbook.artifacts import Artifact
 from runbook.clients import Clients
 from runbook.costs import Cost
 from runbook.dead_letters import DeadLetter, DeadLetterQueue, DeadLetters
-from runbook.errors import NothingToRetry, ReportMissing, RunNotFound, RunStillOpen
+from runbook.errors import ArtifactNotFound, NothingToRetry, ReportMissing, RunNotFound, RunStillOpen
 from runbook.events import Events
 from runbook.executions import Execution
 from runbook.labels import OPEN
@@ -26,7 +27,7 @@ from runbook.outputs import StackOutputs
 from runbook.runs import CLOCK_SKEW, RunFinder, Runs, days
 from runbook.stuck import StuckRuns
 from runbook.summary import RunSummary
-from runbook.triggering import Trigger
+from runbook.triggering import Trigger, request_of
 from runtime.contract.request import check_session_id, parse_request
 from runtime.journal.keys import artifact_prefix
 from runtime.journal.reader import JournalReader
@@ -88,20 +89,20 @@ class Runbook:
 
     # -- starting and ending runs
 
-    def trigger(self, prompt: str, *, retry_of: str | None = None, workflow: str | None = None) -> str:
+    def trigger(self, prompt: str, *, retry_of: str | None = None, **fields: str | None) -> str:
         """Start a run and return its session id, which is the id of the event that starts it.
 
         :param prompt: what the agents are to work on, 240 KB at most, quotes counted four times
         :param retry_of: a run whose finished steps, and those of the runs that it retried, this one starts from
-        :param workflow: the agent's default if None; the agent refuses a run whose workflow it does not have
-        :raises InvalidRequest: if the prompt is empty or too long, or no workflow can have that name
+        :param fields: what else a request may say: `workflow`, one of the stack's, its first if left out; and
+            `requested_by`, who or what asks, 200 characters at most
+        :raises InvalidRequest: if the prompt is empty or too long, a field is unknown or not what it has to be, or the
+            stack has no such workflow
         :raises RunNotFound: if nothing is known of the run to start from
         :raises TriggerFailed: if EventBridge doesn't take the event
         """
-        request: dict[str, Any] = {"prompt": prompt} | (self._retry_fields(retry_of) if retry_of is not None else {})
-        if workflow is not None:
-            request["workflow"] = workflow
-        return self._trigger.start([request])[0]
+        request = request_of(prompt, fields, self.outputs.workflows)
+        return self._trigger.start([request | (self._retry_fields(retry_of) if retry_of is not None else {})])[0]
 
     def trigger_many(self, prompts: Iterable[str]) -> list[str]:
         """Start a run for each prompt and return the session ids in the same order.
@@ -240,8 +241,21 @@ class Runbook:
         )
         return [found["Key"] for page in pages for found in page.get("Contents", []) if "Key" in found]
 
-    def report(self, session_id: str) -> str:
-        """Return the text of a completed run's report.
+    def artifact(self, session_id: str, step: str, item: int | None = None) -> Artifact:
+        """Return what a step has produced, or one of its items.
+
+        :param item: its place in the list, from 0; None for a step that runs once
+        :raises ArtifactNotFound: if there is no such artifact
+        """
+        name = artifact_prefix(check_session_id(session_id)) + (step if item is None else f"{step}/{item:04}")
+        keys = self.artifacts(session_id)
+        found = next((key for key in keys if key.rpartition(".")[0] == name), None)
+        if found is None:
+            raise ArtifactNotFound(name, keys)
+        return self._read_artifact(found)
+
+    def report(self, session_id: str) -> Artifact:
+        """Return a completed run's report: text, which shows itself rendered in a notebook.
 
         :raises ReportMissing: if the run has not completed
         """
@@ -250,9 +264,7 @@ class Runbook:
         if not key:
             self.metadata(session_id)
             raise ReportMissing(session_id, outcome.status if outcome else None)
-        answer = self.clients.s3.get_object(Bucket=self.outputs.artifact_bucket_name, Key=key)
-        with answer["Body"] as body:
-            return body.read().decode()
+        return self._read_artifact(key)
 
     def summary(self, session_id: str) -> RunSummary:
         """Return everything that is known of a run.
@@ -342,10 +354,15 @@ class Runbook:
         """What a request says besides when it starts from a run's finished steps."""
         check_session_id(session_id, "retry_of")
         runs = list(retrying.lineage(session_id, self._reader.metadata))
-        sources = retrying.take_from((found, self.artifacts(found)) for found, _ in runs)
-        if runs[0][1] is None and not sources:
+        fields = retrying.retry_fields(session_id, ((found, self.artifacts(found)) for found, _ in runs))
+        if runs[0][1] is None and "takeFrom" not in fields:
             raise RunNotFound(session_id)
-        return {"retryOf": session_id} | ({"takeFrom": sources} if sources else {})
+        return fields
+
+    def _read_artifact(self, key: str) -> Artifact:
+        answer = self.clients.s3.get_object(Bucket=self.outputs.artifact_bucket_name, Key=key)
+        with answer["Body"] as body:
+            return Artifact(body.read().decode(), key)
 
     def _execution_if_known(self, session_id: str) -> Execution | None:
         try:
@@ -353,7 +370,7 @@ class Runbook:
         except (RunNotFound, self.clients.stepfunctions.exceptions.ExecutionDoesNotExist):
             return None
 
-    def _read_products(self, session_id: str) -> tuple[list[str], str | None, str | None]:
+    def _read_products(self, session_id: str) -> tuple[list[str], Artifact | None, str | None]:
         """Artifacts, report, and why the bucket can't be read: without it, the journal still tells of the run."""
         try:
             artifacts = self.artifacts(session_id)
@@ -361,7 +378,7 @@ class Runbook:
         except (ClientError, BotoCoreError) as error:
             return [], None, str(error)
 
-    def _report_if_there(self, session_id: str) -> str | None:
+    def _report_if_there(self, session_id: str) -> Artifact | None:
         try:
             return self.report(session_id)
         except (ReportMissing, RunNotFound, self.clients.s3.exceptions.NoSuchKey):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from runbook import labels
 from runbook.labels import OPEN
-from runbook.tables import UTC_TIME, WHOLE_NUMBER, Column, Table, Terminal, shortened
+from runbook.tables import UTC_TIME, WHOLE_NUMBER, Column, Table, Terminal, camel_case, shortened
 from runtime.journal.keys import METADATA, OUTCOME, partition_key
 from runtime.journal.reader import JournalReader
 from runtime.journal.records import Event, Item, RunMetadata
@@ -89,15 +89,35 @@ class Run:
         """What the agents were asked, or an empty text if the request had none."""
         return request_text(self.metadata, "prompt")
 
+    @property
+    def workflow(self) -> str | None:
+        """The name of its workflow."""
+        return workflow_of(self.metadata)
+
+
+def workflow_of(metadata: RunMetadata | None) -> str | None:
+    """Return the name of a run's workflow: as it was journalled, otherwise as it was asked for."""
+    return (metadata.workflow if metadata else None) or request_text(metadata, "workflow") or None
+
 
 def request_text(metadata: RunMetadata | None, field: str) -> str:
     """Return a field of a run's request as text, an empty one where it is not known or has no such field."""
     request: object = metadata.request if metadata else None
-    return str(request.get(field, "")) if isinstance(request, Mapping) else ""
+    value = request.get(field) if isinstance(request, Mapping) else None
+    return "" if value is None else str(value)
 
 
 def _error(run: Run) -> str:
     return shortened(labels.error(run.outcome))
+
+
+def _asked(name: str, heading: str) -> Column[Run]:
+    """Return the column of an optional text of the request."""
+
+    def read(run: Run) -> str | None:
+        return request_text(run.metadata, camel_case(name)) or None
+
+    return Column(name, "object", heading, Terminal.WIDE, read=read, text=lambda text: shortened(text, 30))
 
 
 class Runs(Table[Run]):
@@ -116,6 +136,8 @@ class Runs(Table[Run]):
         Column("error_message"),
         Column("error", None, "error", Terminal.BELOW, read=_error, style=lambda _: "red"),
         Column("tokens"),
+        Column("workflow", "object", "workflow", Terminal.WIDE),
+        _asked("requested_by", "requested by"),
         Column("prompt", "str", "prompt"),
     )
 
@@ -130,6 +152,17 @@ class Runs(Table[Run]):
     def having(self, *statuses: str) -> "Runs":
         """Return those of the runs that have one of these statuses."""
         return Runs(run for run in self if run.status in statuses)
+
+    def where(self, **values: str | None) -> "Runs":
+        """Return those of the runs whose columns of these names have these values; None is any value.
+
+        :raises ValueError: if there is no such column
+        """
+        columns = {column.name: column for column in self.columns}
+        if unknown := values.keys() - columns.keys():
+            raise ValueError(f"runs have no {', '.join(sorted(unknown))}: it must be one of {', '.join(columns)}")
+        wanted = [(columns[name], value) for name, value in values.items() if value is not None]
+        return Runs(run for run in self if all(column.value(run) == value for column, value in wanted))
 
 
 @dataclass(frozen=True, slots=True)

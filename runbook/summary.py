@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from runbook.artifacts import Artifact
 from runbook.events import Events
 from runbook.executions import Execution
-from runbook.runs import request_text
+from runbook.runs import request_text, workflow_of
+from runbook.steps import AttemptWork, attempts
 from runtime.contract.errors import InvalidRequest
 from runtime.contract.request import parse_request
 from runtime.journal.records import Event, RunMetadata
+from runtime.journal.timestamps import utc_now
 from runtime.journal.vocabulary import Status
 
 
@@ -22,7 +25,7 @@ class RunSummary:
     :ivar execution: None if Step Functions has forgotten it
     :ivar log_streams: the names of its environments' log streams
     :ivar artifacts: keys in the artifact bucket
-    :ivar report: the text of the report, None if there is none
+    :ivar report: None if there is none
     :ivar artifacts_error: why the bucket could not be read, None if it could
     """
 
@@ -31,7 +34,7 @@ class RunSummary:
     execution: Execution | None
     log_streams: Sequence[str]
     artifacts: Sequence[str]
-    report: str | None
+    report: Artifact | None
     artifacts_error: str | None = None
 
     @property
@@ -48,6 +51,23 @@ class RunSummary:
     def prompt(self) -> str:
         """What the agents were asked; an empty text if that is not known."""
         return request_text(self.metadata, "prompt")
+
+    @property
+    def workflow(self) -> str | None:
+        """The name of its workflow."""
+        return workflow_of(self.metadata) or next((each.labels.get("workflow") for each in self.attempts), None)
+
+    @property
+    def end(self) -> float:
+        """Seconds from the run's first event to its outcome; while it is open, to now."""
+        if self.outcome:
+            return self.events.seconds(self.outcome)
+        return max((utc_now() - self.events[0].created_at).total_seconds(), self.events.seconds(self.events[-1]))
+
+    @property
+    def attempts(self) -> list[AttemptWork]:
+        """What each attempt that began has done."""
+        return attempts(self.events, self.end)
 
     @property
     def can_be_retried(self) -> bool:
@@ -91,8 +111,11 @@ class RunSummary:
         """Return the summary as plain values; events have the attributes that they have in the journal."""
         return {
             "sessionId": self.session_id,
+            "workflow": self.workflow,
+            "request": self.metadata.request if self.metadata else None,
             "outcome": self.outcome.status if self.outcome else None,
             "attempts": self.events.attempts,
+            "steps": [work.as_json() for attempt in self.attempts for work in attempt.work],
             "events": [event.attributes() for event in self.events],
             "seconds": {
                 "invoker": self.invoker_seconds,
@@ -104,7 +127,7 @@ class RunSummary:
             "stateTransitions": self.execution.state_transitions if self.execution else None,
             "logStreams": list(self.log_streams),
             "artifacts": list(self.artifacts),
-            "report": self.report,
+            "report": self.report.data if self.report is not None else None,
             "artifactsError": self.artifacts_error,
         }
 

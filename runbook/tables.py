@@ -28,6 +28,8 @@ class Terminal(Enum):
     """Where a terminal shows a column."""
 
     LINE = auto()
+    WIDE = auto()
+    """In the line if all columns fit into it, otherwise below."""
     BELOW = auto()
 
 
@@ -35,6 +37,12 @@ def shortened(text: str, max_characters: int = SHOWN_CHARACTERS) -> str:
     """Return the beginning of a text on one line."""
     flat = " ".join(text.split())
     return flat if len(flat) <= max_characters else f"{flat[: max_characters - 1]}…"
+
+
+def camel_case(name: str) -> str:
+    """Return a Python name as JSON has it: `sessionId` for `session_id`."""
+    first, *others = name.split("_")
+    return first + "".join(map(str.capitalize, others))
 
 
 def text_of(value: Any) -> str:
@@ -72,8 +80,7 @@ class Column(Generic[T]):
     @property
     def json_name(self) -> str:
         """The JSON field's name."""
-        first, *others = self.name.split("_")
-        return first + "".join(map(str.capitalize, others))
+        return camel_case(self.name)
 
     @property
     def is_number(self) -> bool:

@@ -2,13 +2,16 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from runbook.errors import TriggerFailed
-from runtime.contract.request import parse_request
+from runbook.tables import camel_case
+from runtime.contract.errors import InvalidRequest
+from runtime.contract.fields import described
+from runtime.contract.request import RunRequest, parse_request
 
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
@@ -19,6 +22,25 @@ MAX_BYTES = 256 * 1024
 
 Source: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevents.html
 """
+
+
+_OPTIONAL = tuple(field.name for field in fields(RunRequest) if field.name not in ("prompt", "take_from"))
+
+
+def request_of(prompt: str, optional: Mapping[str, str | None], workflows: Sequence[str]) -> dict[str, Any]:
+    """Return a request as JSON has it.
+
+    :param optional: fields of :class:`RunRequest` besides the prompt; those that are None are left out
+    :param workflows: those that the stack has; if there are none, it is not known which
+    :raises InvalidRequest: if there is no such field, or no such workflow
+    """
+    if unknown := [name for name in optional if name not in _OPTIONAL]:
+        raise InvalidRequest("a field of the request", described(unknown[0]), f"one of {', '.join(_OPTIONAL)}")
+    workflow = optional.get("workflow")
+    if workflow is not None and workflows and workflow not in workflows:
+        raise InvalidRequest("workflow", described(workflow), f"one of {', '.join(workflows)}")
+    said = {camel_case(name): value for name, value in optional.items() if value is not None}
+    return {"prompt": prompt} | said
 
 
 @dataclass(frozen=True, slots=True)

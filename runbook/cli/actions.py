@@ -1,4 +1,4 @@
-"""Commands that start, retry and end runs."""
+"""Commands that retry and end runs."""
 
 import sys
 from typing import Annotated
@@ -8,6 +8,7 @@ import typer
 from runbook import render
 from runbook.cancelling import check_reason
 from runbook.cli.commands import (
+    DEFAULT_TIMEOUT_SECONDS,
     AsJson,
     Session,
     Stack,
@@ -17,6 +18,7 @@ from runbook.cli.commands import (
     command,
     confirm,
     print_json,
+    print_session,
     session_id_of,
     show,
 )
@@ -24,27 +26,6 @@ from runbook.cli.following import follow_new
 from runbook.connection import EMBEDDED, connect
 from runbook.dead_letters import DeadLetters
 from runbook.render_tables import Lines
-
-DEFAULT_TIMEOUT_SECONDS = 3600.0
-
-
-@command("trigger", 'trigger "Why did costs rise in October?" --watch')
-def trigger(
-    prompt: Annotated[str, typer.Argument(help="What the agents are to work on; `-` reads it from standard input.")],
-    retry_of: Annotated[str | None, typer.Option(help="A run whose finished steps this one starts from.")] = None,
-    workflow: Annotated[str | None, typer.Option(help="Another workflow than the agent's default.")] = None,
-    watch: Watch = False,
-    timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
-    as_json: AsJson = False,
-    stack: Stack = EMBEDDED,
-) -> None:
-    """Start a run and print its session id."""
-    runbook = connect(stack)
-    prompt = sys.stdin.read() if prompt == "-" else prompt
-    session_id = runbook.trigger(prompt, retry_of=retry_of, workflow=workflow)
-    _print_session(session_id, as_json=as_json)
-    if watch:
-        follow_new(runbook, session_id, timeout_seconds=timeout, as_json=as_json)
 
 
 @command("retry", "retry latest --watch")
@@ -58,7 +39,7 @@ def retry(
     """Start a new run with the request of one that failed, from the steps that it finished."""
     runbook = connect(stack)
     session_id = runbook.retry(session_id_of(runbook, session))
-    _print_session(session_id, as_json=as_json)
+    print_session(session_id, as_json=as_json)
     if watch:
         follow_new(runbook, session_id, timeout_seconds=timeout, as_json=as_json)
 
@@ -110,10 +91,3 @@ def dead_letters(
         show(Lines(letters))
     else:
         typer.echo("The dead-letter queue is empty.")
-
-
-def _print_session(session_id: str, *, as_json: bool) -> None:
-    if as_json:
-        print_json({"sessionId": session_id})
-    else:
-        typer.echo(session_id)

@@ -29,6 +29,7 @@ DONE = 0
 NOT_COMPLETED = 1
 USAGE = 2
 TIMED_OUT = 4
+DEFAULT_TIMEOUT_SECONDS = 3600.0
 LATEST = "latest"
 LOOK_BACK = timedelta(days=2)
 
@@ -131,6 +132,15 @@ def recent_sessions(incomplete: str) -> list[str]:
     return [run.session_id for run in reversed(runs) if run.session_id.startswith(incomplete)]
 
 
+def workflow_names(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Return the names of the stack's workflows that begin like this: for the shell, which must not see errors."""
+    try:
+        names = connect(ctx.params.get("stack") or EMBEDDED).outputs.workflows
+    except (RunbookError, ClientError, BotoCoreError):
+        return []
+    return [name for name in names if name.startswith(incomplete)]
+
+
 def waiting_time(seconds: float) -> float:
     """Return a time to wait.
 
@@ -201,6 +211,14 @@ def moment(text: str) -> datetime:
 def print_json(value: Any) -> None:
     """Print a value as one line of JSON, in ASCII: no reader takes a character of it for the end of the line."""
     typer.echo(json.dumps(value))
+
+
+def print_session(session_id: str, *, as_json: bool) -> None:
+    """Print the id of a run that was started."""
+    if as_json:
+        print_json({"sessionId": session_id})
+    else:
+        typer.echo(session_id)
 
 
 def show(renderable: RenderableType) -> None:

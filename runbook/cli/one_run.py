@@ -6,17 +6,28 @@ import typer
 from rich.text import Text
 
 from runbook import render, render_tables
-from runbook.cli.actions import DEFAULT_TIMEOUT_SECONDS
-from runbook.cli.commands import AsJson, Session, Stack, Timeout, command, print_json, session_id_of, show
+from runbook.cli.commands import (
+    DEFAULT_TIMEOUT_SECONDS,
+    AsJson,
+    Session,
+    Stack,
+    Timeout,
+    command,
+    print_json,
+    session_id_of,
+    show,
+)
 from runbook.cli.following import follow
 from runbook.connection import EMBEDDED, connect
+from runbook.render_steps import tree
+from runbook.steps import item_label
 from runbook.summary import RunSummary
 from runtime.journal.vocabulary import Status
 
 
 @command("show", "show latest")
 def show_run(session: Session, as_json: AsJson = False, stack: Stack = EMBEDDED) -> None:
-    """Show everything about a run: timeline, durations, environments, artifacts."""
+    """Show everything about a run: timeline, attempts with their steps and items, environments, artifacts."""
     runbook = connect(stack)
     summary = runbook.summary(session_id_of(runbook, session))
     if as_json:
@@ -24,6 +35,9 @@ def show_run(session: Session, as_json: AsJson = False, stack: Stack = EMBEDDED)
         return
     show(render.timeline(summary.events))
     show("")
+    if summary.attempts:
+        show(tree(summary))
+        show("")
     show(render.summary(summary))
     for hint in _next_steps(summary):
         show(Text(hint, "dim"))
@@ -68,17 +82,25 @@ def logs(
 
 
 @command("report", "report latest > report.md")
-def report(session: Session, as_json: AsJson = False, stack: Stack = EMBEDDED) -> None:
-    """Print the report of a completed run: rendered on a terminal, otherwise as the Markdown that it is."""
+def report(
+    session: Session,
+    step: Annotated[str | None, typer.Option("--step", help="What this step has produced instead.")] = None,
+    item: Annotated[int | None, typer.Option("--item", min=0, help="Which of the step's items, from 0.")] = None,
+    as_json: AsJson = False,
+    stack: Stack = EMBEDDED,
+) -> None:
+    """Print the report of a completed run, or a step's artifact: rendered on a terminal, otherwise as it is stored."""
+    if item is not None and step is None:
+        raise typer.BadParameter("--item is an item of a step: name the step with --step")
     runbook = connect(stack)
     session_id = session_id_of(runbook, session)
-    text = runbook.report(session_id)
+    found = runbook.report(session_id) if step is None else runbook.artifact(session_id, step, item)
     if as_json:
-        print_json({"sessionId": session_id, "report": text})
+        print_json({"sessionId": session_id, "report" if step is None else "artifact": found.data})
     elif render.console().is_terminal:
-        show(render.report(text))
+        show(render.artifact(found, "report" if step is None else step + item_label(item)))
     else:
-        typer.echo(text)
+        typer.echo(found)
 
 
 @command("cost", "cost latest")

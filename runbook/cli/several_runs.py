@@ -1,12 +1,29 @@
-"""Commands that list runs."""
+"""Commands that start runs and list them.
 
+What a request may say besides its prompt is an option of two of them: `trigger` says it, `list` filters by it.
+"""
+
+import sys
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
-from runbook.cli.commands import AsJson, Stack, command, moment, print_json, show
+from runbook.cli.commands import (
+    DEFAULT_TIMEOUT_SECONDS,
+    AsJson,
+    Stack,
+    Timeout,
+    Watch,
+    command,
+    moment,
+    print_json,
+    print_session,
+    show,
+    workflow_names,
+)
+from runbook.cli.following import follow_new
 from runbook.connection import EMBEDDED, connect
 from runbook.labels import OPEN
 from runbook.render_tables import Lines
@@ -32,18 +49,44 @@ _STATUSES = {
 }
 
 
+@command("trigger", 'trigger "Why did costs rise in October?" --watch')
+def trigger(
+    prompt: Annotated[str, typer.Argument(help="What the agents are to work on; `-` reads it from standard input.")],
+    retry_of: Annotated[str | None, typer.Option(help="A run whose finished steps this one starts from.")] = None,
+    workflow: Annotated[
+        str | None, typer.Option(help="Another workflow than the stack's first.", autocompletion=workflow_names)
+    ] = None,
+    requested_by: Annotated[str | None, typer.Option(help="Who or what asks; `list` finds it.")] = None,
+    watch: Watch = False,
+    timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
+    as_json: AsJson = False,
+    stack: Stack = EMBEDDED,
+) -> None:
+    """Start a run and print its session id."""
+    runbook = connect(stack)
+    prompt = sys.stdin.read() if prompt == "-" else prompt
+    session_id = runbook.trigger(prompt, retry_of=retry_of, workflow=workflow, requested_by=requested_by)
+    print_session(session_id, as_json=as_json)
+    if watch:
+        follow_new(runbook, session_id, timeout_seconds=timeout, as_json=as_json)
+
+
 @command("list", "list --since 7d --outcome failed")
 def list_runs(
     since: Annotated[str, typer.Option(help="From then on: 90m, 24h, 7d, or an ISO 8601 time in UTC.")] = "24h",
     until: Annotated[str | None, typer.Option(help="Up to then, likewise; now if left out.")] = None,
     outcome: Annotated[Outcome | None, typer.Option(help="Only runs that ended like this.")] = None,
+    workflow: Annotated[
+        str | None, typer.Option(help="Only runs of this workflow.", autocompletion=workflow_names)
+    ] = None,
+    requested_by: Annotated[str | None, typer.Option(help="Only runs that this asked for.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="The newest so many.")] = 50,
     as_json: AsJson = False,
     stack: Stack = EMBEDDED,
 ) -> None:
     """List the runs that began or ended since yesterday, the newest last."""
     first, last = moment(since), moment(until) if until else None
-    runs = connect(stack).runs(first, until=last)
+    runs = connect(stack).runs(first, until=last).where(workflow=workflow, requested_by=requested_by)
     if outcome:
         runs = runs.having(*_STATUSES[outcome])
     shown = runs[-limit:]

@@ -6,7 +6,8 @@ from datetime import timedelta
 
 from runbook.events import Events
 from runbook.executions import Execution
-from runbook.lanes import Kind, Lane, Mark, Span, lanes
+from runbook.lanes import Lane, Mark, Span, lanes
+from runbook.steps import Kind
 from runbook.summary import RunSummary
 from runtime.journal.records import Event
 from runtime.journal.timestamps import utc_now

@@ -1,0 +1,76 @@
+"""A run's attempts, steps and items as a tree on a terminal. The same rules as in `runbook.render`."""
+
+from collections.abc import Iterable, Sequence
+
+from rich.text import Text
+from rich.tree import Tree
+
+from runbook.labels import duration
+from runbook.steps import MANY_ITEMS, AttemptWork, Kind, Work, counted
+from runbook.summary import RunSummary
+
+NAME_WIDTH = 24
+_GUIDE_WIDTH = 4
+_STYLES = {Kind.DONE: "green", Kind.FAILED: "red", Kind.CUT_OFF: "red"}
+_WENT_WELL = (Kind.DONE, Kind.SKIPPED)
+
+
+def tree(run: RunSummary) -> Tree:
+    """Return what each attempt of a run did: attempt, steps, items."""
+    root, before = Tree("", hide_root=True, guide_style="dim"), None
+    for attempt in run.attempts:
+        node = root.add(_attempt(attempt, before))
+        for work in attempt.by_step().values():
+            _add_step(node, work)
+        before = attempt
+    return root
+
+
+def _attempt(attempt: AttemptWork, before: AttemptWork | None) -> Text:
+    line = Text(f"attempt {attempt.number}: ")
+    line.append(_word(attempt.kind), _STYLES.get(attempt.kind, ""))
+    line.append(f" after {duration(attempt.end - attempt.begin)}")
+    if workflow := attempt.labels.get("workflow"):
+        line.append(f", workflow {workflow}", "dim")
+    if before and (changed := attempt.other_code(before)):
+        versions = ", ".join(f"{_LABELS[name]} {was} → {now}" for name, (was, now) in changed.items())
+        line.append(f"\nother code than attempt {before.number}: {versions}", "yellow")
+    return line
+
+
+_LABELS = {"workflowDigest": "workflow", "bundle": "bundle"}
+
+
+def _add_step(node: Tree, work: Sequence[Work]) -> None:
+    items = [each for each in work if each.item is not None]
+    if not items:
+        for each in work:
+            node.add(_line(each.step, [each], _word(each.kind), NAME_WIDTH))
+        return
+    step = node.add(_line(items[0].step, items, counted(items), NAME_WIDTH))
+    for each in items:
+        # Of many, those that went well are only counted.
+        if len(items) <= MANY_ITEMS or each.kind not in _WENT_WELL:
+            step.add(_line(f"[{each.item}]", [each], _word(each.kind), NAME_WIDTH - _GUIDE_WIDTH))
+
+
+def _line(name: str, work: Sequence[Work], said: str, width: int) -> Text:
+    kinds = {each.kind for each in work}
+    line = Text(f"{name:<{width}}  ")
+    line.append(said, next((_STYLES[kind] for kind in (Kind.FAILED, Kind.CUT_OFF, Kind.DONE) if kind in kinds), "dim"))
+    worked = [each for each in work if each.kind is not Kind.SKIPPED]
+    if worked:
+        line.append(f", {duration(max(each.end for each in worked) - min(each.begin for each in worked))}")
+    if told := _tokens(worked):
+        line.append(f", {told}", "dim")
+    return line
+
+
+def _tokens(work: Iterable[Work]) -> str:
+    found = [(each.event.detail or {}).get("tokens") or {} for each in work]
+    read, wrote = (sum(int(tokens.get(f"{kind}Tokens", 0)) for tokens in found) for kind in ("input", "output"))
+    return f"{read:,} tokens in, {wrote:,} out" if read or wrote else ""
+
+
+def _word(kind: Kind) -> str:
+    return kind.partition(":")[0]

@@ -1,0 +1,183 @@
+"""A run as a tree: its attempts, the steps that each worked on, and their items. Made from its events alone.
+
+Times are seconds from the run's first event. Items count from 0, as in the journal and in artifacts' keys.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from runbook.events import Events
+from runtime.journal.records import Event
+from runtime.journal.vocabulary import Status, StepPhase
+
+MANY_ITEMS = 6
+"""A step with more items is shown as one."""
+CODE = ("workflowDigest", "bundle")
+"""What an attempt's first event says of the code that it runs."""
+
+
+class Kind(StrEnum):
+    """How something ended, or what a mark means; the words are for people."""
+
+    DONE = "done"
+    FAILED = "failed"
+    CUT_OFF = "cut off"
+    GOING_ON = "going on"
+    WATCHING = "looks after the run"
+    POLL = "poll"
+    HEARTBEAT = "heartbeat"
+    SKIPPED = "skipped: already there"
+    LOST = "found lost"
+
+
+_ENDS = {StepPhase.COMPLETED: Kind.DONE, StepPhase.FAILED: Kind.FAILED, StepPhase.SKIPPED: Kind.SKIPPED}
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What one attempt did about a step, or about an item of it.
+
+    :ivar item: None for a whole step
+    :ivar event: the last of it
+    """
+
+    attempt: int | None
+    step: str
+    item: int | None
+    begin: float
+    end: float
+    kind: Kind
+    event: Event
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+        return self.end - self.begin
+
+    @property
+    def name(self) -> str:
+        """The step's name, with the item where it is one: `investigator [3]`."""
+        return self.step + item_label(self.item)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        detail = self.event.detail or {}
+        return {
+            "attempt": self.attempt,
+            "step": self.step,
+            "item": self.item,
+            "state": self.kind.name,
+            "seconds": round(self.seconds, 3),
+            "tokens": detail.get("tokens"),
+            "artifact": detail.get("artifact"),
+            "takenFrom": detail.get("takenFrom"),
+            "error": self.event.error_message,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptWork:
+    """What one attempt did.
+
+    :ivar labels: what its first event says: `workflow`, `workflowDigest`, `bundle`
+    :ivar work: in the order in which it was begun
+    """
+
+    number: int | None
+    begin: float
+    end: float
+    kind: Kind
+    labels: Mapping[str, Any]
+    work: Sequence[Work]
+
+    def by_step(self) -> dict[str, list[Work]]:
+        """Return the work by step, in the order in which the steps were begun; items in their list's order."""
+        found: dict[str, list[Work]] = {}
+        for each in self.work:
+            found.setdefault(each.step, []).append(each)
+        return {step: sorted(work, key=lambda each: each.item or 0) for step, work in found.items()}
+
+    def other_code(self, than: "AttemptWork") -> dict[str, tuple[str, str]]:
+        """Return how this attempt's code differs from another's: label to before and after."""
+        pairs = {label: (than.labels.get(label), self.labels.get(label)) for label in CODE}
+        return {label: (str(was), str(now)) for label, (was, now) in pairs.items() if was != now}
+
+
+def item_label(item: int | None) -> str:
+    """Return how an item is named after its step: ` [3]`; nothing for a whole step."""
+    return "" if item is None else f" [{item}]"
+
+
+def counted(work: Iterable[Work]) -> str:
+    """Return how many ended how: `5 done, 2 cut off`."""
+    counts = Counter(each.kind for each in work)
+    return ", ".join(f"{counts[kind]} {kind.partition(':')[0]}" for kind in Kind if counts[kind])
+
+
+def attempts(events: Events, end: float) -> list[AttemptWork]:
+    """Return what each attempt that began has done.
+
+    :param end: of the run, or now
+    """
+    started = [event for event in events if event.status == Status.AGENT_BACKGROUND_TASK_STARTED]
+    found: list[AttemptWork] = []
+    for event in started:
+        last, kind = _end_of_attempt(events, event, end)
+        # What was begun and not ended has ended with its attempt.
+        rest = Kind.GOING_ON if kind is Kind.GOING_ON else Kind.CUT_OFF
+        work = _work(events, event.attempt, last, rest)
+        found.append(AttemptWork(event.attempt, events.seconds(event), last, kind, event.detail or {}, work))
+    return found
+
+
+def step_tokens(events: Iterable[Event]) -> dict[str, dict[int | None, Mapping[str, int]]]:
+    """Return the tokens of each step's items; a whole step is the item None.
+
+    Of the steps and not of the outcome: a run that failed has paid for the steps that it finished. Once each: an
+    attempt that skips what is finished says again what it cost.
+    """
+    found: dict[str, dict[int | None, Mapping[str, int]]] = {}
+    for event in events:
+        if event.step and event.detail and "tokens" in event.detail:
+            found.setdefault(event.step, {})[event.item] = event.detail["tokens"]
+    return found
+
+
+def _work(events: Events, attempt: int | None, last: float, rest: Kind) -> list[Work]:
+    begun: dict[tuple[str, int | None], Event] = {}
+    found: list[Work] = []
+    for event in events:
+        phase = _phase(event)
+        if event.step is None or event.attempt != attempt or phase is None:
+            continue
+        key, at = (event.step, event.item), events.seconds(event)
+        if phase is StepPhase.STARTED:
+            begun[key] = event
+            continue
+        first = begun.pop(key, event)
+        found.append(Work(attempt, *key, events.seconds(first), at, _ENDS[phase], event))
+    found += [Work(attempt, *key, events.seconds(event), last, rest, event) for key, event in begun.items()]
+    return sorted(found, key=lambda work: work.begin)
+
+
+def _phase(event: Event) -> StepPhase | None:
+    ending = event.status.rpartition("_")[2]
+    return StepPhase(ending) if event.status.startswith("TASK_") and ending in StepPhase.__members__ else None
+
+
+def _end_of_attempt(events: Events, started: Event, end: float) -> tuple[float, Kind]:
+    """When an attempt ended, and how: with the run, with its last sign of life, or not yet."""
+    attempt, outcome = started.attempt, events.outcome
+    own = [event for event in events if event.attempt == attempt and event.environment_id] or [started]
+    if outcome and outcome in own:
+        completed = outcome.status == Status.AGENT_BACKGROUND_TASK_COMPLETED
+        return end, Kind.DONE if completed else Kind.FAILED
+    is_over = outcome is not None or attempt != events.attempts or _is_lost(events, attempt)
+    return (events.seconds(own[-1]), Kind.CUT_OFF) if is_over else (end, Kind.GOING_ON)
+
+
+def _is_lost(events: Iterable[Event], attempt: int | None) -> bool:
+    return any(event.status == Status.AGENT_BACKGROUND_TASK_LOST and event.attempt == attempt for event in events)
