@@ -1,7 +1,7 @@
 """What a run's steps have produced, as people read it: Markdown as it is, data as a list of its fields."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, Self, cast
 
 from runbook.plain_text import visible
@@ -45,19 +45,23 @@ class Artifact(str):
 
 
 def _lines(data: Any, levels: int) -> Iterator[str]:
-    """Give data as a list in Markdown; fields have their names in bold."""
+    """Give data as a list in Markdown: fields by their names, what is not a plain value by its place, from 0."""
     if isinstance(data, Mapping):
-        named = [(f"**{name}:** ", value) for name, value in cast("Mapping[str, Any]", data).items()]
-    elif isinstance(data, Sequence) and not isinstance(data, str):
-        named = [("", value) for value in cast("Sequence[Any]", data)]
+        entries = [(f"**{name}:**", value) for name, value in cast("Mapping[str, Any]", data).items()]
+    elif isinstance(data, list):
+        values = cast("list[Any]", data)
+        entries = [(f"**[{place}]**" * _is_nested(value), value) for place, value in enumerate(values)]
     else:
         yield data if isinstance(data, str) else json.dumps(data)
         return
-    for name, value in named:
-        inner = [*_lines(value, levels - 1)] if levels else [f"`{json.dumps(value, ensure_ascii=False)}`"]
-        first, *others = "\n".join(inner).split("\n")
-        if isinstance(value, Mapping | list) and name:
-            first, others = "", [first, *others]
-        yield "\n".join([f"- {name}{first}".rstrip(), *(f"  {line}".rstrip() for line in others)])
-    if not named:
+    for name, value in entries:
+        inner = _lines(value, levels - 1) if levels else iter([f"`{json.dumps(value, ensure_ascii=False)}`"])
+        lines = "\n".join(inner).split("\n")
+        first, others = (name, lines) if _is_nested(value) else (f"{name} {lines[0]}".lstrip(), lines[1:])
+        yield "\n".join([f"- {first}", *(f"  {line}".rstrip() for line in others)])
+    if not entries:
         yield "none"
+
+
+def _is_nested(value: Any) -> bool:
+    return isinstance(value, Mapping | list)

@@ -139,11 +139,13 @@ def _rows(found: RunSummary) -> Iterator[tuple[str, Text]]:
 def _artifacts(found: RunSummary) -> Text:
     if found.artifacts_error:
         return Text(f"missing: {found.artifacts_error}", "yellow", overflow="fold")
-    lines: list[str] = []
-    for folder, group in groupby(found.artifacts, lambda key: key.rpartition("/")[0]):
-        keys = [*group]
-        are_many_items = len(keys) > MANY_ITEMS and f"{folder}/" != artifact_prefix(found.session_id)
-        lines += [f"{keys[0]} and {len(keys) - 1} more"] if are_many_items else keys
+    prefix = artifact_prefix(found.session_id)
+    names = [key.removeprefix(prefix) for key in found.artifacts]
+    lines = [prefix] if names else []
+    for folder, group in groupby(names, lambda name: name.rpartition("/")[0]):
+        own = [*group]
+        are_many = folder and len(own) > MANY_ITEMS
+        lines += [f"  {own[0]} and {len(own) - 1} more"] if are_many else [f"  {name}" for name in own]
     return Text("\n".join(lines) or NOTHING)
 
 

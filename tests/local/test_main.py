@@ -60,8 +60,11 @@ def test_run_prints_one_json_object_and_nothing_else(own_tmp: Path) -> None:
     assert output.count("\n") == 1
     assert list(run) == [
         "sessionId",
+        "workflow",
+        "request",
         "outcome",
         "attempts",
+        "steps",
         "events",
         "seconds",
         "polls",

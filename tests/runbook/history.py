@@ -40,7 +40,7 @@ def event(session_id: str, status: str, at: datetime, **fields: Any) -> Event:
     )
 
 
-def metadata_item(session_id: str, at: datetime, request: Any) -> Item:
+def metadata_item(session_id: str, at: datetime, request: Any, workflow: str | None = None) -> Item:
     """The record that the state machine claims a run with."""
     return to_item(
         session_id,
@@ -53,6 +53,7 @@ def metadata_item(session_id: str, at: datetime, request: Any) -> Item:
             "executionArn": f"arn:aws:states:us-east-1:123456789012:execution:workflow:{session_id}",
             "request": json.dumps(request),
             "limits": LIMITS,
+            **({"workflow": workflow} if workflow else {}),
         },
     )
 

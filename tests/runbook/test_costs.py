@@ -22,11 +22,15 @@ EXECUTION = Execution("arn", "SUCCEEDED", NOON, NOON, polled_at=(NOON,) * 16, st
 def run_with_steps() -> RunSummary:
     """A run of 160 s whose steps took a million tokens each way."""
     tokens = {"inputTokens": 500_000, "outputTokens": 500_000}
+    half = {"inputTokens": 250_000, "outputTokens": 250_000}
     events = [
         event(ID, Status.SESSION_INITIATED, NOON),
         event(ID, Status.AGENT_INVOCATION_STARTED, NOON, attempt=1),
         event(ID, "TASK_ANALYST_COMPLETED", NOON, step="analyst", attempt=1, detail={"tokens": tokens}),
-        event(ID, "TASK_REPORTER_COMPLETED", NOON, step="reporter", attempt=1, detail={"tokens": tokens}),
+        event(ID, "TASK_REPORTER_COMPLETED", NOON, step="reporter", item=0, attempt=1, detail={"tokens": half}),
+        # The next attempt finds the first item, and says again what it cost.
+        event(ID, "TASK_REPORTER_SKIPPED", NOON, step="reporter", item=0, attempt=2, detail={"tokens": half}),
+        event(ID, "TASK_REPORTER_COMPLETED", NOON, step="reporter", item=1, attempt=2, detail={"tokens": half}),
         event(ID, Status.AGENT_BACKGROUND_TASK_COMPLETED, NOON + timedelta(seconds=160), detail={"tokens": tokens}),
     ]
     return RunSummary(Events(ID, events), None, EXECUTION, [], ["a.md", "b.md"], None)
@@ -36,6 +40,13 @@ def test_tokens_are_those_of_the_steps_at_the_model_s_price() -> None:
     cost = {item.item: item for item in estimate(run_with_steps(), SONNET, 3, 160)}
     assert (cost["model input"].quantity, cost["model input"].usd) == (1_000_000, 3.0)
     assert cost["model output"].usd == 15.0
+
+
+def test_a_step_s_model_is_priced_with_all_its_items() -> None:
+    steps = estimate(run_with_steps(), SONNET, 3, 160).steps
+    assert [(step.step, step.items, step.usd) for step in steps] == [("analyst", None, 9.0), ("reporter", 2, 9.0)]
+    assert [step["inputTokens"] for step in estimate(run_with_steps(), "", 3, 160).as_json()["steps"]] == [500_000] * 2
+    assert {step.usd for step in estimate(run_with_steps(), "some.other-model", 3, 160).steps} == {None}
 
 
 def test_the_sum_is_that_of_the_items() -> None:

@@ -83,6 +83,35 @@ def test_steps_are_done_cut_off_and_skipped() -> None:
     assert found["reporter"].spans == [Span(18, 20, Kind.CUT_OFF), Span(35, 40, Kind.DONE)]
 
 
+def items(number: int, ended: int) -> list[Event]:
+    """A run that was lost with that many items begun and that many of them done."""
+    begun = [at(2, "TASK_LOOK_STARTED", 1, item=item) for item in range(number)]
+    done = [at(3 + item, "TASK_LOOK_COMPLETED", 1, item=item) for item in range(ended)]
+    return [*RESUMED[:1], at(1, Status.AGENT_BACKGROUND_TASK_STARTED, 1), *begun, *done]
+
+
+def test_each_item_has_a_lane() -> None:
+    found = drawn([*items(3, 2), at(30, Status.AGENT_BACKGROUND_TASK_LOST, 1)])
+    assert [name for name in found if name.startswith("look")] == ["look [0]", "look [1]", "look [2]"]
+    assert found["look [1]"].spans == [Span(2, 4, Kind.DONE)]
+    assert found["look [2]"].spans == [Span(2, 4, Kind.CUT_OFF)]
+
+
+def test_many_items_share_a_lane_that_counts_them_by_attempt() -> None:
+    again = [
+        at(30, Status.AGENT_BACKGROUND_TASK_LOST, 1),
+        at(40, Status.AGENT_BACKGROUND_TASK_STARTED, 2),
+        at(41, "TASK_LOOK_SKIPPED", 2, item=0),
+        *(at(42, "TASK_LOOK_STARTED", 2, item=item) for item in range(5, 9)),
+        *(at(43 + item, "TASK_LOOK_COMPLETED", 2, item=item) for item in range(5, 9)),
+    ]
+    found = drawn([*items(9, 5), *again])
+    assert [name for name in found if name.startswith("look")] == ["look (9 items)"]
+    lane = found["look (9 items)"]
+    assert lane.spans == [Span(2, 7, Kind.CUT_OFF, "5 of 9 done"), Span(42, 51, Kind.DONE, "4 of 4 done")]
+    assert lane.marks == [Mark(41, Kind.SKIPPED)]
+
+
 def test_a_step_that_failed_ends_its_attempt() -> None:
     failed = [*RESUMED[:7], at(9, "TASK_ANALYST_FAILED", 1), at(10, Status.AGENT_BACKGROUND_TASK_FAILED, 1)]
     found = drawn(failed)

@@ -9,6 +9,7 @@ import pytest
 from rich.console import RenderableType
 
 from runbook import render, render_tables
+from runbook.artifacts import Artifact
 from runbook.costs import estimate
 from runbook.events import Events
 from runbook.log_lines import parse_line
@@ -47,7 +48,7 @@ STUCK = StuckRun(ID, Trouble.SILENT, LONG, NOON, "TASK_ANALYST_STARTED", "Count"
 THINGS: dict[str, RenderableType] = {
     "timeline": render.timeline(EVENTS),
     "summary": render.summary(SUMMARY),
-    "report": render.report("# Clouds\n\n" + "many " * 100),
+    "report": render.artifact(Artifact("# Clouds\n\n" + "many " * 100)),
     "runs": render_tables.Lines(Runs([Run(ID, METADATA, ENDED), Run(ID, None, ENDED), Run(ID, METADATA, None)])),
     "stuck": render_tables.Lines(StuckRuns([STUCK])),
     "environments": render_tables.environments(

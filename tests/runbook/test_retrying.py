@@ -15,10 +15,16 @@ from botocore.stub import Stubber
 from runbook.clients import Clients
 from runbook.errors import NothingToRetry, RunNotFound, RunStillOpen
 from runbook.outputs import StackOutputs
-from runbook.retrying import take_from
+from runbook.retrying import retry_fields
 from runbook.runbook import Runbook
 from runtime.contract.errors import InvalidRequest
-from runtime.contract.request import MAX_REQUEST_BYTES, size_in_claim
+from runtime.contract.request import (
+    MAX_REQUEST_BYTES,
+    MAX_RETRY_BYTES,
+    MAX_SOURCES,
+    parse_request,
+    size_in_claim,
+)
 from runtime.journal.vocabulary import Status
 from tests.runbook.history import NOON, History, new_session_id
 
@@ -177,9 +183,34 @@ def test_a_run_that_nobody_knows_is_nothing_to_start_from(rb: Runbook) -> None:
 def test_what_is_no_step_s_artifact_is_left_alone() -> None:
     keys = [
         "sessions/a/analyst.md",
-        "sessions/a/analyst/0001.md",
         "sessions/a/Notes.md",
         "sessions/a/x.txt",
+        "sessions/a/deep/0001/0002.md",
+        "sessions/a/analyst/notes.md",
         "turns/a/y.md",
     ]
-    assert take_from([("a", keys), ("b", ["sessions/b/analyst.md"])]) == [{"session": "a", "steps": ["analyst"]}]
+    fields = retry_fields("a", [("a", keys), ("b", ["sessions/b/analyst.md"])])
+    assert fields == {"retryOf": "a", "takeFrom": [{"session": "a", "steps": ["analyst"]}]}
+
+
+def test_items_are_looked_for_in_every_run_that_has_any_until_a_newer_one_has_the_step_whole() -> None:
+    line = [
+        ("d", ["sessions/d/planner.json", "sessions/d/look/0000.md", "sessions/d/look/0007.json"]),
+        ("c", ["sessions/c/planner.json"]),
+        ("b", ["sessions/b/look/0001.md", "sessions/b/planner.md", "sessions/b/summary.json"]),
+        ("a", ["sessions/a/look.md", "sessions/a/look/0002.md", "sessions/a/summary/0000.md"]),
+    ]
+    assert retry_fields("d", line)["takeFrom"] == [
+        {"session": "d", "steps": ["planner", "look"]},
+        {"session": "b", "steps": ["look", "summary"]},
+        {"session": "a", "steps": ["look"]},
+    ]
+
+
+def test_the_oldest_runs_are_left_out_where_their_names_would_not_fit_into_a_request() -> None:
+    steps = [f"{'x' * 37}_{number:02}" for number in range(12)]
+    line = [(f"{run:036}", [f"sessions/{run}/{step}/0001.md" for step in steps]) for run in range(MAX_SOURCES)]
+    fields = retry_fields("0" * 36, line)
+    assert size_in_claim(fields) <= MAX_RETRY_BYTES < size_in_claim(fields | {"takeFrom": fields["takeFrom"] * 2})
+    assert [source["session"] for source in fields["takeFrom"]] == [run for run, _ in line][: len(fields["takeFrom"])]
+    parse_request(fields | {"prompt": "x" * (MAX_REQUEST_BYTES - size_in_claim({"prompt": ""}))})

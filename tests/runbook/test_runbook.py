@@ -84,7 +84,8 @@ def test_the_summary_has_exactly_these_fields(rb: Runbook, history: History, mon
     session_id = history.completed(seconds=3)
     summary = rb.summary(session_id).as_json()
     assert list(summary) == [
-        *("sessionId", "outcome", "attempts", "events", "seconds", "polls", "stateTransitions"),
+        *("sessionId", "workflow", "request", "outcome", "attempts", "steps", "events"),
+        *("seconds", "polls", "stateTransitions"),
         *("logStreams", "artifacts", "report", "artifactsError"),
     ]
     assert summary["outcome"] == "AGENT_BACKGROUND_TASK_COMPLETED"

@@ -137,6 +137,21 @@ def test_a_request_that_is_no_object_has_an_empty_prompt(rb: Runbook, history: H
     assert [run.prompt for run in rb.runs(NOON)] == [""]
 
 
+def test_runs_can_be_told_apart_by_what_was_asked(rb: Runbook, history: History) -> None:
+    asked = history.claim(request={"prompt": "Count", "workflow": "investigate", "requestedBy": "billing"})
+    # What was journalled counts: the default has no name in the request.
+    default = new_session_id()
+    history.put([metadata_item(default, NOON, {"prompt": "Count", "requestedBy": None}, workflow="default")])
+    found = rb.runs(NOON)
+    assert {run.session_id: run.workflow for run in found} == {asked: "investigate", default: "default"}
+    assert [run.session_id for run in found.where(workflow="default")] == [default]
+    assert [run.session_id for run in found.where(workflow=None, requested_by="billing")] == [asked]
+    assert not found.where(workflow="default", requested_by="billing")
+    assert {run["requestedBy"] for run in found.to_json()} == {"billing", None}
+    with pytest.raises(ValueError, match="runs have no requestedby: it must be one of session_id, "):
+        found.where(requestedby="billing")
+
+
 def test_runs_as_json_have_the_journal_s_names(rb: Runbook, history: History) -> None:
     history.completed(seconds=3)
     run = rb.runs(NOON).to_json()[0]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
 from botocore.stub import Stubber
 
+from runbook.clients import Clients
 from runbook.errors import TriggerFailed
+from runbook.outputs import StackOutputs
 from runbook.runbook import Runbook
 from runtime.contract.errors import InvalidRequest
 
@@ -28,7 +31,27 @@ def test_a_run_is_an_event_that_the_stack_s_rule_matches(rb: Runbook) -> None:
         events.add_response("put_events", taken("id-1"), entry({"prompt": "Wolken zählen"}))
         events.add_response("put_events", taken("id-2"), entry({"prompt": "Why?", "workflow": "verify"}))
         assert rb.trigger("Wolken zählen") == "id-1"
-        assert rb.trigger("Why?", workflow="verify") == "id-2"
+        assert rb.trigger("Why?", workflow="verify", requested_by=None) == "id-2"
+
+
+def test_a_workflow_that_the_stack_does_not_have_is_refused_before_anything_is_sent(
+    clients: Clients, outputs: StackOutputs
+) -> None:
+    rb = Runbook(dataclasses.replace(outputs, workflows=("default", "investigate")), clients)
+    allowed = "workflow is 'investigte' .*: it must be one of default, investigate"
+    with Stubber(rb.clients.events), pytest.raises(InvalidRequest, match=allowed):
+        rb.trigger("Why?", workflow="investigte")
+    with Stubber(rb.clients.events) as events:
+        events.add_response("put_events", taken("id-1"), entry({"prompt": "Why?", "workflow": "investigate"}))
+        assert rb.trigger("Why?", workflow="investigate") == "id-1"
+
+
+def test_a_field_that_no_request_has_is_refused(rb: Runbook) -> None:
+    allowed = "a field of the request is 'requestedby' .*: it must be one of workflow, requested_by"
+    with Stubber(rb.clients.events), pytest.raises(InvalidRequest, match=allowed):
+        rb.trigger("Why?", requestedby="billing")
+    with Stubber(rb.clients.events), pytest.raises(InvalidRequest, match=r"request\.requestedBy is "):
+        rb.trigger("Why?", requested_by="x" * 201)
 
 
 def test_an_empty_prompt_starts_nothing(rb: Runbook) -> None:

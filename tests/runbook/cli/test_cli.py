@@ -15,6 +15,7 @@ from botocore.stub import Stubber
 from typer.testing import CliRunner, Result
 
 from runbook import render
+from runbook.artifacts import Artifact
 from runbook.cli import commands
 from runbook.cli.app import app
 from runbook.clients import Clients
@@ -272,7 +273,7 @@ def test_what_a_run_says_never_acts_on_the_terminal(
 
 def test_a_report_on_a_terminal_never_acts_on_it() -> None:
     links = "[a](http://example.com/\x1b]0;t\x07) [b](http://example.com/&#27;]0;t&#7;) <http://example.com/\x1b[2J>"
-    report = render.report(f"# {HOSTILE}\n\n{links} &#27;[2J &#x9b;31m")
+    report = render.artifact(Artifact(f"# {HOSTILE}\n\n{links} &#27;[2J &#x9b;31m"))
     file = io.StringIO()
     console = render.console(file)
     # As a terminal, so that links are sent as such.

@@ -1,0 +1,85 @@
+"""A run as a tree of attempts, steps and items."""
+
+from __future__ import annotations
+
+from runbook.events import Events
+from runbook.steps import AttemptWork, Kind, attempts, counted, step_tokens
+from runtime.journal.records import Event
+from runtime.journal.vocabulary import Status
+from tests.runbook.test_lanes import ID, at
+
+TOKENS = {"inputTokens": 10, "outputTokens": 5}
+OLD = {"workflow": "investigate", "workflowDigest": "aaaa", "bundle": "1111"}
+
+
+def item(seconds: float, phase: str, number: int, attempt: int = 1, **fields: object) -> Event:
+    """An event of an item."""
+    return at(seconds, f"TASK_INVESTIGATOR_{phase}", attempt, item=number, **fields)
+
+
+LOST = [
+    at(0, Status.SESSION_INITIATED),
+    at(1, Status.AGENT_BACKGROUND_TASK_STARTED, 1, detail=OLD),
+    at(2, "TASK_PLANNER_STARTED", 1),
+    at(3, "TASK_PLANNER_COMPLETED", 1, detail={"tokens": TOKENS}),
+    item(4, "STARTED", 0),
+    item(4, "STARTED", 1),
+    item(4, "STARTED", 2),
+    item(6, "COMPLETED", 1, detail={"tokens": TOKENS}),
+    item(7, "FAILED", 2, error_type="StepStopped", error_message="stopped"),
+    at(9, Status.AGENT_BACKGROUND_TASK_LOST, 1),
+]
+RESUMED = [
+    *LOST,
+    at(10, Status.AGENT_BACKGROUND_TASK_STARTED, 2, detail=OLD | {"workflowDigest": "bbbb"}),
+    at(11, "TASK_PLANNER_SKIPPED", 2, detail={"tokens": TOKENS}),
+    item(12, "SKIPPED", 1, 2, detail={"tokens": TOKENS}),
+    item(12, "STARTED", 0, 2),
+    item(15, "COMPLETED", 0, 2, detail={"tokens": TOKENS}),
+]
+
+
+def tree(events: list[Event], end: float = 20) -> list[AttemptWork]:
+    """The attempts of a run."""
+    return attempts(Events(ID, events), end)
+
+
+def test_each_attempt_has_its_steps_and_they_have_their_items() -> None:
+    first, second = tree(RESUMED)
+    assert [(work.name, work.kind, work.begin, work.end) for work in first.by_step()["investigator"]] == [
+        ("investigator [0]", Kind.CUT_OFF, 4, 7),
+        ("investigator [1]", Kind.DONE, 4, 6),
+        ("investigator [2]", Kind.FAILED, 4, 7),
+    ]
+    assert counted(second.by_step()["investigator"]) == "1 done, 1 skipped"
+    assert [attempt.kind for attempt in (first, second)] == [Kind.CUT_OFF, Kind.GOING_ON]
+
+
+def test_what_an_open_attempt_has_begun_goes_on() -> None:
+    (only,) = tree(LOST[:-1], end=30)
+    assert [(work.kind, work.end) for work in only.work if work.item == 0] == [(Kind.GOING_ON, 30)]
+
+
+def test_an_attempt_that_runs_other_code_than_the_one_before_it_says_which() -> None:
+    first, second = tree(RESUMED)
+    assert second.other_code(first) == {"workflowDigest": ("aaaa", "bbbb")}
+    assert not first.other_code(first)
+
+
+def test_what_is_skipped_says_its_tokens_again_and_is_counted_once() -> None:
+    assert step_tokens(RESUMED) == {"planner": {None: TOKENS}, "investigator": {0: TOKENS, 1: TOKENS}}
+
+
+def test_work_as_json_has_the_journal_s_names() -> None:
+    failed = next(work for work in tree(RESUMED)[0].work if work.kind is Kind.FAILED)
+    assert failed.as_json() == {
+        "attempt": 1,
+        "step": "investigator",
+        "item": 2,
+        "state": "FAILED",
+        "seconds": 3.0,
+        "tokens": None,
+        "artifact": None,
+        "takenFrom": None,
+        "error": "stopped",
+    }
