@@ -69,7 +69,7 @@ def _line(name: str, work: Sequence[Work], said: str, width: int) -> Text:
 def _tokens(work: Iterable[Work]) -> str:
     found = [(each.event.detail or {}).get("tokens") or {} for each in work]
     read, wrote = (sum(int(tokens.get(f"{kind}Tokens", 0)) for tokens in found) for kind in ("input", "output"))
-    return f"{read:,} tokens in, {wrote:,} out" if read or wrote else ""
+    return f"{read:,} in, {wrote:,} out" if read or wrote else ""
 
 
 def _word(kind: Kind) -> str:

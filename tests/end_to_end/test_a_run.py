@@ -3,16 +3,27 @@
 import json
 import re
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
+from typer.testing import CliRunner
 
+from runbook.cli.app import app
 from runtime.journal.vocabulary import TERMINAL, Status
 from tests.support.fake_model import FakeModel
 from tests.support.running_cloud import RunningCloud
 from tests.support.waiting import wait_until
 
 PROMPT = 'Why is "checkout" slow?\nIt\'s about <b>latency</b> & {braces} ünïcode 🚀'
+ASKED_BY = "the billing team's alarm"
 ANALYSIS, REPORT = "The analysis.", "# The report"
+
+
+def said(*arguments: str) -> str:
+    """What a command of the runbook prints."""
+    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout.strip()
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +99,11 @@ def test_the_environment_is_gone_after_the_end(cloud: RunningCloud, session: str
     wait_until(is_gone, "the environment's end", seconds=2)
 
 
-def test_the_end_is_announced_on_the_event_bus(cloud: RunningCloud) -> None:
+def test_the_end_is_announced_on_the_event_bus_with_who_asked(
+    cloud: RunningCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("several_runs", "one_run"):
+        monkeypatch.setattr(f"runbook.cli.{module}.connect", Mock(return_value=cloud.runbook))
     events, sqs = cloud.client("events"), cloud.client("sqs")
     queue_url = sqs.create_queue(QueueName="finished-runs")["QueueUrl"]
     queue_arn = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
@@ -96,7 +111,8 @@ def test_the_end_is_announced_on_the_event_bus(cloud: RunningCloud) -> None:
     events.put_rule(Name="finished-runs", EventPattern=json.dumps({"source": [source]}))
     events.put_targets(Rule="finished-runs", Targets=[{"Id": "queue", "Arn": queue_arn}])
 
-    session = cloud.run()
+    session = said("trigger", "What is slow?", "--requested-by", ASKED_BY)
+    cloud.wait_for_end(session)
 
     received: list[dict[str, Any]] = []
 
@@ -116,9 +132,12 @@ def test_the_end_is_announced_on_the_event_bus(cloud: RunningCloud) -> None:
         "tokens": {},
         "reportKey": f"sessions/{session}/reporter.md",
         "errorType": None,
-        "requestedBy": None,
+        "requestedBy": ASKED_BY,
         "workflow": "default",
     }
+    listed = json.loads(said("list", "--requested-by", ASKED_BY, "--json"))
+    assert (listed["sessionId"], listed["requestedBy"]) == (session, ASKED_BY)
+    assert ASKED_BY in said("show", session)
 
 
 def test_two_executions_of_one_event_are_one_run_and_a_quiet_duplicate(cloud: RunningCloud) -> None:

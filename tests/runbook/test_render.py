@@ -6,7 +6,7 @@ import io
 from datetime import timedelta
 
 import pytest
-from rich.console import RenderableType
+from rich.console import Console, RenderableType
 
 from runbook import render, render_tables
 from runbook.artifacts import Artifact
@@ -14,12 +14,14 @@ from runbook.costs import estimate
 from runbook.events import Events
 from runbook.log_lines import parse_line
 from runbook.logs import LogStream, LogStreams
+from runbook.render_steps import tree
 from runbook.runs import Run, Runs
 from runbook.stuck import StuckRun, StuckRuns, Trouble
 from runbook.summary import RunSummary
 from runtime.journal.records import RunMetadata
 from runtime.journal.vocabulary import Status
 from tests.runbook.history import NOON, event, metadata_item
+from tests.runbook.test_steps import RESUMED, item
 
 ID = "0" * 36
 LONG = "the model stopped at its limit [bold]and[/bold] said nothing more " * 20
@@ -35,6 +37,16 @@ EVENTS = Events(ID, [event(ID, Status.SESSION_INITIATED, NOON), ENDED])
 METADATA = RunMetadata.from_item(metadata_item(ID, NOON, {"prompt": "Count [red]clouds"}))
 STREAM = f"2026/11/22/[runtime-logs-{ID}]f3a95c1e-0cb4-4a6f-8f9f-0d6f5a8f0001"
 SUMMARY = RunSummary(EVENTS, METADATA, None, [STREAM], [f"sessions/{ID}/analyst.md"], None)
+
+
+LONG_ONE = event(
+    ID,
+    f"TASK_{'X' * 40}_COMPLETED",
+    NOON + timedelta(seconds=16),
+    step="x" * 40,
+    attempt=2,
+    detail={"tokens": {"inputTokens": 10**9, "outputTokens": 10**9}},
+)
 
 
 def shown(renderable: RenderableType) -> str:
@@ -56,6 +68,8 @@ THINGS: dict[str, RenderableType] = {
     ),
     "no environments": render_tables.environments(LogStreams(ID, [])),
     "cost": render_tables.cost(estimate(SUMMARY, "unknown", 3, 167)),
+    "tree": tree(RunSummary(Events(ID, [*RESUMED, LONG_ONE]), None, None, [], [], None)),
+    "cost by step": render_tables.cost(estimate(RunSummary(Events(ID, RESUMED), None, None, [], [], None), "", 3, 1)),
 }
 
 
@@ -70,6 +84,56 @@ def test_everything_fits_into_80_columns_without_colour_codes(name: str) -> None
 @pytest.mark.parametrize("name", ["timeline", "summary", "stuck"])
 def test_what_runs_say_is_not_taken_for_markup(name: str) -> None:
     assert "[bold]and[/bold]" in " ".join(shown(THINGS[name]).split())
+
+
+def test_the_tree_says_what_went_wrong_what_it_took_and_that_the_code_is_another() -> None:
+    assert shown(tree(RunSummary(Events(ID, RESUMED), None, None, [], [], None))).splitlines()[:6] == [
+        "attempt 1: cut off after 6.0 s, workflow investigate",
+        "├── planner                   done, 1.0 s, 10 in, 5 out",
+        "└── investigator              1 done, 1 failed, 1 cut off, 3.0 s, 10 in, 5 out",
+        "    ├── [0]                   cut off, 3.0 s",
+        "    ├── [1]                   done, 2.0 s, 10 in, 5 out",
+        "    └── [2]                   failed, 3.0 s",
+    ]
+    assert "other code than attempt 1: workflow aaaa → bbbb" in shown(THINGS["tree"])
+
+
+def test_of_many_items_those_that_went_well_are_only_counted() -> None:
+    items = [item(12, "SKIPPED", number, 2) for number in range(5, 50)]
+    text = shown(tree(RunSummary(Events(ID, [*RESUMED, *items, item(13, "STARTED", 99, 2)]), None, None, [], [], None)))
+    attempt_2 = text.partition("attempt 2")[2]
+    assert "1 done, 1 going on, 46 skipped" in " ".join(attempt_2.split())
+    assert [line.split("[")[1][:3] for line in attempt_2.splitlines() if "[" in line] == ["99]"]
+
+
+def test_what_was_asked_and_many_artifacts_are_said_briefly() -> None:
+    metadata = RunMetadata.from_item(
+        metadata_item(ID, NOON, {"prompt": "Count", "requestedBy": "billing", "takeFrom": []}, workflow="investigate")
+    )
+    keys = [f"sessions/{ID}/{name}" for name in ("a.md", *(f"look/{number:04}.md" for number in range(9)), "z.json")]
+    lines = shown(render.summary(RunSummary(EVENTS, metadata, None, [], keys, None))).splitlines()
+    said = [line.split() for line in lines]
+    assert ["workflow", "investigate"] in said
+    assert ["requestedBy", "billing"] in said
+    assert "takeFrom" not in str(said)
+    assert [line.strip() for line in lines[-3:]] == ["a.md", "look/0000.md and 8 more", "z.json"]
+
+
+def test_columns_for_which_a_terminal_is_too_narrow_are_below_the_line() -> None:
+    request = {"prompt": "Count", "requestedBy": "billing"}
+    metadata = RunMetadata.from_item(metadata_item(ID, NOON, request, workflow="investigate"))
+    lines = render_tables.Lines(Runs([Run(ID, metadata, None), Run("1" * 36, None, ENDED)]))
+    narrow = shown(lines).splitlines()
+    assert (
+        narrow[narrow.index(next(line for line in narrow if ID in line)) + 1].strip()
+        == "workflow investigate, requested by billing"
+    )
+    assert "workflow" not in narrow[0]
+    file = io.StringIO()
+    Console(file=file, width=120).print(lines)
+    head, *rows = file.getvalue().splitlines()
+    assert head.split()[-3:] == ["workflow", "requested", "by"]
+    assert [row.split()[-2:] for row in rows if ID in row] == [["investigate", "billing"]]
 
 
 def test_nothing_is_cut_off_in_the_table_of_environments() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import re
@@ -25,7 +26,8 @@ from runbook.outputs import StackOutputs
 from runbook.runbook import Runbook
 from runtime.journal.timestamps import utc_now
 from runtime.journal.vocabulary import Status
-from tests.runbook.history import History, new_session_id, write_log
+from tests.runbook.history import NOON, History, new_session_id, write_log
+from tests.runbook.test_steps import RESUMED
 
 Cli = Callable[..., Result]
 NOW = utc_now()
@@ -118,6 +120,49 @@ def test_list_is_narrowed_down_by_outcome_number_and_time(cli: Cli, history: His
     assert "The newest 1 of 2" in cli("list", "--limit", "1").stdout
     assert json.loads(cli("list", "--until", "1h", "--json").stdout)["sessionId"] == completed
     assert "No such runs since" in cli("list", "--outcome", "cancelled").stdout
+
+
+def test_list_is_narrowed_down_by_what_was_asked(cli: Cli, history: History, failed: str) -> None:
+    request = {"prompt": "Count", "workflow": "investigate", "requestedBy": "billing"}
+    asked = history.claim(NOW - timedelta(hours=1), request=request)
+    for option in (["--workflow", "investigate"], ["--requested-by", "billing"]):
+        lines = cli("list", *option).stdout.splitlines()
+        assert [line.split()[0] for line in lines[1:]] == [asked, "workflow"]
+        assert lines[2].strip() == "workflow investigate, requested by billing"
+    found = [json.loads(line) for line in cli("list", "--json").stdout.splitlines()]
+    assert {run["sessionId"]: run["requestedBy"] for run in found} == {asked: "billing", failed: None}
+    assert "No such runs" in cli("list", "--workflow", "investigate", "--requested-by", "anna").stdout
+
+
+def test_the_workflow_of_a_run_is_checked_and_completed_from_the_stack(
+    cli: Cli, rb: Runbook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rb.outputs = dataclasses.replace(rb.outputs, workflows=("default", "investigate"))
+    result = cli("trigger", "Count the clouds", "--workflow", "investigte")
+    assert (result.exit_code, result.stdout) == (commands.REFUSED, "")
+    assert "one of default, investigate" in result.stderr
+    connect = Mock(return_value=rb)
+    monkeypatch.setattr("runbook.cli.commands.connect", connect)
+    words = {"_RUNBOOK_COMPLETE": "complete_bash", "COMP_WORDS": "runbook trigger --stack dev --workflow inv"}
+    completed = CliRunner().invoke(app, env={**words, "COMP_CWORD": "5"}, prog_name="runbook")
+    assert completed.stdout.split() == ["investigate"]
+    connect.assert_called_with("dev")
+    connect.side_effect = CloudNotRunning("no")
+    assert not CliRunner().invoke(app, env={**words, "COMP_CWORD": "5"}, prog_name="runbook").output.strip()
+
+
+def test_show_has_a_tree_in_place_of_items_that_went_well(cli: Cli, history: History) -> None:
+    session_id = history.claim(NOW)
+    history.put(
+        dataclasses.replace(event, session_id=session_id, created_at=event.created_at + (NOW - NOON)).to_item()
+        for event in RESUMED
+    )
+    text = cli("show", session_id).stdout
+    assert "└── [2]                   failed, 3.0 s" in text
+    assert "TASK_INVESTIGATOR_FAILED [2]" in text
+    assert "TASK_INVESTIGATOR_COMPLETED" not in text
+    steps = json.loads(cli("show", session_id, "--json").stdout)["steps"]
+    assert [work["item"] for work in steps if work["state"] == "DONE"] == [None, 1, 0]
 
 
 @pytest.mark.parametrize("since", ["yesterday", "5", "h", "9999999999999d", ""])
@@ -228,6 +273,21 @@ def test_a_report_into_a_file_is_the_markdown_that_it_is(
     assert cli("report", session_id).stdout == f"{text}\n"
     assert json.loads(cli("report", session_id, "--json").stdout)["report"] == text
     assert "has no report: it has no outcome yet" in cli("report", history.claim()).stderr
+
+
+def test_what_a_step_or_an_item_has_produced_is_printed_as_it_is_stored(
+    cli: Cli, history: History, clients: Clients, outputs: StackOutputs
+) -> None:
+    session_id = history.claim(NOW)
+    for name, text in (("planner.json", '[{"question": "Why?"}]'), ("investigator/0003.md", "# Found")):
+        key = f"sessions/{session_id}/{name}"
+        clients.s3.put_object(Bucket=outputs.artifact_bucket_name, Key=key, Body=text.encode())
+    assert cli("report", session_id, "--step", "planner").stdout == '[{"question": "Why?"}]\n'
+    assert cli("report", session_id, "--step", "investigator", "--item", "3").stdout == "# Found\n"
+    found = json.loads(cli("report", session_id, "--step", "planner", "--json").stdout)
+    assert found == {"sessionId": session_id, "artifact": [{"question": "Why?"}]}
+    assert "there is no artifact" in cli("report", session_id, "--step", "investigator").stderr
+    assert cli("report", session_id, "--item", "3").exit_code == commands.USAGE
 
 
 def test_cost_prints_a_sum(cli: Cli, rb: Runbook, failed: str, monkeypatch: pytest.MonkeyPatch) -> None:
