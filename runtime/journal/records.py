@@ -118,7 +118,6 @@ class RunMetadata:
         significant digits of the state machine's language
     :ivar workflow: the name of its workflow; None in records from before there were several
     :ivar limits: this run's `maxRunSeconds`, `leaseSeconds`, `maxAttempts`
-    :ivar workflow: the name of its workflow; None for runs of stacks that did not write it down
     """
 
     session_id: str

@@ -136,7 +136,7 @@ def test_the_end_is_announced_on_the_event_bus_with_who_asked(
         "workflow": "default",
     }
     listed = json.loads(said("list", "--requested-by", ASKED_BY, "--json"))
-    assert (listed["sessionId"], listed["requestedBy"]) == (session, ASKED_BY)
+    assert [listed[name] for name in ("sessionId", "requestedBy", "workflow")] == [session, ASKED_BY, "default"]
     assert ASKED_BY in said("show", session)
 
 
