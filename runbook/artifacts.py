@@ -38,7 +38,11 @@ class Artifact(str):
     def markdown(self) -> str:
         """The artifact for people, as Markdown."""
         data = self.data
-        return visible(data if isinstance(data, str) else "\n".join(_lines(data, MAX_LEVELS)))
+        try:
+            return visible(data if isinstance(data, str) else "\n".join(_lines(data, MAX_LEVELS)))
+        except RecursionError:
+            # Not as deep as Python can read, but deeper than it can write from here.
+            return visible(self)
 
     def _repr_markdown_(self) -> str:
         return self.markdown
