@@ -34,7 +34,7 @@ def _attempt(attempt: AttemptWork, before: AttemptWork | None) -> Text:
         line.append(f", workflow {workflow}", "dim")
     if before and (changed := attempt.other_code(before)):
         versions = ", ".join(f"{_LABELS[name]} {was} → {now}" for name, (was, now) in changed.items())
-        line.append(f"\nother code than attempt {before.number}: {versions}", "yellow")
+        line.append(f"\n    other code than attempt {before.number}: {versions}", "yellow")
     return line
 
 

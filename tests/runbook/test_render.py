@@ -95,7 +95,7 @@ def test_the_tree_says_what_went_wrong_what_it_took_and_that_the_code_is_another
         "    ├── [1]                   done, 2.0 s, 10 in, 5 out",
         "    └── [2]                   failed, 3.0 s",
     ]
-    assert "other code than attempt 1: workflow aaaa → bbbb" in shown(THINGS["tree"])
+    assert "\n    other code than attempt 1: workflow aaaa → bbbb\n" in shown(THINGS["tree"])
 
 
 def test_of_many_items_those_that_went_well_are_only_counted() -> None:
