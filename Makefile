@@ -37,7 +37,7 @@ python=$$(.ci/pythons "$(PYTHON)") || { echo "No Python $(PYTHON) was found." >&
 "$$python" -c 'import sys; version = "%d.%d" % sys.version_info[:2]; sys.exit(version not in "$(PYTHONS)".split() and "Python $(OLDEST) to $(lastword $(PYTHONS)) is needed, this is " + sys.version)' || exit 1
 endef
 
-run: setup ## one run through a fresh embedded cloud; PROMPT="…", ARGS="--json"
+run: setup ## one run through a fresh embedded cloud; PROMPT="…", ARGS="--json --workflow investigate"
 	@$(BIN)/python -m local run $(ARGS)
 
 local: setup ## the embedded cloud, until Ctrl-C

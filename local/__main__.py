@@ -71,6 +71,7 @@ def run(
     prompt: Annotated[str, typer.Option(envvar="PROMPT", help="What the agents are to work on.")] = "",
     json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
     model_url: ModelUrl = None,
+    workflow: Annotated[str | None, typer.Option(help="The agents' workflow; the default without one.")] = None,
     timeout: Annotated[float, typer.Option(help="How long the run may take, in seconds.")] = 600.0,
 ) -> None:
     """Start the embedded cloud, run one prompt through it, show the run, stop everything."""
@@ -79,7 +80,13 @@ def run(
     from local.run import DEFAULT_PROMPT
     from local.run import run as run_once
 
-    completed = run_once(prompt or DEFAULT_PROMPT, as_json=json_output, model_url=model_url, timeout_seconds=timeout)
+    completed = run_once(
+        prompt or DEFAULT_PROMPT,
+        as_json=json_output,
+        model_url=model_url,
+        timeout_seconds=timeout,
+        workflow=workflow,
+    )
     raise typer.Exit(0 if completed else 1)
 
 

@@ -25,10 +25,13 @@ EXECUTION_END_SECONDS = 60.0
 T = TypeVar("T")
 
 
-def run(prompt: str, *, as_json: bool, model_url: str | None, timeout_seconds: float) -> bool:
+def run(
+    prompt: str, *, as_json: bool, model_url: str | None, timeout_seconds: float, workflow: str | None = None
+) -> bool:
     """Start the cloud, run `prompt` through it, show the run, stop the cloud.
 
     :param timeout_seconds: how long the run may take from its event to its outcome
+    :param workflow: the agent's default if None
     :return: whether the run completed
     :raises WatchTimeout: if it has no outcome by then
     """
@@ -38,7 +41,7 @@ def run(prompt: str, *, as_json: bool, model_url: str | None, timeout_seconds: f
         progress.print(f"Embedded cloud up and deployed in {time.monotonic() - began:.1f} s.")
         cloud.check_model()
         runbook = connect_embedded(cloud.stack)
-        session_id = runbook.trigger(prompt)
+        session_id = runbook.trigger(prompt, workflow=workflow)
         progress.print(f"Run {session_id} triggered by an event on EventBridge.\n")
         _follow(runbook, session_id, progress, as_json=as_json, timeout_seconds=timeout_seconds)
         return show(runbook, session_id, as_json=as_json, canned=model_url is None)

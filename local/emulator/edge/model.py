@@ -1,20 +1,24 @@
 """Bedrock's answers: a model server's, or canned ones that say so, but never canned ones in place of a server's.
 
 Ministack answers with canned text whenever the server refuses, can't be reached or takes too long, and a run completes
-with it. Here such a call fails the way a failing model does on AWS, with the cause in the message.
+with it. Here such a call fails the way a failing model does on AWS, with the cause in the message. Where a request says
+that a tool must be called, as for results that are data, the canned reply calls it.
 https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html#API_runtime_Converse_Errors
 """
 
 from __future__ import annotations
 
+import json
 import urllib.error
 import urllib.request
+import uuid
 from contextvars import ContextVar
 from types import SimpleNamespace
 from typing import Any
 
 from ministack.services import bedrock_runtime
 
+from local.emulator.edge.canned import canned_input
 from local.emulator.edge.replacing import replace
 
 _FAILED_STATUS = 424
@@ -28,7 +32,7 @@ class ModelServerFailed(Exception):
 
 
 def install() -> None:
-    """Make failed calls fail."""
+    """Make failed calls fail, and canned replies call what must be called."""
     url = bedrock_runtime._PROXY_URL  # pyright: ignore[reportPrivateUsage]
     replace(bedrock_runtime, "_mock_reply", _label_canned)
     if url:
@@ -44,6 +48,15 @@ def install() -> None:
         # The caller swallows its errors.
         watched = SimpleNamespace(**vars(urllib.request) | {"urlopen": _open})
         bedrock_runtime.urllib = SimpleNamespace(request=watched, error=urllib.error)
+    else:
+        # What a server would have answered: ministack makes Converse's blocks and stop reason of it.
+        replace(
+            bedrock_runtime,
+            "_proxy_openai_chat_message",
+            _call_what_must_be_called,
+            "tool_config=None):",
+            "_converse_blocks_from_message(message)",
+        )
 
 
 def _label_canned(original: Any) -> Any:
@@ -51,6 +64,34 @@ def _label_canned(original: Any) -> Any:
         return f"A canned reply, not a model's: {original(*arguments)}"
 
     return mock_reply
+
+
+def _call_what_must_be_called(_original: Any) -> Any:
+    def answer(
+        _model_id: str, _messages: Any, _system: Any, _inference_config: Any, tool_config: Any = None
+    ) -> tuple[dict[str, Any] | None, None]:
+        function = _required_function(tool_config)
+        if function is None:
+            return None, None
+        arguments = json.dumps(canned_input(function["parameters"]))
+        call = {
+            "id": f"tooluse_{uuid.uuid4().hex}",
+            "type": "function",
+            "function": {"name": function["name"], "arguments": arguments},
+        }
+        return {"role": "assistant", "content": None, "tool_calls": [call]}, None
+
+    return answer
+
+
+def _required_function(tool_config: Any) -> Any:
+    """Return the tool that must be called, the first where it may be any; None if none must."""
+    tools, choice = bedrock_runtime._openai_tools(tool_config)  # pyright: ignore[reportPrivateUsage]
+    functions = [tool["function"] for tool in tools]
+    if choice == "required":
+        return next(iter(functions), None)
+    name = choice["function"]["name"] if isinstance(choice, dict) else None
+    return next((function for function in functions if function["name"] == name), None)
 
 
 def _fail_without_answer(original: Any, url: str) -> Any:

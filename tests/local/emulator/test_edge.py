@@ -191,6 +191,20 @@ def test_a_canned_reply_says_that_it_is_one(emulator: Emulator) -> None:
     assert content["text"].startswith("A canned reply, not a model's")
 
 
+@pytest.mark.parametrize("choice", [{"any": {}}, {"tool": {"name": "plan"}}])
+def test_a_canned_reply_calls_the_tool_that_must_be_called(emulator: Emulator, choice: Any) -> None:
+    schema = {"type": "object", "properties": {"why": {"type": "string"}}, "required": ["why"]}
+    offered: Any = [{"toolSpec": {"name": "plan", "inputSchema": {"json": schema}}}]
+    answer = emulator.client("bedrock-runtime").converse(
+        modelId="some-model",
+        messages=[{"role": "user", "content": [{"text": "Well?"}]}],
+        toolConfig={"tools": offered, "toolChoice": choice},
+    )
+    assert answer["stopReason"] == "tool_use"
+    [content] = answer["output"]["message"]["content"]
+    assert (content["toolUse"]["name"], content["toolUse"]["input"]) == ("plan", {"why": "canned why"})
+
+
 def test_a_model_server_that_fails_is_an_error_and_not_a_canned_reply(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(emulator_module._FIXED_SETTINGS, "MINISTACK_BEDROCK_PROXY_TIMEOUT_SECONDS", "1")
     with FakeModel() as model, Emulator(model_url=model.url) as emulator:
