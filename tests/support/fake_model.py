@@ -70,9 +70,7 @@ class FakeModel(HttpServer):
 
     def queue_tool_call(self, name: str, arguments: Mapping[str, Any], *, delay_seconds: float = 0) -> None:
         """Answer a call by asking for a tool."""
-        function = {"name": name, "arguments": json.dumps(arguments)}
-        call = {"id": f"call_{uuid.uuid4().hex[:8]}", "type": "function", "function": function}
-        self.queue(self._completion({"content": None, "tool_calls": [call]}, "tool_calls", delay_seconds))
+        self.queue(self._tool_call(name, arguments, delay_seconds))
 
     def queue_error(self, status: int, message: str = "scripted failure") -> None:
         """Answer a call with an HTTP error."""
@@ -87,6 +85,11 @@ class FakeModel(HttpServer):
         if request.path != COMPLETIONS_PATH:
             return _error(404, f"no such path: {request.path}")
         return super().answer(request)
+
+    def _tool_call(self, name: str, arguments: Mapping[str, Any], delay_seconds: float = 0) -> Reply:
+        function = {"name": name, "arguments": json.dumps(arguments)}
+        call = {"id": f"call_{uuid.uuid4().hex[:8]}", "type": "function", "function": function}
+        return self._completion({"content": None, "tool_calls": [call]}, "tool_calls", delay_seconds)
 
     def _completion(self, message: Mapping[str, Any], finish_reason: str, delay_seconds: float = 0) -> Reply:
         prompt_tokens, completion_tokens = self.usage

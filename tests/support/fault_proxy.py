@@ -130,6 +130,18 @@ def failed(call: Call) -> Reply:
     return _json_error(500, "InternalServerError" if call.service == "dynamodb" else "InternalServerException")
 
 
+def conflicting(_call: Call) -> Reply:
+    """Return what DynamoDB answers to a transaction that met another one at an item."""
+    body = json.dumps(
+        {
+            "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
+            "Message": "Transaction cancelled, please refer cancellation reasons for specific reasons",
+            "CancellationReasons": [{"Code": "TransactionConflict"}, {"Code": "None"}],
+        }
+    ).encode()
+    return Reply(400, body, {"Content-Type": "application/x-amz-json-1.0"})
+
+
 def denied(_call: Call) -> Reply:
     """Return what a service answers to someone who may not do this."""
     return _json_error(403, "AccessDeniedException")
@@ -166,6 +178,20 @@ def sometimes(proxy: FaultProxy, share: float, seed: int) -> Rule:
         with lock:
             fault = dice.choice(faults) if dice.random() < share else None
         return fault(call) if fault else None
+
+    return rule
+
+
+def share_of(share: float, seed: int, fault: Callable[[Call], Reply], picks: Callable[[Call], bool]) -> Rule:
+    """Return a rule by which that share of the calls that are picked goes wrong."""
+    dice, lock = random.Random(seed), threading.Lock()
+
+    def rule(call: Call) -> Reply | None:
+        if not picks(call):
+            return None
+        with lock:
+            wrong = dice.random() < share
+        return fault(call) if wrong else None
 
     return rule
 

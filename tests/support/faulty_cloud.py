@@ -68,10 +68,11 @@ class FaultyCloud:
         """Return an id for a run, to bind faults to before it starts."""
         return str(uuid.uuid4())
 
-    def start(self, session_id: str | None = None) -> str:
+    def start(self, session_id: str | None = None, workflow: str | None = None) -> str:
         """Start a run as the rule would, and return its session id, which is its prompt as well."""
         session_id = session_id or self.new_session_id()
-        self.cloud.start_execution(json.dumps({"session_id": session_id, "request": {"prompt": session_id}}))
+        request = {"prompt": session_id} | ({"workflow": workflow} if workflow else {})
+        self.cloud.start_execution(json.dumps({"session_id": session_id, "request": request}))
         return session_id
 
     def environment_of(self, session_id: str) -> EnvironmentRecord | None:
@@ -106,18 +107,26 @@ class FaultyCloud:
         if self.completion == "callback":
             wait_until(lambda: self._has_token(session_id), f"a task token of {session_id}", 30, LOOK_SECONDS)
 
-    def signalled_in_a_step(self, number: Signals, *texts: str, session_id: str | None = None) -> RunStory:
+    def signalled_in_a_step(
+        self,
+        number: Signals,
+        *patterns: str,
+        session_id: str | None = None,
+        workflow: str | None = None,
+        calls: int = 1,
+    ) -> RunStory:
         """Send a signal to the environment of a run whose model was asked, and let another environment end the run.
 
-        :param texts: what the model is asked about in that step, besides the session id
+        :param patterns: what the model is asked about in that step, besides the session id
+        :param calls: how often it was asked by then
         """
         session_id = session_id or self.new_session_id()
-        with self.model.held(session_id, *texts) as hold:
-            self.start(session_id)
-            hold.wait_for_call()
+        with self.model.held(session_id, *patterns) as hold:
+            self.start(session_id, workflow)
+            hold.wait_for_call(calls)
             self.wait_until_wakeable(session_id)
             self.signal(session_id, number)
-            hold.wait_for_call(2)
+            hold.wait_for_call(calls + 1)
         return self.story(session_id)
 
     def _has_token(self, session_id: str) -> bool:

@@ -1,9 +1,11 @@
 """A model whose pace a test sets: each answer takes a while, and chosen ones wait until the test lets them go.
 
-Tells apart runs by their prompts and steps by their system prompts, so that runs can be at work at the same time.
+Tells apart runs by their prompts, steps by their system prompts and items by their places, so that all of them can be
+at work at the same time. Which calls are meant, a test says with regular expressions.
 """
 
 import json
+import re
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -14,22 +16,28 @@ from tests.support.http_server import Received, Reply
 from tests.support.waiting import wait_until
 
 MAX_HELD_SECONDS = 60.0
+LEADS = 7
+"""What the planner of the workflow `investigate` lists."""
+PLANNED = {
+    "items": [{"question": f"What about lead {number}?", "why": "It decides."} for number in range(1, LEADS + 1)]
+}
+_PLACE = re.compile(r"# Your part, (\d+ of \d+)")
 
 
 class Hold:
     """Calls of the model that wait.
 
-    :ivar texts: those whose last message has all of these in it
+    :ivar patterns: those whose last message matches all of these
     """
 
-    def __init__(self, *texts: str) -> None:
-        self.texts = texts
+    def __init__(self, *patterns: str) -> None:
+        self.patterns = patterns
         self.calls = 0
         self.released = threading.Event()
 
     def wait_for_call(self, number: int = 1, seconds: float = 40) -> None:
         """Return once the model has been called that often."""
-        wait_until(lambda: self.calls >= number, f"call {number} of the model about {self.texts}", seconds)
+        wait_until(lambda: self.calls >= number, f"call {number} of the model about {self.patterns}", seconds)
 
     def release(self) -> None:
         """Let all of them have their answer, and those that are yet to come."""
@@ -37,7 +45,7 @@ class Hold:
 
 
 class PacedModel(FakeModel):
-    """A model that answers every call with a few words.
+    """A model that answers every call with a few words, and a planner with a list.
 
     :param seconds: how long that takes
     """
@@ -47,22 +55,25 @@ class PacedModel(FakeModel):
         self._default = self._completion({"content": "A few words."}, "stop", seconds)
         self._holds: list[Hold] = []
         self._replies: dict[str, Reply] = {}
-        self._tool_calls: dict[str, Reply] = {}
+        self._once: dict[str, Reply] = {}
+        self._plan = self._tool_call("planner", PLANNED, seconds)
 
     def reply_with(self, answer: str, *, to: str) -> None:
-        """Answer every call with the text `to` like this."""
+        """Answer every call that matches `to` like this."""
         self._replies[to] = self._completion({"content": answer}, "stop")
 
+    def fail(self, *, to: str) -> None:
+        """Answer the first call that matches `to` with an error."""
+        self._once[to] = Reply(500, b"scripted failure")
+
     def call_tool(self, name: str, *, to: str) -> None:
-        """Ask for a tool, without arguments, the first time that it is told the text `to`."""
-        function = {"name": name, "arguments": "{}"}
-        call = {"id": f"call_{name}", "type": "function", "function": function}
-        self._tool_calls[to] = self._completion({"content": None, "tool_calls": [call]}, "tool_calls")
+        """Ask for a tool, without arguments, at the first call that matches `to`."""
+        self._once[to] = self._tool_call(name, {})
 
     @contextmanager
-    def held(self, *texts: str) -> Generator[Hold]:
-        """Let every call with these texts wait until the hold is released, or the block left."""
-        hold = Hold(*texts)
+    def held(self, *patterns: str) -> Generator[Hold]:
+        """Let every call that matches all of these wait until the hold is released, or the block left."""
+        hold = Hold(*patterns)
         self._holds.append(hold)
         try:
             yield hold
@@ -71,21 +82,31 @@ class PacedModel(FakeModel):
             self._holds.remove(hold)
 
     def steps_of(self, prompt: str) -> list[str]:
-        """Return the steps for which the model was called about a prompt, in order."""
-        names = {step.system_prompt: step.name for step in WORKFLOWS["default"].steps}
+        """Return the steps for which the model was called about a prompt, in order; items with their places."""
         talks = [talk for talk in self.conversations if prompt in talk.last_message]
-        return [names[talk.system_prompt] for talk in talks]
+        return [_step_of(talk) for talk in talks]
 
     def answer(self, request: Received) -> Reply:
         """Return the answer, once nothing holds it back."""
         if request.path == COMPLETIONS_PATH:
-            said = Conversation(json.loads(request.body)["messages"]).last_message
-            for hold in [hold for hold in self._holds if all(text in said for text in hold.texts)]:
+            body = json.loads(request.body)
+            said = Conversation(body["messages"]).last_message
+            for hold in [hold for hold in self._holds if all(re.search(each, said) for each in hold.patterns)]:
                 hold.calls += 1
                 hold.released.wait(MAX_HELD_SECONDS)
-            for text in [text for text in self._tool_calls if text in said]:
-                return self._tool_calls.pop(text)
-            for text, reply in self._replies.items():
-                if text in said:
+            for pattern in [pattern for pattern in self._once if re.search(pattern, said)]:
+                return self._once.pop(pattern)
+            for pattern, reply in self._replies.items():
+                if re.search(pattern, said):
                     return reply
+            if "planner" in [tool["function"]["name"] for tool in body.get("tools", [])]:
+                return self._plan
         return super().answer(request)
+
+
+def _step_of(talk: Conversation) -> str:
+    names = {
+        step.system_prompt: step.name for workflow in WORKFLOWS.values() for step in workflow.steps if step.prompt_file
+    }
+    place = _PLACE.search(talk.last_message)
+    return names[talk.system_prompt] + (f" ({place[1]})" if place else "")

@@ -7,6 +7,7 @@ test's.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from runtime.agent.definition import Workflow
 from runtime.agent.workflow import WORKFLOWS
 from runtime.journal.records import Event
 from runtime.journal.vocabulary import TERMINAL, Status, StepPhase, step_status
@@ -73,10 +74,15 @@ class RunStory:
         self.check()
         assert self.ending.status == Status.AGENT_BACKGROUND_TASK_COMPLETED, self
         assert self.execution == "SUCCEEDED", self
-        for step in WORKFLOWS["default"].steps:
-            done = {step_status(step.name, StepPhase.COMPLETED), step_status(step.name, StepPhase.SKIPPED)}
-            assert done & set(self.statuses), self
+        done = {(event.step, event.item) for event in self.events if _is(event, StepPhase.COMPLETED, StepPhase.SKIPPED)}
+        assert {step for step, _ in done} == {step.name for step in self._workflow.steps}, self
+        assert done == {(event.step, event.item) for event in self.events if event.step}, self
         return self
+
+    @property
+    def _workflow(self) -> Workflow:
+        details = [event.detail or {} for event in self.of(Status.AGENT_BACKGROUND_TASK_STARTED)]
+        return WORKFLOWS[details[0]["workflow"]]
 
     def _ended_once(self) -> None:
         ends = [number for number, event in enumerate(self.events) if event.status in TERMINAL]
@@ -85,9 +91,13 @@ class RunStory:
         assert {event.status for event in self.events[ends[0] + 1 :]} <= STAMPED_LATER, self
 
     def _finished_no_step_twice(self) -> None:
-        for step in WORKFLOWS["default"].steps:
+        for unit in {(event.step, event.item) for event in self.events if event.step}:
             started, completed, skipped = (
-                [number for number, status in enumerate(self.statuses) if status == step_status(step.name, phase)]
+                [
+                    number
+                    for number, event in enumerate(self.events)
+                    if (event.step, event.item) == unit and _is(event, phase)
+                ]
                 for phase in (StepPhase.STARTED, StepPhase.COMPLETED, StepPhase.SKIPPED)
             )
             assert len(completed) <= 1, self
@@ -117,9 +127,14 @@ class RunStory:
     def __str__(self) -> str:
         lines = [f"run {self.session_id}, execution {self.execution}, outcome {self.outcome and self.outcome.status}:"]
         for event in self.events:
-            told = f"{event.created_at:%M:%S.%f} {event.status} attempt={event.attempt} {event.environment_id or ''}"
-            lines.append(f"  {told} {event.error_type or ''} {event.error_message or ''}")
+            place = "" if event.item is None else f"[{event.item}]"
+            told = f"{event.created_at:%M:%S.%f} {event.status}{place} attempt={event.attempt}"
+            lines.append(f"  {told} {event.environment_id or ''} {event.error_type or ''} {event.error_message or ''}")
         return "\n".join(lines)
+
+
+def _is(event: Event, *phases: StepPhase) -> bool:
+    return event.step is not None and event.status in [step_status(event.step, phase) for phase in phases]
 
 
 def _is_given_back(event: Event) -> bool:
