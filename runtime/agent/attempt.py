@@ -10,6 +10,7 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-api
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NoReturn
@@ -145,8 +146,7 @@ class Attempt:
         detail: dict[str, Any] = {"released": "the environment is shutting down"}
         detail |= {"running": list(running)} if running else {}
         event = self._stamp(Status.AGENT_BACKGROUND_TASK_HEARTBEAT, lease_seconds=0, detail=detail)
-        async with asyncio.timeout(RELEASE_SECONDS):
-            await in_thread(self._append, event)
+        await self._write_once_more(lambda: self._append(event))
 
     async def release_unclaimed(self) -> None:
         """Give the lease that came with the acknowledgement back, of an attempt that nobody has claimed.
@@ -158,8 +158,16 @@ class Attempt:
         self._released = True
         detail = {"released": "the environment is shutting down", "unclaimed": True}
         event = self._stamp(Status.AGENT_BACKGROUND_TASK_HEARTBEAT, lease_seconds=0, detail=detail)
+        await self._write_once_more(lambda: self._append_unclaimed(event))
+
+    async def _write_once_more(self, write: Callable[[], None]) -> None:
+        # Not in turn: whatever is being written meanwhile could take all the time, and is a conflict at worst.
         async with asyncio.timeout(RELEASE_SECONDS):
-            await in_thread(self._append_unclaimed, event)
+            for pause in conflict_pauses():
+                with suppress(JournalConflict):
+                    await in_thread(write)
+                    break
+                await asyncio.sleep(pause)
 
     def _append_unclaimed(self, event: Event) -> None:
         # As if it were the attempt before: this one's claim is then one of those that must not be there.

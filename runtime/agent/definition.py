@@ -5,21 +5,26 @@ Which workflows there are is in `workflow.py`, how they are run in `steps.py`.
 
 import hashlib
 import json
+import re
 import typing
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
-from pydantic import TypeAdapter
+from pydantic import BaseModel, RootModel, TypeAdapter, create_model
 
 from runtime.agent.errors import InvalidWorkflow
 from runtime.contract.request import RunRequest
 from runtime.journal.vocabulary import check_step_name
 
 PROMPTS = Path(__file__).parent / "prompts"
+_REFERENCE = re.compile(r'"#/\$defs/([^"]+)"')
+_TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+"""https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ToolSpecification.html"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,12 @@ before its artifact is stored is followed by another.
 """
 
 
+class Items(BaseModel):
+    """A result that is no object by itself, a list for instance."""
+
+    items: Any
+
+
 @dataclass(frozen=True)
 class Step:
     """One step of a workflow: an agent with a prompt, or plain code.
@@ -58,8 +69,8 @@ class Step:
     :ivar each: a step with a list as its result: this one runs once for each item of it
     :ivar result: a pydantic model, or a list of these or of plain types; without it the result is text
     :raises InvalidStepName: if the name can't become part of an event's status
-    :raises InvalidWorkflow: if there are both prompt and code or neither, code with tools, no such file, or a result
-        that JSON can't hold
+    :raises InvalidWorkflow: if there are both prompt and code or neither, code with tools, no such file, a result that
+        JSON can't hold, or an agent's result that contains itself
     """
 
     name: str
@@ -83,11 +94,15 @@ class Step:
 
     def _check_result(self) -> None:
         try:
-            self.adapter.json_schema()
+            schema = self.adapter.json_schema()
         except Exception as error:
             raise InvalidWorkflow(
                 f"step {self.name} has the result {self.result!r}, which is no type of data: {error}"
             ) from None
+        if self.work is None and _contains_itself(schema):
+            raise InvalidWorkflow(
+                f"step {self.name} has the result {self.result!r}, which contains itself: no model can be told its form"
+            )
 
     @property
     def system_prompt(self) -> str:
@@ -102,7 +117,23 @@ class Step:
     @property
     def gives_list(self) -> bool:
         """Whether the result is a list."""
-        return typing.get_origin(self.result) is list
+        given = typing.get_args(self.result)[0] if typing.get_origin(self.result) is Annotated else self.result
+        return typing.get_origin(given) is list
+
+    @cached_property
+    def result_object(self) -> type[BaseModel] | None:
+        """The result as what a model's tools take, an object: itself, or one whose `items` it is. None for text.
+
+        Made once: Strands keeps what it has made of it for good.
+        """
+        found = self.result
+        is_object = isinstance(found, type) and issubclass(found, BaseModel) and not issubclass(found, RootModel)
+        # A generic class has brackets in its name.
+        if found is None or (is_object and _TOOL_NAME.fullmatch(found.__name__)):
+            return found
+        # A docstring of its own, as it is what the model is told of it.
+        doc = f"The result of step {self.name}."
+        return create_model(self.name, __base__=Items, __doc__=doc, items=(found, ...))
 
     def described(self) -> dict[str, Any]:
         """Return all that decides what the step does, as JSON has it."""
@@ -195,6 +226,15 @@ def table(*workflows: Workflow) -> dict[str, Workflow]:
     if twice := _more_than_once(workflow.name for workflow in workflows):
         raise InvalidWorkflow(f"there are two workflows of the name {twice}")
     return {workflow.name: workflow for workflow in workflows}
+
+
+def _contains_itself(schema: Mapping[str, Any]) -> bool:
+    needs = {name: _REFERENCE.findall(json.dumps(found)) for name, found in schema.get("$defs", {}).items()}
+    try:
+        TopologicalSorter(needs).prepare()
+    except CycleError:
+        return True
+    return False
 
 
 def _name_of(function: Any) -> str:

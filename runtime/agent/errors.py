@@ -52,6 +52,14 @@ class TooManyItems(AgentError):
         self.items = items
 
 
+class OtherList(AgentError):
+    """What is stored of an item was made from another list than the one that the run has now."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__(f"what is stored of {unit} was made from another list: retry the run")
+        self.unit = unit
+
+
 class EmptyAnswer(AgentError):
     """A step's model finished without any text."""
 

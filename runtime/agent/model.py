@@ -8,7 +8,6 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Any
 
 from botocore.config import Config
-from pydantic import BaseModel, create_model
 from strands import Agent, tool
 from strands.agent import AgentResult
 from strands.hooks import BeforeModelCallEvent
@@ -19,7 +18,7 @@ from strands.types.exceptions import EventLoopException
 from strands.types.tools import AgentTool
 
 from runtime.agent.artifacts import Artifact, Usage
-from runtime.agent.definition import Step
+from runtime.agent.definition import Items, Step
 from runtime.agent.errors import EmptyAnswer, Escaped, StepStopped, WrongResult
 from runtime.agent.results import serialized
 
@@ -75,14 +74,13 @@ async def run_step(model: BedrockModel, step: Step, message: str) -> Artifact:
     tools = [made if isinstance(made, AgentTool) else tool(made) for made in step.tools]
     agent = Agent(model=model, system_prompt=step.system_prompt, tools=tools, name=step.name, callback_handler=None)
     agent.add_middleware(ExecuteToolStage, hold_what_escapes)
-    structured = _structured(step)
-    tries = ResultTries(step.name, structured.__name__ if structured else "")
+    tries = ResultTries(step.name, step.result_object.__name__ if step.result_object else "")
     agent.add_hook(tries.look)
     try:
         result = await agent.invoke_async(
             message,
             limits={"turns": MAX_TURNS, "output_tokens": MAX_OUTPUT_TOKENS},
-            structured_output_model=structured,
+            structured_output_model=step.result_object,
         )
     except EventLoopException as error:
         # Strands wraps what a hook raises.
@@ -96,7 +94,7 @@ async def run_step(model: BedrockModel, step: Step, message: str) -> Artifact:
 def _answer(step: Step, result: AgentResult) -> str:
     if step.result is not None and result.structured_output is not None:
         given = result.structured_output
-        return serialized(step, given.items if isinstance(given, _Items) else given)
+        return serialized(step, given.items if isinstance(given, Items) else given)
     # Strands raises nothing at a limit: only the stop reason tells.
     if result.stop_reason not in NORMAL_ENDS or step.result is not None:
         raise StepStopped(step.name, result.stop_reason)
@@ -104,21 +102,6 @@ def _answer(step: Step, result: AgentResult) -> str:
     if not text:
         raise EmptyAnswer(step.name)
     return text
-
-
-class _Items(BaseModel):
-    """A result that is no model by itself, a list for instance: tools of a model take objects only."""
-
-    items: Any
-
-
-def _structured(step: Step) -> type[BaseModel] | None:
-    if step.result is None or (isinstance(step.result, type) and issubclass(step.result, BaseModel)):
-        return step.result
-    # A docstring of its own, as it is what the model is told of it.
-    return create_model(
-        step.name, __base__=_Items, __doc__=f"The result of step {step.name}.", items=(step.result, ...)
-    )
 
 
 class ResultTries:

@@ -6,7 +6,7 @@ from typing import Any
 
 from runtime.agent.artifacts import Artifact
 from runtime.agent.definition import Step, Workflow
-from runtime.agent.errors import TooManyItems
+from runtime.agent.errors import OtherList, TooManyItems
 from runtime.agent.results import StepResult
 
 MAX_ITEMS = 100
@@ -30,6 +30,15 @@ class Unit:
     def place(self) -> str:
         """Which of the items it is, such as `2 of 7`; empty for a whole step."""
         return "" if self.number is None else f"{self.number + 1} of {self.of}"
+
+    def checked(self, found: Artifact) -> Artifact:
+        """Return its artifact as it was found.
+
+        :raises OtherList: if it was made from another list, by a version of the workflow that took its items elsewhere
+        """
+        if found.made_from != self.made_from:
+            raise OtherList(str(self))
+        return found
 
     def __str__(self) -> str:
         return self.step.name + (f" ({self.place})" if self.place else "")
@@ -85,8 +94,9 @@ class Plan:
         items: list[Any] = source.value
         if len(items) > MAX_ITEMS:
             raise TooManyItems(step.name, len(items), MAX_ITEMS)
+        made_from = source.artifacts[0].digest
         for number, item in enumerate(items):
-            yield Unit(step, number, item, len(items), source.artifacts[0].digest)
+            yield Unit(step, number, item, len(items), made_from)
 
     def _note(self, step: Step) -> None:
         artifacts = [found for found in self._artifacts[step.name] if found]

@@ -72,18 +72,18 @@ def wrong_fields(error: ValidationError) -> str:
 def message_for(prompt: str, earlier: Sequence[StepResult], item: Any = None, place: str = "") -> str:
     """Return what an agent is told: the request, what the steps before it wrote, and its item.
 
+    All but the request is cut to :data:`MAX_MESSAGE_CHARACTERS` or so, as much of each.
+
     :param place: which of the items it is, such as `2 of 7`
     """
     texts = [*_texts(earlier)]
+    if place:
+        own = item if isinstance(item, str) else json.dumps(item, indent=2, ensure_ascii=False)
+        texts.append((f"# Your part, {place}", own))
     shown = max(MIN_SHOWN_CHARACTERS, MAX_MESSAGE_CHARACTERS // max(1, len(texts)))
     parts = ["# Request", prompt]
     for heading, text in texts:
         parts += [heading, _cut(text, shown)]
-    if place:
-        parts += [
-            f"# Your part, {place}",
-            item if isinstance(item, str) else json.dumps(item, indent=2, ensure_ascii=False),
-        ]
     return "\n\n".join(parts)
 
 

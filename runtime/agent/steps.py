@@ -9,7 +9,6 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -104,6 +103,7 @@ class WorkflowRun:
 
     async def _produce_all(self) -> None:
         """Work on what is ready, as much as may be at a time, until nothing is left; the first failure ends it."""
+        owner = asyncio.current_task()
         ready, tasks = deque[Unit](), dict[asyncio.Task[Artifact | _Failure], Unit]()
         try:
             while True:
@@ -117,11 +117,9 @@ class WorkflowRun:
                 for task in done:
                     unit, produced = tasks.pop(task), task.result()
                     self._plan.finish(unit, _artifact(produced))
-        except GeneratorExit:
-            # Discarded: nothing may be awaited any more.
-            raise
         except BaseException:
-            await self._stop(tasks)
+            if not _is_discarded(owner):
+                await self._stop(tasks)
             raise
 
     async def _stop(self, tasks: Iterable[asyncio.Task[Any]]) -> None:
@@ -151,7 +149,7 @@ class WorkflowRun:
 
     async def _produced(self, unit: Unit) -> Artifact:
         if self._key(unit) in self._finished:
-            found = await self._blocking(self._artifacts.get, self._session_id, *_name(unit))
+            found = unit.checked(await self._blocking(self._artifacts.get, self._session_id, *_name(unit)))
             await self._journal(unit, StepPhase.SKIPPED, detail=self._detail(found))
             return found
         for source, keys in self._sources:
@@ -164,7 +162,8 @@ class WorkflowRun:
 
     async def _take_over(self, unit: Unit, found: Artifact, source: str) -> Artifact:
         # The other run paid for its tokens.
-        artifact = await self._blocking(self._artifacts.put, self._session_id, replace(found, usage=Usage()))
+        copied = replace(found, usage=Usage())
+        artifact = unit.checked(await self._blocking(self._artifacts.put, self._session_id, copied))
         await self._journal(unit, StepPhase.SKIPPED, detail=self._detail(artifact) | {"takenFrom": source})
         return artifact
 
@@ -175,7 +174,7 @@ class WorkflowRun:
             await self._journal(unit, StepPhase.STARTED)
             worked = await self._worked(unit)
             produced = replace(worked, item=unit.number, extension=extension_of(unit.step), made_from=unit.made_from)
-            artifact = await self._blocking(self._artifacts.put, self._session_id, produced)
+            artifact = unit.checked(await self._blocking(self._artifacts.put, self._session_id, produced))
             detail = self._detail(artifact) | {"seconds": round(time.monotonic() - began, 3)}
             await self._journal(unit, StepPhase.COMPLETED, detail=detail)
             return artifact
@@ -184,13 +183,17 @@ class WorkflowRun:
 
     async def _worked(self, unit: Unit) -> Artifact:
         request, step, earlier = self._attempt.job.request, unit.step, self._plan.earlier(unit.step)
-        if step.work is None:
+        if (code := step.work) is None:
             item = to_jsonable_python(unit.item)
             return await self._run_step(step, message_for(request.prompt, earlier, item, unit.place))
-        results = {result.step.name: result.value for result in earlier}
         key = "/".join(map(str, (self._session_id, step.name, *([] if unit.number is None else [unit.number]))))
-        returned = await run_apart(partial(step.work, StepInput(request, results, unit.item, key)))
-        return Artifact(step.name, serialized(step, returned), Usage())
+
+        # Megabytes of data are read and checked beside the event loop as well.
+        async def work() -> str:
+            results = {result.step.name: result.value for result in earlier}
+            return serialized(step, await code(StepInput(request, results, unit.item, key)))
+
+        return Artifact(step.name, await run_apart(work), Usage())
 
     async def _complete(self, seconds: float) -> Ending:
         key = self._plan.report.key(self._session_id)
@@ -238,9 +241,14 @@ def _name(unit: Unit) -> tuple[str, int | None, str]:
 
 
 def _is_for_others(error: BaseException, owner: asyncio.Task[Any] | None) -> bool:
-    """Whether the run may write no ending: it is over, or being discarded, for instance with its loop."""
+    """Whether the run may write no ending."""
+    return isinstance(error, AttemptOver | JournalError) or _is_discarded(owner)
+
+
+def _is_discarded(owner: asyncio.Task[Any] | None) -> bool:
+    """Whether who ran this is gone, for instance with its loop: nothing may be awaited any more."""
     try:
-        return isinstance(error, AttemptOver | JournalError) or asyncio.current_task() is not owner
+        return asyncio.current_task() is not owner
     except RuntimeError:
         return True
 

@@ -86,7 +86,8 @@ def _call_what_must_be_called(_original: Any) -> Any:
 
 def _required_function(tool_config: Any) -> Any:
     """Return the tool that must be called, the first where it may be any; None if none must."""
-    tools, choice = bedrock_runtime._openai_tools(tool_config)  # pyright: ignore[reportPrivateUsage]
+    asked: Any = bedrock_runtime._openai_tools(tool_config)  # pyright: ignore[reportPrivateUsage]
+    tools, choice = asked
     functions = [tool["function"] for tool in tools]
     if choice == "required":
         return next(iter(functions), None)

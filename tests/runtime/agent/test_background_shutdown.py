@@ -9,7 +9,7 @@ import pytest
 
 from runtime.journal.vocabulary import TERMINAL, Status
 from tests.runtime.agent.simulation import LEASE_SECONDS, START, Simulation, hangs, says
-from tests.support.faulty_dynamodb import NoAnswer, client_error, timed_out
+from tests.support.faulty_dynamodb import NoAnswer, client_error, conflict, first, timed_out
 
 HEARTBEAT = Status.AGENT_BACKGROUND_TASK_HEARTBEAT
 
@@ -69,6 +69,13 @@ def test_a_claim_that_is_done_while_its_task_has_to_go_is_released_as_one(simula
     assert simulation.run(cancelled_after(simulation, 0.1)) < 0.5
     assert simulation.statuses == ["STARTED", "HEARTBEAT"]
     assert simulation.events[-1].detail == {"released": "the environment is shutting down"}
+
+
+def test_a_lease_is_given_back_though_another_write_was_in_its_way(simulation: Simulation) -> None:
+    simulation.work["analyst"] = hangs
+    simulation.table.decide = first(2, conflict, of=HEARTBEAT)
+    assert simulation.run(cancelled_after(simulation, 20.0)) < 0.2
+    assert simulation.statuses == ["STARTED", "ANALYST_STARTED", "HEARTBEAT"]
 
 
 @pytest.mark.parametrize("fault", [timed_out, NoAnswer], ids=["fails", "hangs"])

@@ -1,8 +1,9 @@
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Annotated
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from runtime.agent.definition import Step, StepInput, Workflow, table
 from runtime.agent.errors import InvalidWorkflow
@@ -15,6 +16,12 @@ class Lead(BaseModel):
     """A result."""
 
     question: str
+
+
+class Tree(BaseModel):
+    """A result that contains itself."""
+
+    branches: list["Tree"]
 
 
 async def work(_given: StepInput) -> str:
@@ -45,6 +52,8 @@ def test_a_step_whose_name_fits_no_status_is_refused_when_it_is_declared(name: s
         (lambda: Step("fetch", work=work, tools=(print,)), "step fetch is plain code: tools are for"),
         (lambda: Step("fetch", "analist.md"), r"step fetch has the prompt file analist\.md, which is not in"),
         (lambda: Step("fetch", work=work, result=print), "step fetch has the result <built-in function print>"),
+        (lambda: Step("fetch", "analyst.md", result=Tree), "step fetch has the result .*, which contains itself"),
+        (lambda: Step("fetch", "analyst.md", result=list[Tree]), "which contains itself: no model can be told"),
         (steps, "workflow research has no step"),
         (lambda: steps(ANALYST, Step("analyst", work=work)), "workflow research has two steps of the name analyst"),
         (lambda: table(steps(ANALYST), steps(ANALYST)), "two workflows of the name research"),
@@ -62,6 +71,15 @@ def test_a_step_whose_name_fits_no_status_is_refused_when_it_is_declared(name: s
 def test_what_cannot_run_is_refused_when_it_is_declared(declare: Callable[[], object], sentence: str) -> None:
     with pytest.raises(InvalidWorkflow, match=sentence):
         declare()
+
+
+def test_a_list_that_says_how_long_it_may_be_is_a_list() -> None:
+    plan = Step("plan", work=work, result=Annotated[list[Lead], Field(max_length=6)])
+    assert steps(plan, LOOK, Step("sum", work=work)).needs(LOOK) == ("plan",)
+
+
+def test_code_may_give_what_contains_itself() -> None:
+    assert Step("fetch", work=work, result=Tree).adapter.validate_python({"branches": []}) == Tree(branches=[])
 
 
 def test_a_step_comes_after_the_one_before_it_unless_it_says_otherwise() -> None:

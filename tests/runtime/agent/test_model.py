@@ -3,13 +3,14 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterable
-from typing import Any, cast
+from typing import Any, Generic, TypeVar, cast
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, RootModel
 from strands import tool
 from strands.models.bedrock import BedrockModel
 from strands.models.model import Model
+from strands.tools.structured_output.structured_output_tool import _TOOL_SPEC_CACHE
 from strands.types.exceptions import MaxTokensReachedException, ModelThrottledException
 
 from runtime.agent.artifacts import Artifact, Usage
@@ -18,6 +19,7 @@ from runtime.agent.model import build_model, run_step
 from runtime.agent.threads import Threads
 from runtime.agent.workflow import Step
 
+T = TypeVar("T")
 Turn = list[dict[str, Any]]
 METADATA: dict[str, Any] = {
     "metadata": {
@@ -34,6 +36,7 @@ class ScriptedModel(Model):
         self.turns = list(turns)
         self.told: list[Any] = []
         self.system_prompts: list[Any] = []
+        self.tools: list[Any] = []
 
     def update_config(self, **model_config: Any) -> None:
         """Nothing can be configured."""
@@ -49,6 +52,7 @@ class ScriptedModel(Model):
     async def stream(self, messages: Any, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Play the next turn."""
         self.told.append([dict(message) for message in messages])
+        self.tools.append(args[0] if args else kwargs.get("tool_specs"))
         self.system_prompts.append(args[1] if len(args) > 1 else kwargs.get("system_prompt"))
         turn = self.turns.pop(0)
         if isinstance(turn, Exception):
@@ -295,6 +299,45 @@ def test_a_steps_result_is_data_where_the_workflow_says_so(result: Any, turn: Tu
     artifact = run(ScriptedModel(turn), Step("planner", "planner.md", result=result))
     assert json.loads(artifact.text) == stored
     assert artifact.usage == Usage(10, 5)
+
+
+class Page(BaseModel, Generic[T]):
+    """A generic result: its class has brackets in its name, which a tool's may not have."""
+
+    entries: list[T]
+
+
+class Names(RootModel[list[str]]):
+    """A result that is a model and no object."""
+
+
+@pytest.mark.parametrize(
+    ("result", "stored"),
+    [
+        (list[Lead], [RIGHT]),
+        (dict[str, Lead], {"a": RIGHT}),
+        (Lead | None, RIGHT),
+        (Page[Lead], {"entries": [RIGHT]}),
+        (Names, ["a"]),
+    ],
+)
+def test_a_model_is_told_the_whole_form_of_a_result_as_a_tool_of_bedrocks(result: Any, stored: Any) -> None:
+    step = Step("planner", "planner.md", result=result)
+    model = ScriptedModel(calls("planner", items=stored))
+    assert json.loads(run(model, step).text) == stored
+    [[spec]] = model.tools
+    assert spec["name"] == "planner"
+    told = json.dumps(spec["inputSchema"]["json"])
+    assert "$" not in told
+    assert ("question" in told) == ("Lead" in str(result))
+
+
+def test_what_strands_keeps_of_a_result_is_kept_once() -> None:
+    step = Step("planner", "planner.md", result=list[str])
+    run(ScriptedModel(calls("planner", items=[])), step)
+    kept = len(_TOOL_SPEC_CACHE)
+    run(ScriptedModel(calls("planner", items=[])), step)
+    assert len(_TOOL_SPEC_CACHE) == kept
 
 
 def test_a_model_that_answers_in_words_is_asked_for_its_result_once_more() -> None:

@@ -78,6 +78,13 @@ def test_a_step_is_told_the_request_first_then_what_others_wrote_and_last_its_ow
     assert message_for("Why?", []) == "# Request\n\nWhy?"
 
 
+def test_an_item_is_bounded_like_all_else_that_a_step_is_told() -> None:
+    for item in ("x" * 5_000_000, ["x" * 5_000_000]):
+        message = message_for("Why?", [], item, "2 of 7")
+        assert len(message) < MAX_MESSAGE_CHARACTERS * 1.1
+        assert "[Cut here: these are the first 400000 of" in message
+
+
 def test_what_a_step_is_told_is_bounded_and_says_where_it_was_cut() -> None:
     large = "x" * 3_000_000
     earlier = [StepResult(LOOK, [text_of("look", large, number) for number in range(100)])]
