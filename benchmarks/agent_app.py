@@ -84,10 +84,10 @@ class AgentApp:
         """Return its status."""
         return str(self._request("GET", "/ping")["status"])
 
-    def invoke(self, session_id: str | None = None) -> Any:
+    def invoke(self, session_id: str | None = None, workflow: str | None = None) -> Any:
         """Send it a job, and return what it answers."""
         session_id = session_id or str(uuid.uuid4())
-        return self._request("POST", "/invocations", job(), **{SESSION_HEADER: session_id})
+        return self._request("POST", "/invocations", job(workflow), **{SESSION_HEADER: session_id})
 
     def wait_until_idle(self) -> None:
         """Return once it has no task left.
@@ -142,9 +142,10 @@ class AgentApp:
                 return
 
 
-def job() -> str:
+def job(workflow: str | None = None) -> str:
     """Return the body of an invocation as the invoker sends it."""
-    return json.dumps(job_payload({"prompt": PROMPT}, 1, max_attempts=3, now=datetime.now(UTC), seconds_left=3600))
+    request = {"prompt": PROMPT} | ({"workflow": workflow} if workflow else {})
+    return json.dumps(job_payload(request, 1, max_attempts=3, now=datetime.now(UTC), seconds_left=3600))
 
 
 @contextmanager

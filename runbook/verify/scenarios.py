@@ -26,6 +26,7 @@ MAX_WAKING = timedelta(seconds=5)
 CLOCKS = timedelta(seconds=1)
 AWKWARD = "complete \"double\" 'single' \\back\\\\slashes\\ \\n <id> ${x} {% $x %} $.detail\r\n\ttab\nπ € 😀"
 WORKING = step_status("work", StepPhase.STARTED)
+AT_ONCE = ("prepare", "beside")
 SKIPPED = step_status("prepare", StepPhase.SKIPPED)
 
 
@@ -61,6 +62,7 @@ def completes(trials: Trials, tried: Tried) -> list[Row]:
     """A run that completes, and what it took."""
     looks = [
         Look("a run", "an event, a run, a report", lambda: _completes(trials, tried)),
+        Look("two steps at once", "both write to the journal", lambda: _beside_one_another(trials, tried)),
         Look("function held", f"under {MAX_HELD_SECONDS:g} s", lambda: _held(trials, tried)),
         Look("cold start", f"under {MAX_COLD_START_SECONDS:g} s", lambda: _cold_start(trials, tried)),
         Look("end noticed", "by the next poll", lambda: _noticed(trials, tried)),
@@ -108,6 +110,16 @@ def _completes(trials: Trials, tried: Tried) -> Seen:
     if trials.runbook.report(session_id) != "complete":
         raise Refuted("another report than the workflow `verify` writes", "`pulumi up`: the agent's code is older")
     return Seen(session_id, trials.runbook.events(session_id).seconds(outcome))
+
+
+def _beside_one_another(trials: Trials, tried: Tried) -> str:
+    expected = sorted(
+        step_status(step, phase) for step in AT_ONCE for phase in (StepPhase.STARTED, StepPhase.COMPLETED)
+    )
+    found = sorted(event.status for event in trials.events(tried.run) if event.step in AT_ONCE)
+    if found != expected:
+        raise trials.explain(tried.run, f"{', '.join(found) or 'nothing'} instead of {', '.join(expected)}")
+    return f"all events of {' and '.join(AT_ONCE)}"
 
 
 def _held(trials: Trials, tried: Tried) -> Seen:

@@ -16,6 +16,11 @@ MAX_SECONDS = 120.0
 _PACKAGES = ("boto3", "bedrock-agentcore", "strands-agents", "aws-opentelemetry-distro")
 
 
+async def beside(_given: "StepInput") -> str:
+    """Be at work at the same time as :func:`prepare`, so that the events of both meet."""
+    return "beside"
+
+
 async def prepare(_given: "StepInput") -> str:
     """Return the versions in the environment, one per line."""
     lines = [f"python {platform.python_version()} {platform.machine()}"]

@@ -35,8 +35,15 @@ WORKFLOWS = table(
     ),
     # One agent with a tool; the example to copy.
     Workflow("follow_up", (Step("librarian", "librarian.md", (earlier_runs.read_run,)),)),
-    # What `runbook verify` runs: no model, cents, seconds.
-    Workflow("verify", (Step("prepare", work=verification.prepare), Step("work", work=verification.work))),
+    # What `runbook verify` runs: no model, cents, seconds. The first two write at the same time.
+    Workflow(
+        "verify",
+        (
+            Step("prepare", work=verification.prepare),
+            Step("beside", work=verification.beside, after=()),
+            Step("work", work=verification.work, after=("prepare", "beside")),
+        ),
+    ),
 )
 
 

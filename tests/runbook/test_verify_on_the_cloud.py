@@ -57,7 +57,9 @@ def test_the_command_speaks_json_and_ends_with_0(command: dict[str, str]) -> Non
     assert (done.returncode, done.stderr) == (0, "")
     said = json.loads(done.stdout)
     assert said["passed"] is True
-    assert {"a run", "function held", "cold start", "end noticed"} <= {row["what"] for row in said["rows"]}
+    assert {"a run", "two steps at once", "function held", "cold start", "end noticed"} <= {
+        row["what"] for row in said["rows"]
+    }
     assert {row["verdict"] for row in said["rows"]} <= {"ok", "skipped"}
 
 

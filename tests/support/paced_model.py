@@ -18,9 +18,6 @@ from tests.support.waiting import wait_until
 MAX_HELD_SECONDS = 60.0
 LEADS = 7
 """What the planner of the workflow `investigate` lists."""
-PLANNED = {
-    "items": [{"question": f"What about lead {number}?", "why": "It decides."} for number in range(1, LEADS + 1)]
-}
 _PLACE = re.compile(r"# Your part, (\d+ of \d+)")
 
 
@@ -48,15 +45,17 @@ class PacedModel(FakeModel):
     """A model that answers every call with a few words, and a planner with a list.
 
     :param seconds: how long that takes
+    :param leads: how many things the planner lists
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, leads: int = LEADS) -> None:
         super().__init__()
         self._default = self._completion({"content": "A few words."}, "stop", seconds)
         self._holds: list[Hold] = []
         self._replies: dict[str, Reply] = {}
         self._once: dict[str, Reply] = {}
-        self._plan = self._tool_call("planner", PLANNED, seconds)
+        planned = [{"question": f"What about lead {number}?", "why": "It decides."} for number in range(1, leads + 1)]
+        self._plan = self._tool_call("planner", {"items": planned}, seconds)
 
     def reply_with(self, answer: str, *, to: str) -> None:
         """Answer every call that matches `to` like this."""

@@ -1,0 +1,183 @@
+"""Steps: what one costs besides its writes, how many go on at the same time, and what an item takes of memory.
+
+The agent's own parts against an emulator. The first two rows have code for steps, since a model's time is a model's;
+the others the real agent with a Strands agent for each item of the workflow `investigate`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import boto3
+
+from benchmarks.agent_app import OURS, PROMPT, AgentApp, Services, agent_app, services
+from benchmarks.progress import progress
+from benchmarks.rows import Row, ratio_row
+from benchmarks.samples import Samples, interleaved, seconds_of
+from runtime.agent.artifacts import Artifact, ArtifactStore, Usage
+from runtime.agent.attempt import Attempt
+from runtime.agent.definition import Step, StepInput, Workflow
+from runtime.agent.run_clock import RunClock
+from runtime.agent.steps import WorkflowRun
+from runtime.contract.job import Job
+from runtime.contract.request import RunRequest
+from runtime.journal.client import CLIENT_CONFIG
+from runtime.journal.writer import JournalWriter
+from tests.support.paced_model import PacedModel
+
+CHAIN = 10
+ROUNDS = 30
+AT_ONCE = 50
+STEP_SECONDS = 1.0
+PARALLEL_STEPS = 4
+ITEMS = 100
+ITEM_SECONDS = 8.0
+"""Long enough for a hundred agents to be at work at the same time."""
+LEASE_SECONDS = 120
+MIB = 1024 * 1024
+
+
+def rows(rounds: int = ROUNDS, at_once: int = AT_ONCE, items: int = ITEMS) -> list[Row]:
+    """Measure all."""
+    with services() as service:
+        here = _Here(service)
+        progress(f"agent, steps: {rounds} times {CHAIN} steps that do nothing, and their writes")
+        chain = Workflow("chain", tuple(Step(f"step_{number}", work=_nothing) for number in range(CHAIN)))
+        alone = interleaved(lambda: here.run(chain, 1), lambda: here.write_like(chain), rounds, warmup=2)
+        progress(f"agent, steps: {at_once} that block for {STEP_SECONDS:g} s, at the same time")
+        wide = Workflow("wide", tuple(Step(f"step_{n}", work=_blocks, after=()) for n in range(at_once)))
+        together = seconds_of(lambda: here.run(wide, at_once))
+    return [
+        ratio_row(
+            "a step that does nothing",
+            *alone,
+            target=1.3,
+            baseline_is="its two events and its artifact, written one after the other by the same code",
+            reason="a thread with an event loop for the step's code; on a busy machine each change of threads waits",
+        ),
+        _parallel(f"{at_once} steps of {STEP_SECONDS:g} s, all at the same time", together, STEP_SECONDS),
+        _a_few_at_a_time(at_once),
+        _memory(items),
+    ]
+
+
+def _a_few_at_a_time(items: int) -> Row:
+    progress(f"agent, steps: {items} agents of {STEP_SECONDS:g} s, {PARALLEL_STEPS} at a time")
+    with PacedModel(STEP_SECONDS, items) as model, services(model.url) as service, _agent(service) as ours:
+        session_id = str(uuid.uuid4())
+        ours.invoke(session_id, "investigate")
+        ours.wait_until_idle()
+        service.check_completed(1)
+        events = [event for event in service.journal.events(session_id) if event.step == "investigator"]
+    took = (events[-1].created_at - events[0].created_at).total_seconds()
+    return _parallel(
+        f"{items} agents of {STEP_SECONDS:g} s, {PARALLEL_STEPS} at a time",
+        took,
+        STEP_SECONDS * math.ceil(items / PARALLEL_STEPS),
+    )
+
+
+def _memory(items: int) -> Row:
+    progress(f"agent, steps: the memory of {items} agents at the same time")
+    with PacedModel(ITEM_SECONDS, items) as model, services(model.url) as service, _agent(service, items) as ours:
+        ours.invoke()
+        ours.wait_until_idle()
+        before = ours.resident_bytes
+        ours.invoke(workflow="investigate")
+        resident = _watched(ours)
+        service.check_completed(2)
+    return Row(
+        f"memory of an item, {items} at the same time",
+        (max(resident) - before) / MIB / items,
+        "MiB",
+        target=2.0,
+        baseline="before they began, after a run of the default workflow",
+        measured={"resident before, MiB": before / MIB, "resident, MiB": Samples.of(each / MIB for each in resident)},
+    )
+
+
+def _parallel(what: str, took: float, ideal: float) -> Row:
+    return Row(
+        what,
+        took / ideal,
+        target=1.5,
+        baseline=f"{ideal:g} s, which is what may be at work at the same time allows",
+        measured={"s": took},
+        reason="a busy machine: threads and agents share its processors with whatever else runs",
+    )
+
+
+def _agent(service: Services, parallel_steps: int = PARALLEL_STEPS) -> Any:
+    return agent_app(OURS, {**service.environ, "PARALLEL_STEPS": str(parallel_steps)})
+
+
+def _watched(ours: AgentApp) -> Sequence[int]:
+    resident: list[int] = []
+    while ours.ping() != "Healthy":
+        resident.append(ours.resident_bytes)
+        time.sleep(0.1)
+    return resident
+
+
+async def _nothing(_given: StepInput) -> str:
+    return "done"
+
+
+async def _blocks(_given: StepInput) -> str:
+    time.sleep(STEP_SECONDS)  # noqa: ASYNC251 - as a step may
+    return "done"
+
+
+class _Here:
+    """The agent's parts in this process."""
+
+    def __init__(self, service: Services) -> None:
+        environ = service.environ
+        key: dict[str, Any] = {
+            "region_name": environ["AWS_REGION"],
+            "endpoint_url": environ["AWS_ENDPOINT_URL"],
+            "aws_access_key_id": environ["AWS_ACCESS_KEY_ID"],
+            "aws_secret_access_key": environ["AWS_SECRET_ACCESS_KEY"],
+        }
+        table: Any = boto3.client("dynamodb", config=CLIENT_CONFIG, **key)
+        bucket: Any = boto3.client("s3", **key)
+        self._journal = JournalWriter(table, environ["JOURNAL_TABLE"], ttl_days=90)
+        self._artifacts = ArtifactStore(bucket, environ["ARTIFACT_BUCKET"])
+
+    def run(self, workflow: Workflow, parallel_steps: int) -> None:
+        """Run a workflow's steps."""
+
+        async def main() -> None:
+            now = datetime.now(UTC)
+            job = Job(str(uuid.uuid4()), RunRequest(PROMPT), 1, max_attempts=3, now=now, seconds_left=3600)
+            clock = RunClock(now)
+            attempt = Attempt(job, self._journal, clock=clock, environment_id="here", lease_seconds=LEASE_SECONDS)
+            ending = await WorkflowRun(attempt, self._artifacts, workflow, _no_model, parallel_steps).run()
+            if ending.error_type:
+                raise RuntimeError(f"{ending.error_type}: {ending.error_message}")
+
+        asyncio.run(main())
+
+    def write_like(self, workflow: Workflow) -> None:
+        """Write what the steps write, and list what is there before and after, without the steps."""
+        session_id = str(uuid.uuid4())
+        self._artifacts.finished(session_id)
+        for step in workflow.steps:
+            self._append(session_id, f"TASK_{step.name.upper()}_STARTED")
+            self._artifacts.put(session_id, Artifact(step.name, "done", Usage()))
+            self._append(session_id, f"TASK_{step.name.upper()}_COMPLETED")
+        self._artifacts.finished(session_id)
+
+    def _append(self, session_id: str, status: str) -> None:
+        event = self._journal.stamp(session_id, status, attempt=1, environment_id="here", lease_seconds=LEASE_SECONDS)
+        self._journal.append_as_attempt([event], 1, 3)
+
+
+async def _no_model(step: Step, _message: str) -> Artifact:
+    raise NotImplementedError(step.name)
