@@ -136,6 +136,8 @@ def _step_costs(events: Iterable[Event], model_id: str) -> Iterator[StepCost]:
 def write_units(events: Iterable[Event], max_attempts: int) -> int:
     """Return the write units of a run's events: in a transaction, each action counts twice.
 
+    The most that it can be: steps at the same time share transactions, and the journal doesn't say which.
+
     Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html
     """
     return sum(_write_units(event, max_attempts) for event in events)

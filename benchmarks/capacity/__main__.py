@@ -18,8 +18,10 @@ from benchmarks.capacity.model import (
     dollars,
     limits,
 )
-from benchmarks.capacity.run_counts import RunCounts, measured_counts, stretched
+from benchmarks.capacity.run_counts import RunCounts, items_write_units, measured_counts, stretched
 from runbook.pricing import prices
+from runtime.agent.plan import MAX_ITEMS
+from runtime.journal.writer import MAX_EVENTS
 
 MAX_RUNS_A_SECOND = RUNS_A_DAY[-1] / DAY_SECONDS
 
@@ -30,6 +32,7 @@ def report(counts: RunCounts, data: Mapping[str, Any]) -> str:
         [f"Prices and quotas of {data['asOf']}, {data['region']}. Counted: {counts}"],
         _cost_lines(dollars(counts)),
         _quota_lines(limits(counts, data)),
+        [_items_line()],
         [_crowd_line(data)],
     ]
     return "\n\n".join("\n".join(part) for part in parts)
@@ -52,6 +55,14 @@ def _quota_lines(found: Iterable[Limit]) -> list[str]:
         f"| {'yes' if limit.adjustable else 'no'} |"
         for limit in found
     ]
+
+
+def _items_line() -> str:
+    alone, shared = items_write_units(MAX_ITEMS, 1), items_write_units(MAX_ITEMS, MAX_EVENTS)
+    return (
+        f"A step of {MAX_ITEMS} items takes {alone:,} write units where each event has a transaction of its own, and "
+        f"{shared} where {MAX_EVENTS} share one."
+    )
 
 
 def _crowd_line(data: Mapping[str, Any]) -> str:

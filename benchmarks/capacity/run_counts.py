@@ -19,7 +19,9 @@ from tests.support.running_cloud import RunningCloud, running_cloud
 
 MAX_ATTEMPTS = 3
 LEASE_SECONDS = 120
-HEARTBEAT_WRITE_UNITS = 2 + 2 + 2 * (MAX_ATTEMPTS - 1)
+GUARD_WRITE_UNITS = 2 + 2 * (MAX_ATTEMPTS - 1)
+"""Of a transaction's conditions: no outcome, no later attempt."""
+HEARTBEAT_WRITE_UNITS = 2 + GUARD_WRITE_UNITS
 INDEX_WRITE_UNITS = 2
 """Of the metadata and the outcome record, each a kilobyte at most unless the request is large."""
 
@@ -80,6 +82,15 @@ def stretched(counts: RunCounts, settings: Settings, run_seconds: float) -> RunC
         read_units=polls(settings, run_seconds) * READ_UNITS_PER_POLL,
         transitions=transitions(settings, run_seconds),
     )
+
+
+def items_write_units(items: int, events_a_transaction: int) -> int:
+    """Return what a step's items write: each an event when it begins and one when it ends, of a kilobyte at most.
+
+    :param events_a_transaction: those that wait for the same turn share one, up to `MAX_EVENTS`
+    """
+    events = 2 * items
+    return 2 * events + math.ceil(events / events_a_transaction) * GUARD_WRITE_UNITS
 
 
 def _log_bytes(cloud: RunningCloud) -> int:

@@ -5,8 +5,9 @@ import pytest
 
 from benchmarks.capacity.__main__ import report
 from benchmarks.capacity.model import CROWD, DAY_SECONDS, SETTINGS, crowd, dollars, limits
-from benchmarks.capacity.run_counts import HEARTBEAT_WRITE_UNITS, RunCounts, stretched
+from benchmarks.capacity.run_counts import HEARTBEAT_WRITE_UNITS, RunCounts, items_write_units, stretched
 from runbook.pricing import prices
+from runtime.journal.writer import MAX_EVENTS
 
 COUNTS = RunCounts(
     run_seconds=164,
@@ -74,6 +75,11 @@ def test_a_longer_run_takes_more_polls_and_more_heartbeats() -> None:
     assert longer.read_units == 120
 
 
+def test_items_cost_less_the_more_of_their_events_share_a_transaction() -> None:
+    assert items_write_units(100, 1) == 200 * HEARTBEAT_WRITE_UNITS
+    assert items_write_units(100, MAX_EVENTS) == 200 * 2 + 3 * (HEARTBEAT_WRITE_UNITS - 2)
+
+
 def test_the_crowd_meets_the_quotas_of_the_data() -> None:
     coming = crowd(DATA)
     assert coming.runs == CROWD
@@ -87,3 +93,4 @@ def test_the_report_has_every_part_and_every_quota() -> None:
     for part in (*dollars(COUNTS), "all"):
         assert f"| {part} |" in told
     assert "10,000 started" in told
+    assert "A step of 100 items takes 1,600 write units" in told
