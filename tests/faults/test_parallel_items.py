@@ -1,12 +1,15 @@
 """Items that are worked on at the same time: what is finished is never done again, and there is one end."""
 
+import json
 import signal
 from collections import Counter
 from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any
 
+from runtime.contract.job import job_payload
 from runtime.journal.records import Event
+from runtime.journal.timestamps import utc_now
 from runtime.journal.vocabulary import Status
 from tests.support.fault_proxy import Call, conflicting, denied, share_of
 from tests.support.faulty_cloud import LEASE_SECONDS, FaultyCloud
@@ -61,6 +64,28 @@ def frozen_among_its_items(faulty: FaultyCloud) -> RunStory:
         hold.release()
         story = faulty.story(session_id)
         wait_until(lambda: zombie.ping() == "Healthy", "the zombie's end", 20)
+        assert faulty.events(session_id) == story.events
+    return story
+
+
+@scenario
+def superseded_among_its_items(faulty: FaultyCloud) -> RunStory:
+    """Its own clock gives it ten minutes: only the table can refuse what its items write, in one transaction."""
+    session_id = faulty.new_session_id()
+    with (
+        OwnAgent(faulty, LEASE_SECONDS="600", **ALL_AT_ONCE) as unaware,
+        OwnAgent(faulty, **ALL_AT_ONCE) as successor,
+        faulty.agentcore.rule(handled_by(session_id, lambda _, payload: unaware.invoke(session_id, payload))),
+        faulty.model.held(session_id, THE_OTHERS) as hold,
+    ):
+        at_work(faulty, session_id, hold)
+        request = {"prompt": session_id, "workflow": WORKFLOW}
+        job = job_payload(request, attempt=2, max_attempts=6, now=utc_now(), seconds_left=60)
+        assert successor.invoke(session_id, json.dumps(job).encode()).status == 200
+        hold.wait_for_call(2 * (LEADS - 2))
+        hold.release()
+        story = faulty.story(session_id)
+        wait_until(lambda: unaware.ping() == "Healthy", "the end of the first attempt", 20)
         assert faulty.events(session_id) == story.events
     return story
 
@@ -143,6 +168,14 @@ def test_a_process_that_wakes_up_among_its_items_after_its_lease_writes_nothing(
     first, second = story.of(Status.AGENT_BACKGROUND_TASK_STARTED)
     assert first.environment_id != second.environment_id
     assert {event.environment_id for event in story.of(DONE) if (event.item or 0) > 1} == {second.environment_id}
+
+
+def test_the_table_refuses_the_items_of_an_attempt_that_has_a_successor(story_of: Stories) -> None:
+    story = story_of(superseded_among_its_items)
+    first, second = story.of(Status.AGENT_BACKGROUND_TASK_STARTED)
+    assert {event.environment_id for event in story.of(DONE) if event.item in (0, 1)} == {first.environment_id}
+    assert {event.environment_id for event in story.of(DONE) if (event.item or 0) > 1} == {second.environment_id}
+    assert story.ending.status == Status.AGENT_BACKGROUND_TASK_COMPLETED
 
 
 def test_an_environment_that_is_told_to_go_says_which_items_it_was_at_and_gives_its_lease_back(
