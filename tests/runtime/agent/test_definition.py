@@ -1,6 +1,6 @@
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import pytest
 from pydantic import BaseModel, Field
@@ -50,6 +50,7 @@ def test_a_step_whose_name_fits_no_status_is_refused_when_it_is_declared(name: s
         (lambda: Step("fetch"), "step fetch needs either a prompt file or work"),
         (lambda: Step("fetch", "analyst.md", work=work), "step fetch needs either a prompt file or work"),
         (lambda: Step("fetch", work=work, tools=(print,)), "step fetch is plain code: tools are for"),
+        (lambda: Step("fetch", work=cast("Any", print)), "step fetch has the work print, which is no async function"),
         (lambda: Step("fetch", "analist.md"), r"step fetch has the prompt file analist\.md, which is not in"),
         (lambda: Step("fetch", work=work, result=print), "step fetch has the result <built-in function print>"),
         (lambda: Step("fetch", "analyst.md", result=Tree), "step fetch has the result .*, which contains itself"),
