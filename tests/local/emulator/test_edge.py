@@ -191,15 +191,21 @@ def test_a_canned_reply_says_that_it_is_one(emulator: Emulator) -> None:
     assert content["text"].startswith("A canned reply, not a model's")
 
 
-@pytest.mark.parametrize("choice", [{"any": {}}, {"tool": {"name": "plan"}}])
-def test_a_canned_reply_calls_the_tool_that_must_be_called(emulator: Emulator, choice: Any) -> None:
-    schema = {"type": "object", "properties": {"why": {"type": "string"}}, "required": ["why"]}
-    offered: Any = [{"toolSpec": {"name": "plan", "inputSchema": {"json": schema}}}]
-    answer = emulator.client("bedrock-runtime").converse(
+SCHEMA = {"type": "object", "properties": {"why": {"type": "string"}}, "required": ["why"]}
+
+
+def plan(emulator: Emulator, choice: Any) -> Any:
+    offered: Any = [{"toolSpec": {"name": "plan", "inputSchema": {"json": SCHEMA}}}]
+    return emulator.client("bedrock-runtime").converse(
         modelId="some-model",
         messages=[{"role": "user", "content": [{"text": "Well?"}]}],
         toolConfig={"tools": offered, "toolChoice": choice},
     )
+
+
+@pytest.mark.parametrize("choice", [{"any": {}}, {"tool": {"name": "plan"}}])
+def test_a_canned_reply_calls_the_tool_that_must_be_called(emulator: Emulator, choice: Any) -> None:
+    answer = plan(emulator, choice)
     assert answer["stopReason"] == "tool_use"
     [content] = answer["output"]["message"]["content"]
     assert (content["toolUse"]["name"], content["toolUse"]["input"]) == ("plan", {"why": "canned why"})
@@ -221,6 +227,18 @@ def test_a_model_server_that_fails_is_an_error_and_not_a_canned_reply(monkeypatc
         messages = [{"role": "user", "content": [{"text": "Well?"}]}]
         with pytest.raises(ClientError, match="ModelErrorException"):
             emulator.client("bedrock-runtime", config=ONE_TRY).converse_stream(modelId="some-model", messages=messages)
+
+
+def test_a_model_server_is_told_which_tool_must_be_called_and_its_call_is_the_answer() -> None:
+    with FakeModel() as model, Emulator(model_url=model.url) as emulator:
+        model.queue_tool_call("plan", {"why": "because"})
+        answer = plan(emulator, {"tool": {"name": "plan"}})
+        [request] = model.requests
+    asked = json.loads(request.body)
+    assert asked["tool_choice"] == {"type": "function", "function": {"name": "plan"}}
+    assert asked["tools"] == [{"type": "function", "function": {"name": "plan", "parameters": SCHEMA}}]
+    assert answer["stopReason"] == "tool_use"
+    assert answer["output"]["message"]["content"][0]["toolUse"]["input"] == {"why": "because"}
 
 
 def test_no_model_server_at_all_is_an_error_too() -> None:
