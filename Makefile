@@ -43,7 +43,7 @@ run: setup ## one run through a fresh embedded cloud; PROMPT="…", ARGS="--json
 local: setup ## the embedded cloud, until Ctrl-C
 	@$(BIN)/python -m local up $(ARGS)
 
-notebooks: setup ## the same with JupyterLab and some runs to look at
+notebooks: setup ## the same with JupyterLab and some runs to look at; ARGS="--port=8899"
 	@$(BIN)/python -m local notebooks $(ARGS)
 
 unit: setup ## tests that start no cloud, on every supported Python that is here; PYTHON=3.13 for one

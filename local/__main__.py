@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 PROJECT = Path(__file__).resolve().parent.parent
 JUPYTER_STOP_SECONDS = 10.0
+SAMPLES_LEASE_SECONDS = 5
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -109,27 +111,68 @@ def up(
             time.sleep(1.0)
 
 
-@app.command()
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def notebooks(
-    model_url: ModelUrl = None, samples: Annotated[bool, typer.Option(help="Make sample runs.")] = True
+    jupyter_options: typer.Context,
+    model_url: ModelUrl = None,
+    samples: Annotated[bool, typer.Option(help="Make sample runs.")] = True,
 ) -> None:
-    """Start the embedded cloud with sample runs, and JupyterLab on the notebooks, until Ctrl-C."""
+    """Start the embedded cloud with sample runs, and JupyterLab on the notebooks, until Ctrl-C.
+
+    Other options go to JupyterLab, such as --port=8899. Its exit code is this command's.
+    """
+    options = jupyter_options.args
+    if os.geteuid() == 0 and "--allow-root" not in options:
+        raise typer.BadParameter(
+            "JupyterLab doesn't run as root: use another account, or say `make notebooks ARGS=--allow-root`."
+        )
+    # A short lease, so that the killed run resumes soon. JupyterLab starts at the same time as the cloud.
+    with (
+        stack_file.claim(),
+        _jupyter(options) as jupyter,
+        _started_cloud(model_url, {"leaseSeconds": SAMPLES_LEASE_SECONDS}) as cloud,
+    ):
+        if samples:
+            threading.Thread(target=_make_samples, args=(cloud,), daemon=True).start()
+        while (code := jupyter.poll()) is None:
+            cloud.check()
+            time.sleep(0.5)
+    raise typer.Exit(code if code >= 0 else 128 - code)
+
+
+@contextmanager
+def _jupyter(options: list[str]) -> Generator[subprocess.Popen[bytes]]:
+    """JupyterLab on the notebooks; it ends with the context."""
+    first = "/tree/00_start_here.ipynb" if (PROJECT / "notebooks" / "00_start_here.ipynb").exists() else ""
+    fixed = ["--ip=127.0.0.1", "--no-browser", "--notebook-dir=notebooks", f"--LabApp.default_url=/lab{first}"]
+    fixed += ["--FileContentsManager.pre_save_hook=local.jupyter.without_version"]
+    # There its news are off, with the question about them.
+    found = filter(None, (str(PROJECT / "local" / "jupyter"), os.environ.get("JUPYTER_CONFIG_PATH")))
+    environment = {**os.environ, "JUPYTER_CONFIG_PATH": os.pathsep.join(found)}
+    jupyter = subprocess.Popen([sys.executable, "-m", "jupyterlab", *fixed, *options], cwd=PROJECT, env=environment)
+    try:
+        yield jupyter
+    finally:
+        jupyter.terminate()
+        try:
+            jupyter.wait(JUPYTER_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            jupyter.kill()
+            jupyter.wait()
+
+
+def _make_samples(cloud: EmbeddedCloud) -> None:
     from local.samples import make_samples
 
-    # A short lease, so that the killed run resumes soon.
-    with _running_cloud(model_url, {"leaseSeconds": 6}) as cloud:
-        if samples:
-            print("Making sample runs: completed, failed, and one that is killed and resumed …", flush=True)
-            make_samples(cloud)
-        jupyter = subprocess.Popen(
-            [sys.executable, "-m", "jupyterlab", "--ip=127.0.0.1", "--no-browser", "--notebook-dir=notebooks"],
-            cwd=PROJECT,
-        )
-        try:
-            jupyter.wait()
-        finally:
-            jupyter.terminate()
-            jupyter.wait(JUPYTER_STOP_SECONDS)
+    began = time.monotonic()
+    print("Making sample runs: completed, failed, killed and resumed, cancelled, open …", flush=True)
+    try:
+        make_samples(cloud)
+    except Exception as error:
+        # Whoever ends the cloud meanwhile knows why there are none.
+        print(f"Not all sample runs could be made: {error}", file=sys.stderr)
+    else:
+        print(f"Sample runs made in {time.monotonic() - began:.1f} s.", flush=True)
 
 
 @contextmanager
@@ -137,9 +180,17 @@ def _running_cloud(
     model_url: str | None, config: dict[str, object] | None = None, stack_path: Path = stack_file.STACK_FILE
 ) -> Generator[EmbeddedCloud]:
     """A running cloud that others find through the stack file."""
+    with stack_file.claim(stack_path), _started_cloud(model_url, config, stack_path) as cloud:
+        yield cloud
+
+
+@contextmanager
+def _started_cloud(
+    model_url: str | None, config: dict[str, object] | None = None, stack_path: Path = stack_file.STACK_FILE
+) -> Generator[EmbeddedCloud]:
     from local.cloud import EmbeddedCloud
 
-    with stack_file.claim(stack_path), EmbeddedCloud(model_url=model_url, config=config) as cloud:
+    with EmbeddedCloud(model_url=model_url, config=config) as cloud:
         cloud.check_model()
         stack_file.write(cloud.stack, stack_path)
         yield cloud

@@ -12,7 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ProfileNotFound
+from botocore import exceptions
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionClosedError,
+    NoCredentialsError,
+    ProfileNotFound,
+)
 from botocore.parsers import ResponseParserError
 
 from local import stack_file
@@ -20,6 +27,7 @@ from local.emulator.clients import RootSession
 from local.stack_file import LocalStack
 from runbook.clients import Clients, config_of
 from runbook.errors import CloudNotRunning, CredentialsUnusable, NoAnswer, StackNotDeployed, StackNotFound
+from runbook.in_notebooks import show_errors_as_sentences
 from runbook.outputs import StackOutputs
 from runbook.runbook import Runbook
 
@@ -40,6 +48,7 @@ def connect(stack: str = EMBEDDED, *, environ: Mapping[str, str] = os.environ) -
     :raises StackNotDeployed: if the stack has no outputs, or not all
     :raises CredentialsUnusable: if there are no AWS credentials, or not for the stack's account
     """
+    show_errors_as_sentences()
     if stack == EMBEDDED:
         return _embedded(Path(environ.get("RUNBOOK_STACK_FILE") or stack_file.STACK_FILE))
     runbook = _deployed(stack)
@@ -52,11 +61,24 @@ def connect_embedded(stack: LocalStack) -> Runbook:
 
     :raises CloudNotRunning: if its description lacks outputs
     """
+    return Runbook(*_access(stack, None))
+
+
+def _access(stack: LocalStack, path: Path | None) -> tuple[StackOutputs, Clients]:
     session = RootSession(stack.endpoint_url, stack.key)
 
     def make(service: str) -> Any:
-        endpoint = {"endpoint_url": stack.agentcore_endpoint_url} if service == "bedrock-agentcore" else {}
-        return session.client(service, config=config_of(service), **endpoint)
+        if service == "bedrock-agentcore":
+            # On a port of its own: one of the two may be gone.
+            return session.client(service, config=config_of(service), endpoint_url=stack.agentcore_endpoint_url)
+        client = session.client(service, config=config_of(service))
+        if path:
+            client.meta.events.register("after-call-error", gone)
+        return client
+
+    def gone(exception: Exception, **_context: object) -> None:
+        if isinstance(exception, exceptions.ConnectionError | ConnectionClosedError):
+            raise _no_cloud(path, exception) from None
 
     try:
         outputs = StackOutputs.from_mapping(stack.stack, stack.outputs)
@@ -65,23 +87,42 @@ def connect_embedded(stack: LocalStack) -> Runbook:
             "what runs is the embedded cloud of another version, which lacks outputs that this runbook needs: end "
             "it and start it again with `make local`"
         ) from None
-    return Runbook(outputs, Clients(make))
+    return outputs, Clients(make)
 
 
 def _embedded(path: Path) -> Runbook:
+    found = _described(path)
+
+    def moved() -> tuple[StackOutputs, Clients] | None:
+        """A notebook's runbook outlives its cloud: the next one has other ports, another key and other outputs."""
+        nonlocal found
+        before, found = found, _described(path)
+        return None if found == before else _access(found, path)
+
+    runbook = Runbook(*_access(found, path), moved=moved)
     try:
-        runbook = connect_embedded(stack_file.read(path))
         check_access(runbook)
+    except (CredentialsUnusable, NoAnswer) as error:
+        # Whatever the port belongs to now, it isn't what wrote the file.
+        raise _no_cloud(path, error) from error
+    except ValueError as error:
+        raise CloudNotRunning(f"{error}; {_START_AGAIN}") from error
+    return runbook
+
+
+def _no_cloud(path: Path | None, error: Exception) -> CloudNotRunning:
+    return CloudNotRunning(f"{path} leads to no embedded cloud that runs ({error}): {_START_AGAIN}")
+
+
+def _described(path: Path) -> LocalStack:
+    try:
+        return stack_file.read(path)
     except FileNotFoundError:
         raise CloudNotRunning("the embedded cloud is not running: start it with `make local`") from None
     except OSError as error:
         raise CloudNotRunning(f"{path} can't be read ({error.strerror}): {_START_AGAIN}") from error
-    except (CredentialsUnusable, NoAnswer) as error:
-        # Whatever the port belongs to now, it isn't what wrote the file.
-        raise CloudNotRunning(f"{path} leads to no embedded cloud that runs ({error}): {_START_AGAIN}") from error
     except ValueError as error:
         raise CloudNotRunning(f"{error}; {_START_AGAIN}") from error
-    return runbook
 
 
 def _deployed(stack: str) -> Runbook:

@@ -42,6 +42,8 @@ class DeadLetter:
 class DeadLetters(Table[DeadLetter]):
     """What lies in the dead-letter queue."""
 
+    nothing = "The dead-letter queue is empty."
+
     columns = (
         Column("session_id", "str", "session", Terminal.LINE, text=lambda found: found or "not of this stack"),
         Column("request", heading="request"),

@@ -5,9 +5,25 @@ Errors of the journal (`InvalidRequest`, `RunClosed`) and of AWS (`botocore.exce
 
 from datetime import timedelta
 
+from botocore.exceptions import ClientError
 
-class RunbookError(Exception):
-    """Base of all errors of this package."""
+from runbook.plain_text import visible
+
+
+def sentence(error: BaseException) -> str:
+    """Return an error as one line, as terminals and notebooks show it."""
+    said = " ".join(visible(str(error)).split())
+    return f"AWS refuses: {said}" if isinstance(error, ClientError) else said or type(error).__name__
+
+
+class _OneLine(BaseException):
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in place of a traceback."""
+        return [f"{type(self).__name__}: {sentence(self)}"]
+
+
+class RunbookError(_OneLine, Exception):
+    """Base of all errors of this package. In a notebook they are one line."""
 
 
 class StackNotFound(RunbookError):
@@ -65,6 +81,14 @@ class WatchTimeout(RunbookError):
         self.last_status = last_status
 
 
+class WatchInterrupted(_OneLine, KeyboardInterrupt):
+    """Whoever watched a run has stopped watching. The run itself goes on."""
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(f"run {session_id} is no longer watched; it goes on by itself: watch it again at any time")
+        self.session_id = session_id
+
+
 class RunStillOpen(RunbookError):
     """Only a run that has ended can be retried."""
 
@@ -79,6 +103,30 @@ class NothingToRetry(RunbookError):
     def __init__(self, session_id: str) -> None:
         super().__init__(f"run {session_id} completed: to do it once more, trigger a new run with its prompt")
         self.session_id = session_id
+
+
+class AlreadyRetried(RunbookError):
+    """The run was tried again before.
+
+    :ivar retried_as: the run that does it
+    """
+
+    def __init__(self, session_id: str, retried_as: str) -> None:
+        super().__init__(
+            f"run {session_id} was retried as {retried_as}: look how that one is doing, or force another retry"
+        )
+        self.session_id = session_id
+        self.retried_as = retried_as
+
+
+class DemoRefused(RunbookError):
+    """A notebook's demo would start runs on a stack that others may depend on."""
+
+    def __init__(self, stack: str) -> None:
+        super().__init__(
+            f"demo would start runs, and may end an environment, in stack {stack!r}: nothing was done; set "
+            "demo_on_any_stack as well if that is wanted"
+        )
 
 
 class TriggerFailed(RunbookError):

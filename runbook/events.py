@@ -4,14 +4,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 
-from runbook.errors import RunNotFound, WatchTimeout
-from runbook.labels import error
-from runbook.tables import UTC_TIME, WHOLE_NUMBER, Column, Table
+from runbook.errors import RunNotFound, WatchInterrupted, WatchTimeout
+from runbook.labels import duration, error
+from runbook.tables import UTC_TIME, WHOLE_NUMBER, Column, Table, Terminal
 from runtime.journal.keys import EVENT_PREFIX
 from runtime.journal.reader import JournalReader
 from runtime.journal.records import Event
-from runtime.journal.timestamps import to_timestamp
-from runtime.journal.vocabulary import TERMINAL
+from runtime.journal.timestamps import to_timestamp, utc_now
+from runtime.journal.vocabulary import TERMINAL, Status
 
 OVERLAP = timedelta(seconds=60)
 """Events come from several clocks: one that arrives late may be stamped earlier than those already seen."""
@@ -36,7 +36,7 @@ class Events(Table[Event]):
             Column("item", WHOLE_NUMBER, "item"),
             Column("error_type"),
             Column("error_message"),
-            Column("error", None, "error", read=error),
+            Column("error", None, "error", Terminal.BELOW, read=error),
             Column("created_at", UTC_TIME),
             Column("environment_id"),
             Column("lease_expires_at", UTC_TIME),
@@ -61,6 +61,38 @@ class Events(Table[Event]):
         """Return how long after the run's first event this one happened."""
         return (event.created_at - (self._began_at or event.created_at)).total_seconds()
 
+    def folded(self) -> list[Event | str]:
+        """Return the events with each series of mere heartbeats as one line, such as `23 heartbeats, last 3 s ago`."""
+        rows: list[Event | str] = []
+        for series in _series(self):
+            rows += [self._heartbeats(series)] if len(series) > 1 else series
+        return rows
+
+    def _heartbeats(self, series: list[Event]) -> str:
+        last = series[-1]
+        if last is self[-1]:
+            return f"{len(series)} heartbeats, last {duration((utc_now() - last.created_at).total_seconds())} ago"
+        return f"{len(series)} heartbeats, the last after {duration(self.seconds(last))}"
+
+    def _readable(self) -> list[Event | str]:
+        return self.folded()
+
+
+def _series(events: Iterable[Event]) -> Iterator[list[Event]]:
+    """Mere heartbeats that follow one another in one attempt, and each other event alone."""
+    series: list[Event] = []
+    for event in events:
+        if series and not (_is_mere(event) and _is_mere(series[-1]) and event.attempt == series[-1].attempt):
+            yield series
+            series = []
+        series.append(event)
+    if series:
+        yield series
+
+
+def _is_mere(event: Event) -> bool:
+    return event.status == Status.AGENT_BACKGROUND_TASK_HEARTBEAT and not event.detail and not event.error_type
+
 
 def watch(
     reader: JournalReader,
@@ -79,21 +111,25 @@ def watch(
     :raises ValueError: if the timeout is negative or too long
     :raises RunNotFound: if no event at all appears in time
     :raises WatchTimeout: if the run has no outcome in time
+    :raises WatchInterrupted: on a KeyboardInterrupt
     """
     if not 0 <= timeout_seconds <= MAX_WATCH_SECONDS:
         raise ValueError(f"timeout_seconds is {timeout_seconds:g}: it must be 0 to {MAX_WATCH_SECONDS}")
     began = clock()
     seen: dict[str, Event] = {}
-    while True:
-        outcome = yield from _read_new(reader, session_id, seen)
-        if outcome:
-            yield outcome
-            return
-        limit = timeout_seconds if seen else min(timeout_seconds, appear_seconds)
-        remaining = began + limit - clock()
-        if remaining <= 0:
-            break
-        sleep(min(poll_seconds, remaining))
+    try:
+        while True:
+            outcome = yield from _read_new(reader, session_id, seen)
+            if outcome:
+                yield outcome
+                return
+            limit = timeout_seconds if seen else min(timeout_seconds, appear_seconds)
+            remaining = began + limit - clock()
+            if remaining <= 0:
+                break
+            sleep(min(poll_seconds, remaining))
+    except KeyboardInterrupt:
+        raise WatchInterrupted(session_id) from None
     if not seen:
         raise RunNotFound(session_id, limit)
     latest = max(seen.values(), key=lambda event: event.created_at)

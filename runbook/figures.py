@@ -3,11 +3,14 @@
 Nothing here asks AWS anything; it is given records and returns matplotlib figures.
 """
 
+import re
 from collections.abc import Iterable, Sequence
-from io import BytesIO
+from html import escape
+from io import BytesIO, StringIO
 from typing import Any
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -27,8 +30,18 @@ WIDTH_INCHES = 9.0
 LANE_INCHES = 0.45
 LABEL_SHARE = 0.18
 """What a label takes of the width, roughly."""
-DOTS_PER_INCH = 110
+DOTS_PER_INCH = 220
 INK = "#1a1a1a"
+PAPER = "#ffffff"
+_THEME = {
+    INK: "content-font-color0",
+    "#000000": "content-font-color0",
+    PAPER: "layout-color0",
+    "#f2f2f2": "layout-color2",
+    "#dddddd": "layout-color3",
+}
+"""JupyterLab's names for the colours that a dark theme has others for."""
+_THEMED = re.compile("|".join(_THEME))
 _BARS: dict[Kind, dict[str, Any]] = {
     Kind.DONE: {"facecolor": "#bcd3ea"},
     Kind.FAILED: {"facecolor": "#f0b9a8", "hatch": "xxx"},
@@ -45,7 +58,28 @@ _MARKS: dict[Kind, dict[str, Any]] = {
 
 
 class Picture(Figure):
-    """A figure that shows itself in a notebook without pyplot, which would keep every one of them open."""
+    """A figure that shows itself in a notebook without pyplot, which would keep every one of them open.
+
+    :ivar name: what it is a picture of
+    """
+
+    name = ""
+
+    @property
+    def alt(self) -> str:
+        """What is read to those who don't see it."""
+        return ": ".join(filter(None, (self.name, self.axes[0].get_title(loc="left"))))
+
+    def _repr_html_(self) -> str:
+        """As SVG that takes on the colours of JupyterLab's theme, which an image could not."""
+        file = StringIO()
+        with rc_context({"svg.fonttype": "none"}):
+            self.savefig(file, format="svg", transparent=True)
+        svg = file.getvalue()
+        svg = _THEMED.sub(lambda found: f"var(--jp-{_THEME[found[0]]}, {found[0]})", svg[svg.index("<svg ") :])
+        # What has no colour of its own, as text, takes this one.
+        style = f"max-width:100%;white-space:pre;fill:var(--jp-{_THEME[INK]}, {INK})"
+        return svg.replace("<svg ", f'<svg role="img" aria-label="{escape(self.alt)}" style="{style}" ', 1)
 
     def _repr_png_(self) -> bytes:
         file = BytesIO()
@@ -56,13 +90,13 @@ class Picture(Figure):
 def timeline(run: RunSummary) -> Picture:
     """Draw a run: a lane for each actor, with polls, heartbeats, retries and what was cut off."""
     found = lanes(run)
-    figure, axes = _canvas(len(found))
+    figure, axes = _canvas(len(found), "Timeline of a run")
     end = max(span.end for span in found[0].spans)
     for row, lane in enumerate(found):
         _draw_lane(axes, row, lane, end)
     _label_rows(axes, [lane.name for lane in found])
     axes.set_xlim(-0.01 * end, 1.1 * end)
-    axes.set_xlabel("seconds since the run was claimed")
+    axes.set_xlabel("seconds since the run began")
     ended = outcome(run.outcome.status) if run.outcome else "open"
     axes.set_title(f"{run.session_id}: {ended} after {duration(end)}", loc="left", fontsize=10)
     _legend(
@@ -72,23 +106,24 @@ def timeline(run: RunSummary) -> Picture:
 
 
 def held_and_worked(run: RunSummary) -> Picture:
-    """Draw how long Lambda was held next to how long the agent worked."""
-    held, worked = run.invoker_seconds or 0.0, run.task_seconds or 0.0
-    figure, axes = _canvas(2)
+    """Draw how long Lambda waited, and was billed, next to how long the agent worked."""
+    held, worked = run.invoker_seconds or 0.0, run.worked_seconds or 0.0
+    figure, axes = _canvas(2, "Lambda and agent")
     axes.barh([0, 1], [held, worked], color=["#f0b9a8", "#bcd3ea"], edgecolor=INK, hatch=["xxx", ""], height=0.6)
     for row, seconds in enumerate((held, worked)):
         axes.text(seconds, row, f"  {duration(seconds)}", va="center")
-    _label_rows(axes, ["Lambda held", "agent worked"])
+    _label_rows(axes, ["Lambda waited", "agent worked"])
     axes.set_xlim(0, 1.2 * max(held, worked, 0.001))
     axes.set_xlabel("seconds")
-    share = f"Lambda was held for {held / worked:.1%} of the agent's time" if worked else "the agent has not worked"
+    so_far = "" if run.outcome else " so far"
+    share = f"Lambda waited for {held / worked:.1%} of the agent's time{so_far}" if worked else "no agent has begun"
     axes.set_title(share, loc="left", fontsize=10)
     return figure
 
 
 def environments(streams: LogStreams, lines: LogLines, run: RunSummary) -> Picture:
     """Draw the execution environments of a run: when each wrote its lines, and where one was lost."""
-    figure, axes = _canvas(max(len(streams), 1))
+    figure, axes = _canvas(max(len(streams), 1), "Execution environments of a run")
     began = run.events[0].created_at
     for row, stream in enumerate(streams):
         own = [line for line in lines if line.environment_id == stream.environment_id]
@@ -108,7 +143,7 @@ def environments(streams: LogStreams, lines: LogLines, run: RunSummary) -> Pictu
             axes.text(run.events.seconds(event), -0.62, " found lost", fontsize=9, va="center")
     _label_rows(axes, [f"{stream.environment_id[:8]}…" for stream in streams] or ["none yet"], top=-0.85)
     axes.set_xlim(left=0, right=1.02 * run.events.seconds(run.outcome or run.events[-1]))
-    axes.set_xlabel("seconds since the run was claimed   ( | line   ▲ warning   ✖ error )")
+    axes.set_xlabel("seconds since the run began   ( | line   ▲ warning   ✖ error )")
     return figure
 
 
@@ -119,7 +154,7 @@ def durations(found: Runs) -> Picture:
     """Draw how long completed runs took, with median and 95th percentile."""
     completed = found.having(Status.AGENT_BACKGROUND_TASK_COMPLETED)
     seconds = [run.seconds for run in completed if run.seconds is not None]
-    figure, axes = _canvas(6)
+    figure, axes = _canvas(6, "How long completed runs took")
     if not seconds:
         axes.text(0.5, 0.5, "no completed runs", ha="center", transform=axes.transAxes)
         return figure
@@ -129,9 +164,12 @@ def durations(found: Runs) -> Picture:
     axes.axvline(p95, color=INK, linestyle=":", linewidth=1.5)
     axes.set_title(f"median {duration(median)} (dashed), p95 {duration(p95)} (dotted)", loc="left", fontsize=10)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_xlabel("seconds from claim to outcome")
+    axes.set_xlabel("seconds from beginning to end")
     axes.set_ylabel("completed runs")
     return figure
+
+
+_HATCHES = {"completed": "", "open": "...", "cancelled": "///"}
 
 
 def outcomes(found: Runs) -> Picture:
@@ -142,10 +180,11 @@ def outcomes(found: Runs) -> Picture:
         name = f"{outcome(run.status)}: {run.error_type}" if has_cause else outcome(run.status)
         counts[name] = counts.get(name, 0) + 1
     names = sorted(counts, key=lambda name: -counts[name])
-    figure, axes = _canvas(max(len(names), 1))
+    figure, axes = _canvas(max(len(names), 1), "How runs ended")
     numbers = [counts[name] for name in names]
-    hatches = ["" if name == "completed" else "xxx" for name in names]
-    axes.barh(range(len(names)), numbers, color="#dddddd", edgecolor=INK, hatch=hatches, height=0.6)
+    hatches = [_HATCHES.get(name, "xxx") for name in names]
+    colours = [PAPER if name in ("open", "cancelled") else "#dddddd" for name in names]
+    axes.barh(range(len(names)), numbers, color=colours, edgecolor=INK, hatch=hatches, height=0.6)
     for row, number in enumerate(numbers):
         axes.text(number, row, f"  {number}", va="center")
     _label_rows(axes, names or ["no runs"])
@@ -155,8 +194,9 @@ def outcomes(found: Runs) -> Picture:
     return figure
 
 
-def _canvas(rows: int) -> tuple[Picture, Axes]:
+def _canvas(rows: int, name: str) -> tuple[Picture, Axes]:
     figure = Picture(figsize=(WIDTH_INCHES, LANE_INCHES * rows + 1.1), layout="constrained")
+    figure.name = name
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     for side in ("top", "right", "left"):

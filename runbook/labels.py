@@ -14,6 +14,7 @@ OUTCOMES = {
     Status.SESSION_CANCELLED: "cancelled",
     OPEN: "open",
 }
+FAILURES = (Status.AGENT_BACKGROUND_TASK_FAILED, Status.SESSION_FAILED, Status.SESSION_TIMED_OUT)
 
 
 def outcome(status: str) -> str:

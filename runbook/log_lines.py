@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from runbook.tables import UTC_TIME, Column, Table
+from runbook.tables import UTC_TIME, Column, Table, Terminal
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _PLAIN_LEVEL = re.compile(r"^\W*(DEBUG|INFO|WARNING|WARN|ERROR|CRITICAL|FATAL)\b")
@@ -37,6 +37,11 @@ class LogLine:
     def is_error(self) -> bool:
         """Whether the line is of level ERROR or above."""
         return self.level in ("ERROR", "CRITICAL")
+
+    @property
+    def has_traceback(self) -> bool:
+        """Whether the line tells of an error and where it was raised."""
+        return self.is_error and bool(self.stack_trace)
 
 
 def parse_line(timestamp: int, text: str, environment_id: str) -> LogLine:
@@ -86,8 +91,14 @@ class LineFilter:
         return self.text in line.raw.casefold()
 
 
+def _stack_trace(line: LogLine) -> str | None:
+    return line.stack_trace or None
+
+
 class LogLines(Table[LogLine]):
     """The lines of one session in the order of their times, whatever environment wrote them."""
+
+    nothing = "No such lines. Lines may take some seconds to arrive in CloudWatch Logs."
 
     columns = (
         Column("at", UTC_TIME, "time (UTC)", text=lambda at: f"{at:%H:%M:%S.%f}"[:-3]),
@@ -95,7 +106,7 @@ class LogLines(Table[LogLine]):
         Column("level", heading="level"),
         Column("message", "str", "message"),
         Column("error_type", heading="error"),
-        Column("stack_trace", read=lambda line: line.stack_trace or None),
+        Column("stack_trace", heading="traceback", terminal=Terminal.BELOW, read=_stack_trace, folded=True),
     )
 
     def __init__(self, session_id: str, lines: Iterable[LogLine]) -> None:

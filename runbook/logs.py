@@ -12,7 +12,7 @@ https://docs.aws.amazon.com/bedrock-agentcore/latest/devguide/observability-conf
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from enum import StrEnum
 from functools import partial
@@ -28,6 +28,7 @@ _NAME = re.compile(
     r"(?P<day>\d{4}/\d{2}/\d{2})/\[runtime-logs(?:-(?P<session>[A-Za-z0-9_-]+))?\](?P<environment>[0-9A-Za-z-]+)"
 )
 _ATTEMPT = re.compile(r"\bAttempt (\d+) of run\b")
+_ENVIRONMENT = re.compile(r"\bAttempt \d+ of run \S+ began in environment ([0-9A-Za-z-]+)")
 
 
 class StreamKind(StrEnum):
@@ -71,6 +72,7 @@ def parse_stream_name(name: str) -> StreamName:
 class LogStream:
     """The output of one execution environment.
 
+    :ivar environment_id: as the journal has it, where a line of the stream tells; else as the stream's name has it
     :ivar first_at: time of its first line, None if it is empty
     :ivar attempts: the attempts of the run that began in it, by its own lines
     :ivar errors: how many lines are errors
@@ -87,6 +89,8 @@ class LogStream:
 
 class LogStreams(Table[LogStream]):
     """The execution environments of one session, in the order in which they began to write."""
+
+    nothing = "No log stream yet: no environment has worked on this run, or its lines are on their way."
 
     columns = (
         Column("environment_id", "str", "environment", Terminal.LINE),
@@ -144,11 +148,11 @@ class AgentLogs:
             return
 
     def _describe(self, name: StreamName) -> LogStream:
-        lines = list(self._read(name))
+        lines = self._read(name)
         attempts = {int(number) for line in lines for number in _ATTEMPT.findall(line.message)}
         return LogStream(
             name=name.name,
-            environment_id=name.environment_id or "",
+            environment_id=lines[0].environment_id if lines else name.environment_id or "",
             first_at=lines[0].at if lines else None,
             last_at=lines[-1].at if lines else None,
             attempts=tuple(sorted(attempts)),
@@ -156,7 +160,16 @@ class AgentLogs:
             errors=sum(line.is_error for line in lines),
         )
 
-    def _read(self, name: StreamName) -> Iterator[LogLine]:
+    def _read(self, name: StreamName) -> list[LogLine]:
+        """The lines of a stream, under the id by which the journal knows the environment.
+
+        That id is the agent's own: it isn't told the one that AgentCore has put into the stream's name.
+        """
+        lines = list(self._pages(name))
+        own = next((found[1] for line in lines if (found := _ENVIRONMENT.search(line.message))), None)
+        return [replace(line, environment_id=own) for line in lines] if own else lines
+
+    def _pages(self, name: StreamName) -> Iterator[LogLine]:
         read_page = partial(
             self._client.get_log_events, logGroupName=self._group_name, logStreamName=name.name, startFromHead=True
         )

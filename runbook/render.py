@@ -4,7 +4,7 @@ Nothing here decides what is true of a run; it is given records and returns what
 """
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import groupby
 from typing import TextIO, cast
@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from runbook.artifacts import Artifact
+from runbook.events import Events
 from runbook.labels import NOTHING, duration, error, style
 from runbook.logs import parse_stream_name
 from runbook.plain_text import visible
@@ -64,10 +65,22 @@ def event_line(event: Event, start: datetime) -> RenderableType:
     return Group(line, Padding(note, (0, 0, 0, 13))) if note else line
 
 
-def timeline(events: Sequence[Event]) -> RenderableType:
-    """Return events as a timeline that counts from the first of them. Items that went well are left to the tree."""
-    shown = (event for event in events if event.item is None or event.error_type)
-    return Group(*(event_line(event, events[0].created_at) for event in shown))
+def timeline(events: Events) -> RenderableType:
+    """Return events as a timeline that counts from the first of them; heartbeats in a row are one line.
+
+    Items that went well are left to the tree.
+    """
+    return Group(*(_timeline_row(row, events) for row in events.folded() if isinstance(row, str) or _is_shown(row)))
+
+
+def _is_shown(event: Event) -> bool:
+    return event.item is None or bool(event.error_type)
+
+
+def _timeline_row(row: Event | str, events: Events) -> RenderableType:
+    if isinstance(row, str):
+        return Padding(Text(row, "dim"), (0, 0, 0, 13))
+    return event_line(row, events[0].created_at)
 
 
 def live_timeline(events: Iterable[Event]) -> Event | None:
@@ -127,7 +140,7 @@ def _rows(found: RunSummary) -> Iterator[tuple[str, Text]]:
     yield "attempts", Text(str(found.events.attempts))
     yield "total", Text(duration(found.total_seconds))
     yield "agent worked", Text(duration(found.task_seconds))
-    yield "function held", Text(duration(found.invoker_seconds))
+    yield "Lambda waited", Text(duration(found.invoker_seconds))
     yield "acknowledged", Text(duration(found.acknowledge_seconds))
     if execution:
         yield "polls", Text(f"{execution.polls}, {execution.state_transitions} state transitions")

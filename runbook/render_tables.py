@@ -78,7 +78,7 @@ def _cell(column: Column[Any], record: Any) -> Text:
 def environments(found: LogStreams) -> RenderableType:
     """Return a table of the execution environments of a run."""
     if not found:
-        return Text("No log stream yet: no environment has worked on this run, or its lines are on their way.", "dim")
+        return Text(found.nothing, "dim")
     return Lines(found)
 
 

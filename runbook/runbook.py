@@ -3,11 +3,10 @@
 Puts the parts together; their modules find runs, read logs and estimate costs.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from functools import cached_property
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -17,7 +16,15 @@ from runbook.artifacts import Artifact
 from runbook.clients import Clients
 from runbook.costs import Cost
 from runbook.dead_letters import DeadLetter, DeadLetterQueue, DeadLetters
-from runbook.errors import ArtifactNotFound, NothingToRetry, ReportMissing, RunNotFound, RunStillOpen
+from runbook.errors import (
+    AlreadyRetried,
+    ArtifactNotFound,
+    NoRecentRun,
+    NothingToRetry,
+    ReportMissing,
+    RunNotFound,
+    RunStillOpen,
+)
 from runbook.events import Events
 from runbook.executions import Execution
 from runbook.labels import OPEN
@@ -37,6 +44,10 @@ from runtime.journal.vocabulary import Status
 from runtime.journal.waker import Waker
 
 STUCK_WINDOW = timedelta(days=2)
+LATEST = "latest"
+LOOK_BACK = timedelta(days=2)
+RETRIES_WINDOW = timedelta(days=14)
+"""How far back retries are looked for: each day is a query."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,34 +67,56 @@ class Cancellation:
 class Runbook:
     """What can be asked and done about the runs of one stack.
 
-    All times are UTC and all durations seconds. Methods that name a run raise `InvalidRequest` for what can't be a
-    session id, `RunNotFound` for a run that the journal doesn't know, and `botocore.exceptions.ClientError` where
-    AWS refuses.
+    All times are UTC and all durations seconds. Where a method takes a session id, `latest` is the run that began last,
+    and spaces around an id don't matter. Methods that name a run raise `InvalidRequest` for what can't be a session id,
+    `RunNotFound` for a run that the journal doesn't know, `NoRecentRun` where there is no latest, and
+    `botocore.exceptions.ClientError` where AWS refuses.
 
     :param outputs: the outputs of the stack
     :param clients: with the rights of whoever operates it
+    :param moved: asked before each use; returns other outputs and clients once the stack is at another place
     """
 
-    def __init__(self, outputs: StackOutputs, clients: Clients) -> None:
-        self.outputs = outputs
-        self.clients = clients
+    def __init__(
+        self,
+        outputs: StackOutputs,
+        clients: Clients,
+        *,
+        moved: Callable[[], tuple[StackOutputs, Clients] | None] = lambda: None,
+    ) -> None:
+        self._place = outputs, clients
+        self._moved = moved
+
+    @property
+    def outputs(self) -> StackOutputs:
+        """The outputs of the stack."""
+        return self._access()[0]
+
+    @property
+    def clients(self) -> Clients:
+        """The clients that all questions and actions go through."""
+        return self._access()[1]
+
+    def _access(self) -> tuple[StackOutputs, Clients]:
+        self._place = self._moved() or self._place
+        return self._place
 
     def __repr__(self) -> str:
         return f"<Runbook of {self.outputs.event_source} in {self.outputs.account}/{self.outputs.region}>"
 
-    @cached_property
+    @property
     def _reader(self) -> JournalReader:
         return JournalReader(self.clients.dynamodb, self.outputs.journal_table_name)
 
-    @cached_property
+    @property
     def _logs(self) -> AgentLogs:
         return AgentLogs(self.clients.logs, self.outputs.agent_log_group_name)
 
-    @cached_property
+    @property
     def _trigger(self) -> Trigger:
         return Trigger(self.clients.events, self.outputs.event_source, self.outputs.event_detail_type)
 
-    @cached_property
+    @property
     def _dead_letters(self) -> DeadLetterQueue:
         return DeadLetterQueue(self.clients.sqs, self.outputs.dead_letter_queue_url)
 
@@ -112,20 +145,25 @@ class Runbook:
         """
         return self._trigger.start([{"prompt": prompt} for prompt in prompts])
 
-    def retry(self, session_id: str) -> str:
+    def retry(self, session_id: str, *, force: bool = False) -> str:
         """Start a new run with the request of one that failed, from the steps that it finished.
 
+        :param force: even if it was retried before
         :return: the new run's session id
         :raises RunStillOpen: if the run has no outcome yet
         :raises NothingToRetry: if it completed
+        :raises AlreadyRetried: if a retry of it began in the last 14 days
         :raises InvalidRequest: if its request can't be run
         """
+        session_id = self.session_id(session_id)
         metadata = self.metadata(session_id)
         outcome = self._reader.outcome(session_id)
         if outcome is None:
             raise RunStillOpen(session_id)
         if outcome.status == Status.AGENT_BACKGROUND_TASK_COMPLETED:
             raise NothingToRetry(session_id)
+        if not force and (retried_as := self.retried_as(session_id)):
+            raise AlreadyRetried(session_id, retried_as)
         request = retrying.read_request(self.clients.stepfunctions, metadata)
         parse_request(request)
         return self._trigger.start([request | self._retry_fields(session_id)])[0]
@@ -141,6 +179,7 @@ class Runbook:
         :raises JournalDenied: if the operator's rights don't suffice
         :raises JournalUnavailable: if the table doesn't take it for half a minute; the run may or may not be cancelled
         """
+        session_id = self.session_id(session_id)
         event = cancelling.close(
             self.clients.dynamodb,
             self.outputs.journal_table_name,
@@ -166,13 +205,37 @@ class Runbook:
             agentcore.stop_runtime_session(
                 agentRuntimeArn=self.outputs.agent_runtime_arn,
                 qualifier=self.outputs.agent_qualifier,
-                runtimeSessionId=check_session_id(session_id),
+                runtimeSessionId=self.session_id(session_id),
             )
         except agentcore.exceptions.ResourceNotFoundException:
             return False
         return True
 
     # -- one run
+
+    def session_id(self, text: str, field: str = "session_id") -> str:
+        """Return the session id that a text means: itself, or the id of the run that began last for `latest`.
+
+        :param field: what an error calls it
+        :raises NoRecentRun: if it means the latest run, and none began or ended in the last two days
+        """
+        text = text.strip()
+        if text != LATEST:
+            return check_session_id(text, field)
+        runs = self.runs(utc_now() - LOOK_BACK)
+        if not runs:
+            raise NoRecentRun(LOOK_BACK)
+        return runs[-1].session_id
+
+    def retried_as(self, session_id: str) -> str | None:
+        """Return the newest run that retries a run, of those that began in the last 14 days.
+
+        :raises RunNotFound: if the run was never started
+        """
+        session_id = self.session_id(session_id)
+        began_at = self.metadata(session_id).created_at
+        later = self.runs(max(began_at - CLOCK_SKEW, utc_now() - RETRIES_WINDOW))
+        return next((run.session_id for run in reversed(later) if run.retry_of == session_id), None)
 
     def watch(self, session_id: str, *, timeout_seconds: float, poll_seconds: float = 0.5) -> Iterator[Event]:
         """Yield the events of a run as they arrive, and end after its terminal one.
@@ -181,8 +244,9 @@ class Runbook:
 
         :raises RunNotFound: if no event at all appears in time, or within a minute
         :raises WatchTimeout: if the run has no outcome in time; the run itself goes on
+        :raises WatchInterrupted: on Ctrl-C, or when a notebook's kernel is interrupted; the run itself goes on
         """
-        check_session_id(session_id)
+        session_id = self.session_id(session_id)
         return events.watch(self._reader, session_id, timeout_seconds=timeout_seconds, poll_seconds=poll_seconds)
 
     def events(self, session_id: str) -> Events:
@@ -190,21 +254,23 @@ class Runbook:
 
         :raises RunNotFound: if there are none
         """
-        found = Events(session_id, self._reader.events(check_session_id(session_id)))
+        session_id = self.session_id(session_id)
+        found = Events(session_id, self._reader.events(session_id))
         if not found:
             raise RunNotFound(session_id)
         return found
 
     def outcome(self, session_id: str) -> Event | None:
         """Return the terminal event of a run, None while it has none."""
-        return self._reader.outcome(check_session_id(session_id))
+        return self._reader.outcome(self.session_id(session_id))
 
     def metadata(self, session_id: str) -> RunMetadata:
         """Return what a run was asked to do, and within which limits.
 
         :raises RunNotFound: if the run was never claimed
         """
-        metadata = self._reader.metadata(check_session_id(session_id))
+        session_id = self.session_id(session_id)
+        metadata = self._reader.metadata(session_id)
         if metadata is None:
             raise RunNotFound(session_id)
         return metadata
@@ -222,6 +288,7 @@ class Runbook:
 
         :raises RunNotFound: if the run was never claimed
         """
+        session_id = self.session_id(session_id)
         return self._logs.streams(session_id, self._days(session_id))
 
     def log_events(self, session_id: str, level: str | None = None, text: str | None = None) -> LogLines:
@@ -232,12 +299,23 @@ class Runbook:
         :raises ValueError: if there is no such level
         :raises RunNotFound: if the run was never claimed
         """
+        session_id = self.session_id(session_id)
         return self._logs.lines(session_id, self._days(session_id), log_lines.accepts(level, text))
+
+    def tracebacks(self, session_id: str) -> LogLines:
+        """Return the lines of a run's environments that have a traceback of an error: why a step failed.
+
+        :raises RunNotFound: if the run was never claimed
+        """
+        session_id = self.session_id(session_id)
+        return self._logs.lines(
+            session_id, self._days(session_id), lambda line: line.is_error and bool(line.stack_trace)
+        )
 
     def artifacts(self, session_id: str) -> list[str]:
         """Return the keys of what the run's steps have produced so far."""
         pages = self.clients.s3.get_paginator("list_objects_v2").paginate(
-            Bucket=self.outputs.artifact_bucket_name, Prefix=artifact_prefix(check_session_id(session_id))
+            Bucket=self.outputs.artifact_bucket_name, Prefix=artifact_prefix(self.session_id(session_id))
         )
         return [found["Key"] for page in pages for found in page.get("Contents", []) if "Key" in found]
 
@@ -259,6 +337,7 @@ class Runbook:
 
         :raises ReportMissing: if the run has not completed
         """
+        session_id = self.session_id(session_id)
         outcome = self.outcome(session_id)
         key = (outcome.detail or {}).get("reportKey") if outcome else None
         if not key:
@@ -271,6 +350,7 @@ class Runbook:
 
         :raises RunNotFound: if there is nothing
         """
+        session_id = self.session_id(session_id)
         found = self.events(session_id)
         artifacts, report, artifacts_error = self._read_products(session_id)
         return RunSummary(
@@ -289,6 +369,7 @@ class Runbook:
         :param model_id: the model it used; if left out, the one that the agent uses now
         :raises RunNotFound: if the run was never claimed
         """
+        session_id = self.session_id(session_id)
         metadata = self.metadata(session_id)
         run = self.summary(session_id)
         called = run.events.first(Status.AGENT_INVOCATION_STARTED)
@@ -352,7 +433,7 @@ class Runbook:
 
     def _retry_fields(self, session_id: str) -> dict[str, Any]:
         """What a request says besides when it starts from a run's finished steps."""
-        check_session_id(session_id, "retry_of")
+        session_id = self.session_id(session_id, "retry_of")
         runs = list(retrying.lineage(session_id, self._reader.metadata))
         fields = retrying.retry_fields(session_id, ((found, self.artifacts(found)) for found, _ in runs))
         if runs[0][1] is None and "takeFrom" not in fields:

@@ -4,17 +4,20 @@ Owns finding them by day and joining their two halves, metadata and outcome, whi
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from runbook import labels
 from runbook.labels import OPEN
 from runbook.tables import UTC_TIME, WHOLE_NUMBER, Column, Table, Terminal, camel_case, shortened
+from runtime.contract.errors import InvalidRequest
+from runtime.contract.request import parse_request
 from runtime.journal.keys import METADATA, OUTCOME, partition_key
 from runtime.journal.reader import JournalReader
 from runtime.journal.records import Event, Item, RunMetadata
 from runtime.journal.timestamps import to_timestamp, utc_now
+from runtime.journal.vocabulary import Status
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -36,11 +39,13 @@ class Run:
 
     :ivar metadata: None if it has expired, or was never written
     :ivar outcome: the terminal event, None while the run is open
+    :ivar retried_as: the newest run, of those that were found with it, that retries it
     """
 
     session_id: str
     metadata: RunMetadata | None
     outcome: Event | None
+    retried_as: str | None = None
 
     @property
     def status(self) -> str:
@@ -94,6 +99,27 @@ class Run:
         """The name of its workflow."""
         return workflow_of(self.metadata)
 
+    @property
+    def retry_of(self) -> str | None:
+        """The run that this one retries."""
+        return request_text(self.metadata, "retryOf") or None
+
+    @property
+    def can_be_retried(self) -> bool:
+        """Whether it ended otherwise than completed, with a request that can be run."""
+        return can_be_retried(self.metadata, self.outcome)
+
+
+def can_be_retried(metadata: RunMetadata | None, outcome: Event | None) -> bool:
+    """Return whether a run ended otherwise than completed, with a request that can be run."""
+    if metadata is None or outcome is None or outcome.status == Status.AGENT_BACKGROUND_TASK_COMPLETED:
+        return False
+    try:
+        parse_request(metadata.request)
+    except InvalidRequest:
+        return False
+    return True
+
 
 def workflow_of(metadata: RunMetadata | None) -> str | None:
     """Return the name of a run's workflow: as it was journalled, otherwise as it was asked for."""
@@ -120,8 +146,22 @@ def _asked(name: str, heading: str) -> Column[Run]:
     return Column(name, "object", heading, Terminal.WIDE, read=read, text=lambda text: shortened(text, 30))
 
 
+def _advice(run: Run) -> str | None:
+    if run.retried_as:
+        return f"retried as {run.retried_as}"
+    if run.status in labels.FAILURES and run.metadata and not run.can_be_retried:
+        return "not to be retried: whoever sent this request must change it"
+    return None
+
+
 class Runs(Table[Run]):
-    """Runs in the order in which they began; those whose beginning is not known come first."""
+    """Runs in the order in which they began; those whose beginning is not known come first.
+
+    They are shown the other way round.
+    """
+
+    newest_first = True
+    nothing = "No such runs."
 
     columns: Sequence[Column[Run]] = (
         Column("session_id", "str", "session", Terminal.LINE),
@@ -135,6 +175,9 @@ class Runs(Table[Run]):
         Column("error_type"),
         Column("error_message"),
         Column("error", None, "error", Terminal.BELOW, read=_error, style=lambda _: "red"),
+        Column("advice", None, "advice", Terminal.BELOW, read=_advice, style=lambda _: "yellow"),
+        Column("retry_of"),
+        Column("retried_as"),
         Column("tokens"),
         Column("workflow", "object", "workflow", Terminal.WIDE),
         _asked("requested_by", "requested by"),
@@ -163,6 +206,11 @@ class Runs(Table[Run]):
             raise ValueError(f"runs have no {', '.join(sorted(unknown))}: it must be one of {', '.join(columns)}")
         wanted = [(columns[name], value) for name, value in values.items() if value is not None]
         return Runs(run for run in self if all(column.value(run) == value for column, value in wanted))
+
+    @property
+    def failed(self) -> "Runs":
+        """Those that failed or timed out. What somebody cancelled is no failure."""
+        return self.having(*labels.FAILURES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +251,8 @@ class RunFinder:
             outcomes[ended.session_id] = ended
         sessions = metadata.keys() | outcomes.keys()
         runs = Runs(Run(session_id, metadata.get(session_id), outcomes.get(session_id)) for session_id in sessions)
+        retried_as = {run.retry_of: run.session_id for run in runs if run.retry_of}
+        runs = Runs(replace(run, retried_as=retried_as.get(run.session_id)) for run in runs)
         return runs if outcome is None else runs.having(outcome)
 
     def _records(self, since: datetime, until: datetime) -> Iterator[RunMetadata | Event]:

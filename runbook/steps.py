@@ -26,7 +26,7 @@ class Kind(StrEnum):
     FAILED = "failed"
     CUT_OFF = "cut off"
     GOING_ON = "going on"
-    WATCHING = "looks after the run"
+    WATCHING = "watches the run"
     POLL = "poll"
     HEARTBEAT = "heartbeat"
     SKIPPED = "skipped: already there"

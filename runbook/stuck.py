@@ -60,11 +60,13 @@ def _diagnosis(run: StuckRun) -> str:
 class StuckRuns(Table[StuckRun]):
     """Stuck runs, the oldest first."""
 
+    nothing = "No run is stuck."
+
     columns = (
         Column("session_id", "str", "session", Terminal.LINE),
-        Column("trouble", "str", "trouble"),
-        Column("explanation", "str", "explanation"),
-        Column("diagnosis", None, terminal=Terminal.BELOW, read=_diagnosis, style=lambda _: "red"),
+        Column("trouble", "str"),
+        Column("explanation", "str"),
+        Column("diagnosis", None, "diagnosis", Terminal.BELOW, read=_diagnosis, style=lambda _: "red"),
         Column("began_at", UTC_TIME, "began (UTC)", Terminal.LINE),
         Column("last_status", "str", "last event", Terminal.LINE),
         Column("prompt", "str", "prompt"),
@@ -108,7 +110,7 @@ def diagnose(metadata: RunMetadata, events: Events, status: str, now: datetime) 
     lease = timedelta(seconds=metadata.limits["leaseSeconds"])
     last_at = events[-1].created_at if events else metadata.created_at
     if status != RUNNING and now > last_at + GRACE:
-        return Trouble.EXECUTION_ENDED, f"nobody looks after it: its execution is {status}"
+        return Trouble.EXECUTION_ENDED, f"nobody watches it: its execution is {status}"
     deadline = _deadline(events)
     if deadline is None and now > metadata.created_at + START_GRACE:
         return Trouble.NOT_STARTED, _why_not_started(events, now - metadata.created_at)

@@ -8,10 +8,8 @@ from typing import Any
 from runbook.artifacts import Artifact
 from runbook.events import Events
 from runbook.executions import Execution
-from runbook.runs import request_text, workflow_of
+from runbook.runs import can_be_retried, request_text, workflow_of
 from runbook.steps import AttemptWork, attempts
-from runtime.contract.errors import InvalidRequest
-from runtime.contract.request import parse_request
 from runtime.journal.records import Event, RunMetadata
 from runtime.journal.timestamps import utc_now
 from runtime.journal.vocabulary import Status
@@ -72,14 +70,12 @@ class RunSummary:
     @property
     def can_be_retried(self) -> bool:
         """Whether it ended otherwise than completed, with a request that can be run."""
-        completed = self.outcome and self.outcome.status == Status.AGENT_BACKGROUND_TASK_COMPLETED
-        if self.metadata is None or self.outcome is None or completed:
-            return False
-        try:
-            parse_request(self.metadata.request)
-        except InvalidRequest:
-            return False
-        return True
+        return can_be_retried(self.metadata, self.outcome)
+
+    @property
+    def step_failed(self) -> bool:
+        """Whether a step raised an error, whose traceback is then in the log."""
+        return any(event.step and event.error_type for event in self.events)
 
     @property
     def lease_expires_at(self) -> datetime | None:
@@ -101,6 +97,14 @@ class RunSummary:
     def task_seconds(self) -> float | None:
         """From the first start of the background task to the outcome."""
         return self._until_outcome(Status.AGENT_BACKGROUND_TASK_STARTED)
+
+    @property
+    def worked_seconds(self) -> float | None:
+        """The same; of an open run, until now."""
+        began = self.events.first(Status.AGENT_BACKGROUND_TASK_STARTED)
+        if self.outcome or began is None:
+            return self.task_seconds
+        return max(0.0, (utc_now() - began.created_at).total_seconds())
 
     @property
     def total_seconds(self) -> float | None:

@@ -3,7 +3,7 @@
 A frame and JSON are for computing and have everything; what is shown is for reading and leaves out what doesn't fit.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,11 +21,12 @@ T = TypeVar("T")
 UTC_TIME = "datetime64[ms, UTC]"
 WHOLE_NUMBER = "Int64"
 SHOWN_ROWS = 60
+HEAD_ROWS = 20
 SHOWN_CHARACTERS = 120
 
 
 class Terminal(Enum):
-    """Where a terminal shows a column."""
+    """Where a terminal shows a column. What stands below has a line of its own in notebooks, too."""
 
     LINE = auto()
     WIDE = auto()
@@ -67,6 +68,7 @@ class Column(Generic[T]):
     :ivar read: reads its value from a record; if left out, the attribute of its name
     :ivar text: turns a value that is not None into what readers see
     :ivar style: a record's colour on terminals, as rich names them
+    :ivar folded: long text that notebooks show only when its heading is clicked; for those below
     """
 
     name: str
@@ -76,6 +78,7 @@ class Column(Generic[T]):
     read: Callable[[T], Any] | None = None
     text: Callable[[Any], str] = text_of
     style: Callable[[T], str] = _no_style
+    folded: bool = False
 
     @property
     def json_name(self) -> str:
@@ -98,9 +101,15 @@ class Column(Generic[T]):
 
 
 class Table(Sequence[T], Generic[T]):
-    """Records of one kind, read-only."""
+    """Records of one kind, read-only.
+
+    :cvar newest_first: whether they are shown the other way round, and the first of them left out where there are many
+    :cvar nothing: what is said in a notebook if there are none
+    """
 
     columns: Sequence[Column[T]]
+    newest_first = False
+    nothing = "None."
 
     def __init__(self, records: Iterable[T]) -> None:
         self._records = tuple(records)
@@ -136,27 +145,46 @@ class Table(Sequence[T], Generic[T]):
     def __repr__(self) -> str:
         if not self:
             return f"<{type(self).__name__}: none>"
-        columns, rows, rest = self._shown()
-        table = [[column.heading for column in columns], *rows]
-        widths = [max(map(len, cells)) for cells in zip(*table, strict=True)]
-        lines = ["  ".join(map(str.ljust, cells, widths)).rstrip() for cells in table]
-        return "\n".join([f"<{type(self).__name__}: {len(self)}>", *lines, *([rest] if rest else [])])
+        columns = [column for column in self.columns if column.heading and not column.folded]
+        head = [column.heading for column in columns]
+        rows = [row if isinstance(row, str) else [_short(column, row) for column in columns] for row in self._shown()]
+        records = [row for row in rows if not isinstance(row, str)]
+        widths = [max(map(len, texts)) for texts in zip(head, *records, strict=True)]
+        lines = [row if isinstance(row, str) else _aligned(row, widths) for row in [head, *rows]]
+        return "\n".join([f"<{type(self).__name__}: {len(self)}>", *lines])
 
     def _repr_html_(self) -> str:
         if not self:
-            return "<p><em>none</em></p>"
-        columns, rows, rest = self._shown()
-        head = "".join(f'<th style="text-align:left">{escape(column.heading)}</th>' for column in columns)
-        body = "".join(f"<tr>{''.join(map(_cell, columns, cells))}</tr>" for cells in rows)
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>" + (
-            f"<p>{rest}</p>" if rest else ""
+            return f"<p><em>{escape(self.nothing)}</em></p>"
+        columns = [column for column in self.columns if column.heading and column.terminal is not Terminal.BELOW]
+        below = [column for column in self.columns if column.terminal is Terminal.BELOW]
+        head = "".join(f'<th style="{_align(column)}">{escape(column.heading)}</th>' for column in columns)
+        body = "".join(
+            f'<tr><td colspan="{len(columns)}" style="text-align:left"><em>{escape(row)}</em></td></tr>'
+            if isinstance(row, str)
+            else _rows(columns, below, row)
+            for row in self._shown()
         )
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
-    def _shown(self) -> tuple[list[Column[T]], list[list[str]], str]:
-        """The columns for readers, their cells, and how much is left out."""
-        columns = [column for column in self.columns if column.heading]
-        rows = [[shortened(column.shown(record)) for column in columns] for record in self._records[:SHOWN_ROWS]]
-        return columns, rows, f"… and {len(self) - SHOWN_ROWS} more" if len(self) > SHOWN_ROWS else ""
+    def _readable(self) -> Sequence[T | str]:
+        """All that readers would see: records, or a line in place of some."""
+        return self._records[::-1] if self.newest_first else self._records
+
+    def _shown(self) -> Iterator[T | str]:
+        """What readers see, and a line for what is left out."""
+        rows = self._readable()
+        left_out = len(rows) - SHOWN_ROWS
+        if left_out <= 0:
+            yield from rows
+        elif self.newest_first:
+            yield from rows[:SHOWN_ROWS]
+            yield f"… and {left_out} older"
+        else:
+            # Of what happens in time, the end matters most.
+            yield from rows[:HEAD_ROWS]
+            yield f"… {left_out} more …"
+            yield from rows[HEAD_ROWS - SHOWN_ROWS :]
 
 
 def _plain(value: Any) -> Any:
@@ -171,7 +199,33 @@ def _storable(value: Any) -> Any:
     return whole(value) if isinstance(value, str) else value
 
 
+def _aligned(texts: Sequence[str], widths: Sequence[int]) -> str:
+    return "  ".join(map(str.ljust, texts, widths)).rstrip()
+
+
+def _short(column: Column[Any], record: Any) -> str:
+    return shortened(column.shown(record))
+
+
+def _align(column: Column[Any]) -> str:
+    return f"text-align:{'right' if column.is_number else 'left'}"
+
+
+def _rows(columns: Sequence[Column[Any]], below: Sequence[Column[Any]], record: Any) -> str:
+    """A record's row, and a row for each text that needs the whole width."""
+    cells = "".join(_cell(column, _short(column, record)) for column in columns)
+    texts = [(column, text) for column in below if (text := column.shown(record))]
+    wide = f'<td colspan="{len(columns)}" style="text-align:left;padding-left:2em">'
+    return f"<tr>{cells}</tr>" + "".join(f"<tr>{wide}{_text(column, text)}</td></tr>" for column, text in texts)
+
+
+def _text(column: Column[Any], text: str) -> str:
+    if not column.folded:
+        return escape(text)
+    return f"<details><summary>{escape(column.heading)}</summary><pre>{escape(text)}</pre></details>"
+
+
 def _cell(column: Column[Any], text: str) -> str:
     # Ids, times and numbers stay in one piece; what people wrote may wrap.
-    piece = "white-space:nowrap;" if " " not in text or len(text) <= 24 else ""
-    return f'<td style="text-align:{"right" if column.is_number else "left"};{piece}">{escape(text)}</td>'
+    piece = ";white-space:nowrap" if " " not in text or len(text) <= 24 else ""
+    return f'<td style="{_align(column)}{piece}">{escape(text)}</td>'

@@ -48,7 +48,11 @@ def main() -> None:
         model.queue_text("The analysis.", delay_seconds=ANALYST_SECONDS)
         model.queue_text(REPORT, delay_seconds=REPORTER_SECONDS)
         papermill.execute_notebook(
-            NOTEBOOKS / "01_trigger_runs.ipynb", folder / "trigger.ipynb", cwd=NOTEBOOKS, progress_bar=False
+            NOTEBOOKS / "01_trigger_runs.ipynb",
+            folder / "trigger.ipynb",
+            {"demo": True},
+            cwd=NOTEBOOKS,
+            progress_bar=False,
         )
         (HERE / "notebook.png").write_bytes(screenshot(folder / "trigger.ipynb", "## Its timeline"))
 

@@ -19,7 +19,6 @@ from runbook.cli.commands import (
     confirm,
     print_json,
     print_session,
-    session_id_of,
     show,
 )
 from runbook.cli.following import follow_new
@@ -31,6 +30,7 @@ from runbook.render_tables import Lines
 @command("retry", "retry latest --watch")
 def retry(
     session: Session,
+    force: Annotated[bool, typer.Option("--force", help="Even if it was retried before.")] = False,
     watch: Watch = False,
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
     as_json: AsJson = False,
@@ -38,7 +38,7 @@ def retry(
 ) -> None:
     """Start a new run with the request of one that failed, from the steps that it finished."""
     runbook = connect(stack)
-    session_id = runbook.retry(session_id_of(runbook, session))
+    session_id = runbook.retry(session, force=force)
     print_session(session_id, as_json=as_json)
     if watch:
         follow_new(runbook, session_id, timeout_seconds=timeout, as_json=as_json)
@@ -55,7 +55,7 @@ def cancel(
     """Close a run as cancelled and stop its agent."""
     check_reason(reason)
     runbook = connect(stack)
-    session_id = session_id_of(runbook, session)
+    session_id = runbook.session_id(session)
     confirm(f"Cancel run {session_id} of stack {stack}?", yes=yes)
     cancelled = runbook.cancel(session_id, reason)
     if as_json:

@@ -16,9 +16,9 @@ from runbook import render
 from runbook.cli import process
 from runbook.cli.process import INTERRUPTED, PIPE_CLOSED, REFUSED
 from runbook.connection import EMBEDDED, connect
-from runbook.errors import NoRecentRun, RunbookError, WatchTimeout
+from runbook.errors import RunbookError, WatchTimeout
 from runbook.events import MAX_WATCH_SECONDS
-from runbook.runbook import Runbook
+from runbook.runbook import LATEST, LOOK_BACK
 from runtime.journal.errors import JournalError
 from runtime.journal.timestamps import utc_now
 
@@ -30,8 +30,6 @@ NOT_COMPLETED = 1
 USAGE = 2
 TIMED_OUT = 4
 DEFAULT_TIMEOUT_SECONDS = 3600.0
-LATEST = "latest"
-LOOK_BACK = timedelta(days=2)
 
 EXIT_CODES = {
     DONE: "done; for a watched run: it completed",
@@ -175,19 +173,6 @@ Timeout = Annotated[
     float, typer.Option("--timeout", callback=waiting_time, help="Seconds to wait for the end of the run.")
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]
-
-
-def session_id_of(runbook: Runbook, session: str) -> str:
-    """Return the session id that an argument means.
-
-    :raises NoRecentRun: if it means the latest run and there is none
-    """
-    if session != LATEST:
-        return session
-    runs = runbook.runs(utc_now() - LOOK_BACK)
-    if not runs:
-        raise NoRecentRun(LOOK_BACK)
-    return runs[-1].session_id
 
 
 def moment(text: str) -> datetime:

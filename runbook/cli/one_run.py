@@ -14,7 +14,6 @@ from runbook.cli.commands import (
     Timeout,
     command,
     print_json,
-    session_id_of,
     show,
 )
 from runbook.cli.following import follow
@@ -29,7 +28,7 @@ from runtime.journal.vocabulary import Status
 def show_run(session: Session, as_json: AsJson = False, stack: Stack = EMBEDDED) -> None:
     """Show everything about a run: timeline, attempts with their steps and items, environments, artifacts."""
     runbook = connect(stack)
-    summary = runbook.summary(session_id_of(runbook, session))
+    summary = runbook.summary(runbook.session_id(session))
     if as_json:
         print_json(summary.as_json())
         return
@@ -39,6 +38,8 @@ def show_run(session: Session, as_json: AsJson = False, stack: Stack = EMBEDDED)
         show(tree(summary))
         show("")
     show(render.summary(summary))
+    for line in runbook.tracebacks(summary.session_id) if summary.step_failed else ():
+        show(render_tables.log_line(line))
     for hint in _next_steps(summary):
         show(Text(hint, "dim"))
 
@@ -49,7 +50,7 @@ def watch(
 ) -> None:
     """Follow a run until it ends; exit code 1 unless it completes."""
     runbook = connect(stack)
-    follow(runbook, session_id_of(runbook, session), timeout_seconds=timeout, as_json=as_json)
+    follow(runbook, runbook.session_id(session), timeout_seconds=timeout, as_json=as_json)
 
 
 @command("logs", "logs latest --level ERROR")
@@ -63,7 +64,7 @@ def logs(
 ) -> None:
     """Print the log lines of all execution environments of a run, merged by time."""
     runbook = connect(stack)
-    session_id = session_id_of(runbook, session)
+    session_id = runbook.session_id(session)
     if streams:
         found = runbook.log_streams(session_id)
         print_json(found.to_json()) if as_json else show(render_tables.environments(found))
@@ -78,7 +79,7 @@ def logs(
             # Whole lines: the terminal wraps them itself, and grep finds what is in them.
             console.print(render_tables.log_line(line), soft_wrap=True)
     else:
-        show(Text("No such lines. Lines may take some seconds to arrive in CloudWatch Logs.", "dim"))
+        show(Text(lines.nothing, "dim"))
 
 
 @command("report", "report latest > report.md")
@@ -93,7 +94,7 @@ def report(
     if item is not None and step is None:
         raise typer.BadParameter("--item is an item of a step: name the step with --step")
     runbook = connect(stack)
-    session_id = session_id_of(runbook, session)
+    session_id = runbook.session_id(session)
     found = runbook.report(session_id) if step is None else runbook.artifact(session_id, step, item)
     if as_json:
         print_json({"sessionId": session_id, "report" if step is None else "artifact": found.data})
@@ -107,7 +108,7 @@ def report(
 def cost(session: Session, as_json: AsJson = False, stack: Stack = EMBEDDED) -> None:
     """Estimate what a run has cost, at list prices."""
     runbook = connect(stack)
-    estimate = runbook.cost(session_id_of(runbook, session))
+    estimate = runbook.cost(runbook.session_id(session))
     print_json(estimate.as_json()) if as_json else show(render_tables.cost(estimate))
 
 

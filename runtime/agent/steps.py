@@ -65,6 +65,7 @@ class WorkflowRun:
         self._running: list[Unit] = []
         self._finished = set[str]()
         self._sources: list[tuple[StepSource, set[str]]] = []
+        self._logged: list[BaseException] = []
 
     @property
     def running(self) -> list[str]:
@@ -87,6 +88,7 @@ class WorkflowRun:
             if _is_being_cancelled():
                 # Whoever cancelled journals why, whatever the step raises instead.
                 raise asyncio.CancelledError from error
+            self._log("The run failed", error)
             return Ending.failed(error)
 
     async def journal_failure(self, error: BaseException) -> None:
@@ -207,7 +209,14 @@ class WorkflowRun:
         await self._attempt.append(step_status(unit.step.name, phase), step=unit.step.name, item=unit.number, **fields)
 
     async def _journal_failure(self, unit: Unit, error: BaseException) -> None:
+        self._log(f"Step {unit} failed", error)
         await self._journal(unit, StepPhase.FAILED, error_type=type(error).__name__, error_message=error_text(error))
+
+    def _log(self, what: str, error: BaseException) -> None:
+        """Log an error with its traceback, once: the journal has its class and its message only."""
+        if not any(error is logged for logged in self._logged):
+            self._logged.append(error)
+            logger.error("%s: %s", what, error_text(error), exc_info=error)
 
     def _key(self, unit: Unit, session_id: str | None = None) -> str:
         return artifact_key(session_id or self._session_id, *_name(unit))

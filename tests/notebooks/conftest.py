@@ -36,7 +36,13 @@ class Executed:
     def pictures(self) -> int:
         """How many figures it shows."""
         outputs = [output for cell in self.notebook.cells for output in cell.get("outputs", [])]
-        return sum("image/png" in output.get("data", {}) for output in outputs)
+        return sum('<svg role="img" aria-label="' in output.get("data", {}).get("text/html", "") for output in outputs)
+
+    @property
+    def html(self) -> str:
+        """All that its cells show as HTML."""
+        outputs = [output for cell in self.notebook.cells for output in cell.get("outputs", [])]
+        return "".join(output.get("data", {}).get("text/html", "") for output in outputs)
 
     @property
     def printed(self) -> str:
@@ -61,6 +67,9 @@ def execute(stack_path: Path, monkeypatch: pytest.MonkeyPatch) -> Execute:
     """Execute a notebook, and return it with the values that some expressions have at its end."""
     monkeypatch.setenv("RUNBOOK_STACK_FILE", str(stack_path))
 
+    # From a folder of its own: a notebook needs none in particular.
+    folder = str(stack_path.parent)
+
     def run(name: str, *expressions: str, **parameters: Any) -> Executed:
         notebook: Any = parameterize_notebook(load_notebook_node(str(NOTEBOOKS / f"{name}.ipynb")), parameters)
         # Through JSON, so that a test can compare plain values; numpy's become Python's.
@@ -74,7 +83,7 @@ def execute(stack_path: Path, monkeypatch: pytest.MonkeyPatch) -> Execute:
             notebook,
             timeout=CELL_SECONDS,
             kernel_name="python3",
-            resources={"metadata": {"path": str(NOTEBOOKS)}},
+            resources={"metadata": {"path": folder}},
         ).execute()
         return Executed(notebook, json.loads(notebook.cells[-1].outputs[0].text))
 

@@ -58,6 +58,24 @@ def test_the_description_of_an_embedded_cloud_that_was_killed_is_seen_through(tm
         connect("local", environ={"RUNBOOK_STACK_FILE": path})
 
 
+def test_a_runbook_follows_its_cloud_to_another_port_and_says_so_when_there_is_none(tmp_path: Path) -> None:
+    account = stack_outputs("local")["agentRuntimeArn"].split(":")[4]
+    result = f"<GetCallerIdentityResult><Account>{account}</Account></GetCallerIdentityResult>"
+    reply = Reply(200, f"<GetCallerIdentityResponse>{result}</GetCallerIdentityResponse>".encode())
+    with HttpServer(reply) as first:
+        path = described(tmp_path, first.url)
+        runbook = connect("local", environ={"RUNBOOK_STACK_FILE": path})
+    with pytest.raises(CloudNotRunning, match="leads to no embedded cloud that runs"):
+        runbook.outcome("0" * 36)
+    Path(path).unlink()
+    with pytest.raises(CloudNotRunning, match="is not running: start it with `make local`"):
+        runbook.outcome("0" * 36)
+    with HttpServer(Reply(200, b"{}")) as second:
+        described(tmp_path, second.url)
+        assert runbook.outcome("0" * 36) is None
+        assert second.requests
+
+
 FOREIGN = {
     "a page": Reply(200, b"<html>hello</html>", {"Content-Type": "text/html"}),
     "JSON": Reply(200, b'{"hello": 1}', {"Content-Type": "application/json"}),

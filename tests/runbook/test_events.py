@@ -9,11 +9,12 @@ import pytest
 
 from runbook import events
 from runbook.clients import Clients
-from runbook.errors import RunNotFound, WatchTimeout
+from runbook.errors import RunNotFound, WatchInterrupted, WatchTimeout
 from runbook.outputs import StackOutputs
 from runbook.runbook import Runbook
 from runtime.journal.reader import JournalReader
 from runtime.journal.records import Event
+from runtime.journal.timestamps import utc_now
 from runtime.journal.vocabulary import Status
 from tests.runbook.history import NOON, History, event, new_session_id
 
@@ -101,6 +102,30 @@ def test_a_watch_that_takes_too_long_names_the_last_event(reader: JournalReader,
     with pytest.raises(WatchTimeout, match="after 7 s: its last event is SESSION_INITIATED"):
         list(watched(reader, history.claim(), clock, timeout_seconds=7))
     assert clock.now == 7
+
+
+def test_an_interrupted_watch_says_that_the_run_goes_on(reader: JournalReader, history: History) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    session_id = history.claim()
+    with pytest.raises(WatchInterrupted, match=f"run {session_id} is no longer watched; it goes on by itself"):
+        list(watched(reader, session_id, Clock(interrupt)))
+
+
+def test_heartbeats_in_a_row_are_one_line_and_the_end_is_never_cut_off() -> None:
+    now = utc_now()
+    beats = [
+        event("x", Status.AGENT_BACKGROUND_TASK_HEARTBEAT, now - n * SECOND, attempt=1) for n in range(3000, 2, -1)
+    ]
+    began = event("x", "TASK_ANALYST_STARTED", now - 3001 * SECOND, attempt=1)
+    assert repr(events.Events("x", [began, *beats])).splitlines()[-1].startswith("2998 heartbeats, last 3.0 s ago")
+    failed = event("x", "TASK_ANALYST_FAILED", now, attempt=1, error_type="Broken", error_message="at last")
+    shown = events.Events("x", [began, *beats, failed])._repr_html_()
+    assert "2998 heartbeats, the last after 49 min 58 s" in shown
+    assert "Broken: at last" in shown
+    released = event("x", Status.AGENT_BACKGROUND_TASK_HEARTBEAT, now, attempt=1, detail={"released": "shutting down"})
+    assert events.Events("x", [*beats, released]).folded()[-1] is released
 
 
 def test_a_watch_without_time_looks_once(reader: JournalReader, history: History) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -60,6 +61,17 @@ def test_a_timeline_names_actors_steps_and_what_happened() -> None:
     assert picture._repr_png_().startswith(PNG)
 
 
+def test_a_picture_takes_on_the_theme_s_colours_and_says_what_it_is() -> None:
+    html = figures.timeline(RUN)._repr_html_()
+    assert html.startswith(f'<svg role="img" aria-label="Timeline of a run: {ID}: completed after 41.0 s"')
+    assert 'width="648pt"' in html
+    # Text, which matplotlib leaves black by saying nothing.
+    assert re.match(r"<svg [^>]*;fill:var\(--jp-content-font-color0, ", html)
+    for colour in ("#1a1a1a", "#ffffff", "#000000"):
+        assert f", {colour})" in html
+        assert not re.search(rf"(?<!, ){colour}", html)
+
+
 def test_an_open_run_has_a_timeline() -> None:
     open_run = RunSummary(Events(ID, RESUMED[:7]), None, None, [], [], None)
     assert "open after" in said(figures.timeline(open_run))
@@ -68,11 +80,12 @@ def test_an_open_run_has_a_timeline() -> None:
 @pytest.mark.parametrize(
     ("run", "text"),
     [
-        (RUN, "Lambda was held for 1.4% of the agent's time"),
-        (RunSummary(Events(ID, RESUMED[:2]), None, None, [], [], None), "has not worked"),
+        (RUN, "Lambda waited for 1.4% of the agent's time"),
+        (RunSummary(Events(ID, RESUMED[:2]), None, None, [], [], None), "no agent has begun"),
+        (RunSummary(Events(ID, RESUMED[:7]), None, EXECUTION, [], [], None), "of the agent's time so far"),
     ],
 )
-def test_what_lambda_was_held_for_is_next_to_what_the_agent_worked(run: RunSummary, text: str) -> None:
+def test_what_lambda_waited_for_is_next_to_what_the_agent_worked(run: RunSummary, text: str) -> None:
     assert text in said(figures.held_and_worked(run))
 
 
@@ -110,6 +123,13 @@ def test_outcomes_are_counted_by_cause() -> None:
     text = said(figures.outcomes(runs(completed, completed, failed, Status.SESSION_CANCELLED)))
     for part in ("completed", "failed: AgentLost", "cancelled |", "  2"):
         assert part in text
+
+
+def test_open_failed_and_cancelled_runs_have_bars_of_their_own() -> None:
+    statuses = Status.AGENT_BACKGROUND_TASK_COMPLETED, Status.SESSION_FAILED, Status.SESSION_CANCELLED
+    found = Runs([*runs(*statuses), Run(new_session_id(), None, None)])
+    bars = figures.outcomes(found).axes[0].patches
+    assert len({bar.get_hatch() for bar in bars}) == 4
 
 
 def test_nothing_to_show_is_said() -> None:

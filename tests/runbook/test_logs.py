@@ -55,7 +55,8 @@ def test_a_stream_s_name_tells_day_session_and_environment(
 def test_every_environment_of_a_run_is_found_and_none_of_another(
     rb: Runbook, clients: Clients, outputs: StackOutputs, session_id: str
 ) -> None:
-    began = f"Attempt 1 of run {session_id} began in environment x"
+    own = "11112222-0cb4-4a6f-8f9f-0d6f5a8f0001"
+    began = f"Attempt 1 of run {session_id} began in environment {own}"
     write_log(
         clients, outputs, session_id, OTHER, NOON + timedelta(minutes=2), "Attempt 2 of run x began", "ERROR: bad"
     )
@@ -64,11 +65,13 @@ def test_every_environment_of_a_run_is_found_and_none_of_another(
     clients.logs.create_log_stream(logGroupName=outputs.agent_log_group_name, logStreamName="otel-rt-logs")
     found = rb.log_streams(session_id)
     assert [(stream.environment_id, stream.attempts, stream.lines, stream.errors) for stream in found] == [
-        (ENVIRONMENT, (1,), 2, 1),
+        # As the journal has it, where the agent says what that is.
+        (own, (1,), 2, 1),
         (OTHER, (2,), 2, 1),
     ]
     assert (found[0].first_at, found[0].last_at) == (NOON, NOON + timedelta(seconds=1))
     assert found.to_frame()["attempts"].tolist() == ["1", "2"]
+    assert [line.environment_id for line in rb.log_events(session_id, level="ERROR")] == [own, OTHER]
 
 
 def test_a_run_that_crosses_midnight_has_streams_on_both_days(

@@ -56,9 +56,11 @@ def shown(renderable: RenderableType) -> str:
     return file.getvalue()
 
 
+BEATS = [event(ID, Status.AGENT_BACKGROUND_TASK_HEARTBEAT, NOON + timedelta(seconds=n)) for n in range(1, 100)]
 STUCK = StuckRun(ID, Trouble.SILENT, LONG, NOON, "TASK_ANALYST_STARTED", "Count")
 THINGS: dict[str, RenderableType] = {
     "timeline": render.timeline(EVENTS),
+    "long timeline": render.timeline(Events(ID, [*EVENTS[:1], *BEATS, ENDED])),
     "summary": render.summary(SUMMARY),
     "report": render.artifact(Artifact("# Clouds\n\n" + "many " * 100)),
     "runs": render_tables.Lines(Runs([Run(ID, METADATA, ENDED), Run(ID, None, ENDED), Run(ID, METADATA, None)])),
@@ -134,6 +136,11 @@ def test_columns_for_which_a_terminal_is_too_narrow_are_below_the_line() -> None
     head, *rows = file.getvalue().splitlines()
     assert head.split()[-3:] == ["workflow", "requested", "by"]
     assert [row.split()[-2:] for row in rows if ID in row] == [["investigate", "billing"]]
+
+
+def test_heartbeats_in_a_row_are_one_line_of_a_timeline() -> None:
+    assert "99 heartbeats, the last after 1 min 39 s" in shown(THINGS["long timeline"])
+    assert "HEARTBEAT" not in shown(THINGS["long timeline"])
 
 
 def test_nothing_is_cut_off_in_the_table_of_environments() -> None:

@@ -13,7 +13,7 @@ import pytest
 from botocore.stub import Stubber
 
 from runbook.clients import Clients
-from runbook.errors import NothingToRetry, RunNotFound, RunStillOpen
+from runbook.errors import AlreadyRetried, NothingToRetry, RunNotFound, RunStillOpen
 from runbook.outputs import StackOutputs
 from runbook.retrying import retry_fields
 from runbook.runbook import Runbook
@@ -25,6 +25,7 @@ from runtime.contract.request import (
     parse_request,
     size_in_claim,
 )
+from runtime.journal.timestamps import utc_now
 from runtime.journal.vocabulary import Status
 from tests.runbook.history import NOON, History, new_session_id
 
@@ -53,11 +54,11 @@ def given(stepfunctions: Stubber, execution_input: str) -> None:
     stepfunctions.add_response("describe_execution", answer, {"executionArn": ANY})
 
 
-def sent(rb: Runbook, session_id: str) -> dict[str, Any]:
+def sent(rb: Runbook, session_id: str, *, force: bool = False) -> dict[str, Any]:
     """Retry a run, and return the request that was sent."""
     events = rb.clients.events
     with mock.patch.object(events, "put_events", wraps=events.put_events) as put_events:
-        assert rb.retry(session_id)
+        assert rb.retry(session_id, force=force)
     return json.loads(put_events.call_args.kwargs["Entries"][0]["Detail"])
 
 
@@ -80,6 +81,18 @@ def test_only_a_run_that_failed_is_tried_again(rb: Runbook, history: History) ->
         rb.retry(history.claim())
     with pytest.raises(NothingToRetry):
         rb.retry(history.completed())
+
+
+def test_what_was_retried_is_not_retried_again_unless_it_is_forced(
+    rb: Runbook, history: History, stepfunctions: Stubber
+) -> None:
+    old = failed_run(history, {"prompt": "Count"})
+    assert rb.retried_as(old) is None
+    again = history.claim(utc_now(), request={"prompt": "Count", "retryOf": old})
+    with pytest.raises(AlreadyRetried, match=f"run {old} was retried as {again}"):
+        rb.retry(f" {old}\n")
+    forgotten(stepfunctions)
+    assert sent(rb, old, force=True) == {"prompt": "Count", "retryOf": old}
 
 
 def test_a_retry_asks_the_same_and_names_the_old_run(rb: Runbook, history: History, stepfunctions: Stubber) -> None:
@@ -137,7 +150,7 @@ def test_runs_that_name_each_other_are_looked_at_once(rb: Runbook, history: Hist
     second = failed_run(history, {"prompt": "Count", "retryOf": first})
     history.claim(request={"prompt": "Count", "retryOf": second}, session_id=first)
     forgotten(stepfunctions)
-    assert sent(rb, second) == {"prompt": "Count", "retryOf": second}
+    assert sent(rb, second, force=True) == {"prompt": "Count", "retryOf": second}
 
 
 def test_a_line_of_retries_is_followed_as_far_as_a_request_may_name_runs(

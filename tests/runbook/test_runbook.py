@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
 from botocore.stub import Stubber
 
 from runbook.clients import Clients
-from runbook.errors import ReportMissing, RunNotFound
+from runbook.connection import PROJECT
+from runbook.errors import NoRecentRun, ReportMissing, RunNotFound
 from runbook.outputs import StackOutputs
 from runbook.runbook import Runbook
 from runtime.contract.errors import InvalidRequest
+from runtime.journal.timestamps import utc_now
 from runtime.journal.vocabulary import Status
 from tests.runbook.history import History, new_session_id
 
@@ -29,6 +32,15 @@ def test_the_report_is_where_the_outcome_says(
     assert rb.artifacts(session_id) == [f"sessions/{session_id}/reporter.md"]
 
 
+def test_the_page_s_query_finds_the_terminal_event(rb: Runbook, history: History) -> None:
+    page = (PROJECT / "docs" / "runbook.md").read_text(encoding="utf-8")
+    code = page.split("## The query itself")[1].split("```python\n")[1].split("```")[0]
+    names: dict[str, Any] = {"rb": rb, "session_id": history.completed()}
+    exec(code, names)  # noqa: S102 - the page's own
+    assert [item["status"]["S"] for item in names["answer"]["Items"]] == [Status.AGENT_BACKGROUND_TASK_COMPLETED]
+    assert names["answer"]["ScannedCount"] <= 20
+
+
 def test_an_open_run_has_no_report(rb: Runbook, history: History) -> None:
     with pytest.raises(ReportMissing, match="no outcome yet"):
         rb.report(history.claim())
@@ -42,6 +54,14 @@ def test_the_report_of_an_unknown_run_is_a_run_not_found(rb: Runbook) -> None:
 def test_a_mistyped_session_id_is_named(rb: Runbook) -> None:
     with pytest.raises(InvalidRequest, match="'123'"):
         rb.events("123")
+
+
+def test_an_id_may_have_spaces_around_it_and_latest_is_the_run_that_began_last(rb: Runbook, history: History) -> None:
+    with pytest.raises(NoRecentRun):
+        rb.events("latest")
+    session_id = history.claim(utc_now())
+    assert rb.events(f" {session_id}\n").session_id == session_id
+    assert rb.metadata(" latest ").session_id == session_id
 
 
 @pytest.fixture

@@ -50,6 +50,21 @@ def test_runs_outside_the_span_are_left_out(rb: Runbook, history: History) -> No
     assert len(rb.runs(NOON + timedelta(minutes=30), until=NOON + 1.5 * HOUR)) == 1
 
 
+def test_a_failed_run_says_what_came_of_it_and_the_newest_is_shown_first(rb: Runbook, history: History) -> None:
+    first = history.claim()
+    history.close(first, Status.SESSION_FAILED, NOON + HOUR, error_type="AgentLost", error_message="gone")
+    second = history.claim(NOON + HOUR, request={"prompt": "Count", "retryOf": first})
+    history.close(second, Status.SESSION_CANCELLED, NOON + 2 * HOUR, error_type="Cancelled", error_message="enough")
+    refused = history.claim(NOON + 2 * HOUR, request={"question": "no prompt"})
+    history.close(refused, Status.SESSION_FAILED, NOON + 3 * HOUR, error_type="InvalidRequest", error_message="prompt")
+    found = rb.runs(NOON)
+    assert [run.session_id for run in found.failed] == [first, refused]
+    html = found._repr_html_()
+    assert html.index(refused) < html.index("whoever sent this request must change it") < html.index(second)
+    assert html.index(f">{first}<") < html.index(f"retried as {second}")
+    assert html.count("retried as") == 1
+
+
 def test_runs_can_be_told_apart_by_their_outcome(rb: Runbook, history: History) -> None:
     history.completed()
     open_run = history.claim()

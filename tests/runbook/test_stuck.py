@@ -75,7 +75,7 @@ def test_only_open_runs_are_looked_at(rb: Runbook, history: History) -> None:
     assert found | {"beganAt": ""} == {
         "sessionId": stuck,
         "trouble": "EXECUTION_ENDED",
-        "explanation": "nobody looks after it: its execution is unknown to Step Functions",
+        "explanation": "nobody watches it: its execution is unknown to Step Functions",
         "beganAt": "",
         "lastStatus": "SESSION_INITIATED",
         "prompt": "Count",

@@ -14,9 +14,10 @@ HTTP error, or no answer in time, is a ModelErrorException (`local/emulator/edge
 import json
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from local.emulator.edge.directions import directions
 from tests.support.http_server import HttpServer, Received, Reply
 
 COMPLETIONS_PATH = "/v1/chat/completions"
@@ -81,10 +82,13 @@ class FakeModel(HttpServer):
         self.queue(Reply(hangs=True))
 
     def answer(self, request: Received) -> Reply:
-        """Return the next reply; another path than the one for chat completions is a 404."""
+        """Return the next reply, as canned ones are directed; another path than that of chat completions is a 404."""
         if request.path != COMPLETIONS_PATH:
             return _error(404, f"no such path: {request.path}")
-        return super().answer(request)
+        given = directions(request.body)
+        if given.failure:
+            return _error(424, f"the prompt says {given.failure}")
+        return replace(super().answer(request), **{"delay_seconds": given.seconds} if given.seconds else {})
 
     def _tool_call(self, name: str, arguments: Mapping[str, Any], delay_seconds: float = 0) -> Reply:
         function = {"name": name, "arguments": json.dumps(arguments)}

@@ -8,6 +8,7 @@ https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.htm
 
 from __future__ import annotations
 
+import asyncio
 import json
 import urllib.error
 import urllib.request
@@ -19,6 +20,7 @@ from typing import Any
 from ministack.services import bedrock_runtime
 
 from local.emulator.edge.canned import canned_input
+from local.emulator.edge.directions import directions
 from local.emulator.edge.replacing import replace
 
 _FAILED_STATUS = 424
@@ -49,6 +51,7 @@ def install() -> None:
         watched = SimpleNamespace(**vars(urllib.request) | {"urlopen": _open})
         bedrock_runtime.urllib = SimpleNamespace(request=watched, error=urllib.error)
     else:
+        replace(bedrock_runtime, "handle_request", _directed)
         # What a server would have answered: ministack makes Converse's blocks and stop reason of it.
         replace(
             bedrock_runtime,
@@ -95,6 +98,21 @@ def _required_function(tool_config: Any) -> Any:
     return next((function for function in functions if function["name"] == name), None)
 
 
+def _directed(original: Any) -> Any:
+    async def handle_request(method: str, path: str, headers: Any, body: bytes, *others: Any) -> Any:
+        given = directions(body)
+        await asyncio.sleep(given.seconds)
+        if given.failure:
+            return _model_error(f"A canned failure, not a model's: the prompt says {given.failure}.")
+        return await original(method, path, headers, body, *others)
+
+    return handle_request
+
+
+def _model_error(message: str) -> Any:
+    return bedrock_runtime._error("ModelErrorException", message, _FAILED_STATUS)  # pyright: ignore[reportPrivateUsage]
+
+
 def _fail_without_answer(original: Any, url: str) -> Any:
     def ask(*arguments: Any) -> Any:
         _failure.set("its answer is not a chat completion")
@@ -111,9 +129,7 @@ def _report_failure(original: Any) -> Any:
         try:
             return await original(*arguments)
         except ModelServerFailed as error:
-            return bedrock_runtime._error(  # pyright: ignore[reportPrivateUsage]
-                "ModelErrorException", str(error), _FAILED_STATUS
-            )
+            return _model_error(str(error))
 
     return handle_request
 

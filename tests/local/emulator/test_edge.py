@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -129,6 +130,7 @@ def test_invocations_queue_for_a_place_first_come_first_served() -> None:
 def test_what_has_begun_goes_before_what_is_new() -> None:
     program = """
 import threading
+import time
 from local.emulator.edge import functions
 queue = functions.Queue(4, 0)
 new, begun = queue._new, queue._begun
@@ -209,6 +211,20 @@ def test_a_canned_reply_calls_the_tool_that_must_be_called(emulator: Emulator, c
     assert answer["stopReason"] == "tool_use"
     [content] = answer["output"]["message"]["content"]
     assert (content["toolUse"]["name"], content["toolUse"]["input"]) == ("plan", {"why": "canned why"})
+
+
+def test_a_canned_reply_takes_its_time_or_fails_where_the_prompt_says_so_of_its_step(emulator: Emulator) -> None:
+    def ask(step: str) -> Any:
+        client = emulator.client("bedrock-runtime", config=ONE_TRY)
+        messages = [{"role": "user", "content": [{"text": "Well? [analyst takes 0.4 s] [reporter fails]"}]}]
+        return client.converse(modelId="some-model", messages=messages, system=[{"text": f"You are the {step} here."}])
+
+    began = time.monotonic()
+    assert ask("analyst")
+    assert time.monotonic() - began >= 0.4
+    with pytest.raises(ClientError, match=r"the prompt says \[reporter fails\]"):
+        ask("reporter")
+    assert ask("librarian")
 
 
 def test_a_model_server_that_fails_is_an_error_and_not_a_canned_reply(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -137,7 +137,8 @@ def test_list_is_narrowed_down_by_what_was_asked(cli: Cli, history: History, fai
 def test_the_workflow_of_a_run_is_checked_and_completed_from_the_stack(
     cli: Cli, rb: Runbook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rb.outputs = dataclasses.replace(rb.outputs, workflows=("default", "investigate"))
+    stack = dataclasses.replace(rb.outputs, workflows=("default", "investigate"))
+    monkeypatch.setattr(rb, "_place", (stack, rb.clients))
     result = cli("trigger", "Count the clouds", "--workflow", "investigte")
     assert (result.exit_code, result.stdout) == (commands.REFUSED, "")
     assert "one of default, investigate" in result.stderr

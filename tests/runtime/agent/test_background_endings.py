@@ -78,6 +78,19 @@ def test_a_step_that_fails_fails_the_run_with_its_error_and_ends_it(
     assert "reporter" not in simulation.messages
 
 
+def test_the_traceback_of_a_failed_step_is_logged_once(
+    simulation: Simulation, caplog: pytest.LogCaptureFixture
+) -> None:
+    error = ValueError("bad tool")
+    simulation.work["reporter"] = raises(error)
+    simulation.run_task()
+    (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert record.message == "Step reporter failed: bad tool"
+    assert record.exc_info
+    assert record.exc_info[1] is error
+    assert record.name.startswith("bedrock_agentcore.app.")
+
+
 def test_a_step_that_leaves_the_process_only_leaves_its_run(simulation: Simulation) -> None:
     async def leave() -> str:
         sys.exit("a tool wants out")
@@ -109,11 +122,16 @@ def test_a_long_error_is_cut_to_2_kb(simulation: Simulation) -> None:
     assert len((the_end(simulation).error_message or "").encode()) == 2048
 
 
-def test_a_failure_before_the_first_step_fails_the_run(simulation: Simulation) -> None:
+def test_a_failure_before_the_first_step_fails_the_run_and_is_logged(
+    simulation: Simulation, caplog: pytest.LogCaptureFixture
+) -> None:
     simulation.artifacts = ArtifactStore(simulation.s3, "no-such-bucket")
     simulation.run_task()
     assert simulation.statuses == ["STARTED", "FAILED"]
     assert the_end(simulation).error_type == "NoSuchBucket"
+    (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert record.message.startswith("The run failed: ")
+    assert record.exc_info
 
 
 def test_the_deadline_ends_a_step_that_hangs_and_says_what_was_running(simulation: Simulation) -> None:
