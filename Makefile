@@ -52,7 +52,7 @@ unit: setup ## tests that start no cloud, on every supported Python that is here
 test: setup ## all tests
 	@$(BIN)/python -m pytest -n 3 --dist loadscope $(ARGS)
 
-soak: setup ## the long tests, and one that needs a Chromium
+soak: setup ## the long tests, and those that need a Chromium
 	@$(BIN)/python -m pytest -m soak $(ARGS)
 
 check: setup ## format, lint, types

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import RendererBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
 from runbook.labels import duration, outcome
@@ -80,6 +82,12 @@ class Picture(Figure):
         # What has no colour of its own, as text, takes this one.
         style = f"max-width:100%;white-space:pre;fill:var(--jp-{_THEME[INK]}, {INK})"
         return svg.replace("<svg ", f'<svg role="img" aria-label="{escape(self.alt)}" style="{style}" ', 1)
+
+    def draw(self, renderer: RendererBase) -> None:
+        """Draw it; a `$` in a name is no formula."""
+        for text in self.findobj(Text):
+            text.set_parse_math(False)
+        super().draw(renderer)
 
     def _repr_png_(self) -> bytes:
         file = BytesIO()

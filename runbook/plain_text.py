@@ -6,6 +6,11 @@ the line around or break the table that it is in.
 
 import re
 
+NO_FORMULAS = "mathjax_ignore tex2jax_ignore"
+"""Classes whose content MathJax leaves alone.
+
+Source: https://docs.mathjax.org/en/latest/options/document.html, `ignoreHtmlClass`; the second one is version 2's.
+"""
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # controls, but for tab and line feed

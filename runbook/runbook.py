@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -42,6 +43,9 @@ from runtime.journal.records import Event, RunMetadata
 from runtime.journal.timestamps import utc_now
 from runtime.journal.vocabulary import Status
 from runtime.journal.waker import Waker
+
+if TYPE_CHECKING:
+    from runbook.console import Console
 
 STUCK_WINDOW = timedelta(days=2)
 LATEST = "latest"
@@ -404,6 +408,15 @@ class Runbook:
         now = utc_now()
         found = self.runs(since or now - STUCK_WINDOW, OPEN)
         return stuck.find(self._reader, self.clients.stepfunctions, found, now)
+
+    def console(self, since_hours: float = 24) -> "Console":
+        """Return all runs of a while in one cell of a notebook, each a click away, with buttons to retry and to cancel.
+
+        :param since_hours: how far back the list goes; open runs are in it if they are at most two days old
+        """
+        from runbook.console import Console
+
+        return Console(self, timedelta(hours=since_hours))
 
     # -- events that never became a run
 

@@ -111,21 +111,22 @@ def diagnose(metadata: RunMetadata, events: Events, status: str, now: datetime) 
     last_at = events[-1].created_at if events else metadata.created_at
     if status != RUNNING and now > last_at + GRACE:
         return Trouble.EXECUTION_ENDED, f"nobody watches it: its execution is {status}"
-    deadline = _deadline(events)
-    if deadline is None and now > metadata.created_at + START_GRACE:
+    until = deadline(events)
+    if until is None and now > metadata.created_at + START_GRACE:
         return Trouble.NOT_STARTED, _why_not_started(events, now - metadata.created_at)
-    if deadline and now > deadline + lease + GRACE:
-        return Trouble.OVERDUE, f"its deadline was {to_timestamp(deadline)}"
+    if until and now > until + lease + GRACE:
+        return Trouble.OVERDUE, f"its deadline was {to_timestamp(until)}"
     leases = [event.lease_expires_at for event in events if event.lease_expires_at]
     if leases and now > max(leases) + lease + GRACE:
         return Trouble.SILENT, f"its agent's lease ran out at {to_timestamp(max(leases))}, and nobody acted on it"
     return None
 
 
-def _deadline(events: Events) -> datetime | None:
+def deadline(events: Events) -> datetime | None:
+    """Return until when an open run may take; None if no agent has acknowledged it."""
     acknowledged = events.first(Status.AGENT_INVOCATION_SUCCEEDED)
-    deadline = (acknowledged.detail or {}).get("deadline") if acknowledged else None
-    return from_timestamp(deadline) if deadline else None
+    found = (acknowledged.detail or {}).get("deadline") if acknowledged else None
+    return from_timestamp(found) if found else None
 
 
 def _why_not_started(events: Events, age: timedelta) -> str:

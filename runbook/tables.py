@@ -11,7 +11,7 @@ from enum import Enum, auto
 from html import escape
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
-from runbook.plain_text import visible, whole
+from runbook.plain_text import NO_FORMULAS, visible, whole
 from runtime.journal.timestamps import to_timestamp
 
 if TYPE_CHECKING:
@@ -165,7 +165,8 @@ class Table(Sequence[T], Generic[T]):
             else _rows(columns, below, row)
             for row in self._shown()
         )
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        # What people wrote may have dollars in it, which MathJax takes for formulas.
+        return f'<table class="{NO_FORMULAS}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
     def _readable(self) -> Sequence[T | str]:
         """All that readers would see: records, or a line in place of some."""

@@ -18,7 +18,13 @@ from tests.notebooks.conftest import NOTEBOOKS, Execute, read
 from tests.support.fake_model import FakeModel
 from tests.support.running_cloud import RunningCloud
 
-NAMES = ("01_trigger_runs", "02_inspect_log_streams", "03_query_completion_events", "04_recover_runs")
+NAMES = (
+    "00_start_here",
+    "01_trigger_runs",
+    "02_inspect_log_streams",
+    "03_query_completion_events",
+    "04_recover_runs",
+)
 # A kernel, pandas and several runs: more than a test may take elsewhere, where much else goes on.
 pytestmark = pytest.mark.timeout(300)
 COMPLETED = "AGENT_BACKGROUND_TASK_COMPLETED"
@@ -90,6 +96,20 @@ def test_a_notebook_s_first_cell_are_its_parameters(name: str) -> None:
     # What could do harm is off.
     dangerous = ("confirm_", "force_", "demo")
     assert not any(value for name, value in assignments.items() if name.startswith(dangerous))
+
+
+def test_starting_here_shows_the_list_without_widgets_where_nobody_can_click(
+    cloud: RunningCloud, some_runs: datetime, execute: Execute
+) -> None:
+    done = execute("00_start_here", "console.overview.failed", "len(console.overview.rows)")
+    shown = next(output.data for cell in done.notebook.cells for output in cell.get("outputs", []) if "data" in output)
+    assert set(shown) == {"text/plain", "text/html"}
+    assert done.notebook.metadata.get("widgets") is None
+    html = shown["text/html"]
+    assert f"<b>{done.values['console.overview.failed']}</b><span>failed of " in html
+    assert html.count("rbc-badge") >= done.values["len(console.overview.rows)"] >= 6
+    # All of it is there at once, as nobody looks again.
+    assert "…</b>" not in html
 
 
 def test_triggering_runs(cloud: RunningCloud, execute: Execute) -> None:

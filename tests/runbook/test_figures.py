@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -135,3 +136,11 @@ def test_open_failed_and_cancelled_runs_have_bars_of_their_own() -> None:
 def test_nothing_to_show_is_said() -> None:
     assert "no completed runs" in said(figures.durations(Runs([])))
     assert "no runs" in said(figures.outcomes(Runs([])))
+
+
+def test_a_dollar_in_a_name_is_no_formula() -> None:
+    (run,) = runs(Status.SESSION_FAILED)
+    assert run.outcome
+    # As a formula it is none that could be drawn.
+    named = Run(run.session_id, run.metadata, replace(run.outcome, error_type="Cost$^$Error"))
+    assert figures.outcomes(Runs([named]))._repr_png_().startswith(PNG)

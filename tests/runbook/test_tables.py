@@ -90,6 +90,10 @@ def test_what_people_wrote_is_text_in_a_notebook() -> None:
     assert Clouds([])._repr_html_() == "<p><em>None.</em></p>"
 
 
+def test_a_dollar_is_no_formula_in_a_notebook() -> None:
+    assert Clouds([Cloud("$5 to $x^2$", 1)])._repr_html_().startswith('<table class="mathjax_ignore tex2jax_ignore">')
+
+
 def test_text_that_no_encoding_takes_is_shown_all_the_same_and_becomes_a_frame() -> None:
     clouds = Clouds([Cloud("half \ud800 \x1b[31m \u202e 😀", 1, "\udfff")])
     assert repr(clouds).encode()
