@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Self, cast
 
+from runbook.markdown import Markdown
 from runbook.plain_text import visible
 
 MAX_LEVELS = 10
@@ -11,7 +12,7 @@ MAX_LEVELS = 10
 
 
 class Artifact(str):
-    """An artifact's text as it is stored; in a notebook it shows itself as Markdown.
+    """An artifact's text as it is stored; in a notebook it shows itself rendered.
 
     :ivar key: in the artifact bucket; its ending says what the text is, `md` or `json`
     """
@@ -44,8 +45,9 @@ class Artifact(str):
             # Not as deep as Python can read, but deeper than it can write from here.
             return visible(self)
 
-    def _repr_markdown_(self) -> str:
-        return self.markdown
+    def _repr_html_(self) -> str:
+        # Not as Markdown: JupyterLab would fetch its images, from wherever a model wants.
+        return Markdown(self.markdown)._repr_html_()  # pyright: ignore[reportPrivateUsage]
 
 
 def _lines(data: Any, levels: int) -> Iterator[str]:

@@ -10,6 +10,7 @@ from runbook.events import Events
 from runbook.labels import OPEN
 from runbook.runbook import STUCK_WINDOW, Runbook
 from runbook.runs import Run, request_text
+from runbook.steps import item_label
 from runbook.stuck import deadline, diagnose, execution_status
 from runtime.journal.timestamps import utc_now
 from runtime.journal.vocabulary import Status
@@ -165,7 +166,7 @@ def row_of(run: Run, now: datetime, events: Events | None = None, execution: str
         began_at=run.began_at,
         ended_at=run.ended_at,
         seconds=seconds,
-        workflow=request_text(run.metadata, "workflow") or DEFAULT_WORKFLOW,
+        workflow=run.workflow or DEFAULT_WORKFLOW,
         requested_by=request_text(run.metadata, "requestedBy"),
         prompt=run.prompt,
         error=labels.error(run.outcome),
@@ -194,7 +195,7 @@ def running_steps(events: Events) -> tuple[str, ...]:
 
 def step_name(step: str, item: int | None) -> str:
     """Return what a step, or one item of it, is called."""
-    return step if item is None else f"{step} {item + 1}"
+    return step + item_label(item)
 
 
 def _open_row(runbook: Runbook, run: Run, now: datetime) -> Row:

@@ -1,11 +1,11 @@
 """The console's page of one run as HTML, in sections, so that what has not changed can stay as it is on the screen."""
 
 import base64
-import json
 from collections.abc import Iterator
 from io import BytesIO
 
 from runbook import figures
+from runbook.artifacts import Artifact
 from runbook.console.details import ArtifactView, EnvironmentLog, RunDetails, StepView
 from runbook.console.html import about, ago, badge, block, code, folded, moment, table, text
 from runbook.costs import Cost
@@ -131,18 +131,9 @@ def _rendered(written: ArtifactView) -> str:
     cut = "<p><small>The rest is cut off.</small></p>" if written.is_cut else ""
     if written.text is None:
         return "<p>This is no text.</p>"
-    if written.key.endswith(".md"):
-        return f'<div class="rbc-text">{to_html(written.text)}</div>{cut}'
-    if written.key.endswith(".json"):
-        return code(_indented(written.text)) + cut
+    if written.key.endswith((".md", ".json")):
+        return f'<div class="rbc-text">{to_html(Artifact(written.text, written.key).markdown)}</div>{cut}'
     return code(written.text) + cut
-
-
-def _indented(content: str) -> str:
-    try:
-        return json.dumps(json.loads(content), indent=2, ensure_ascii=False)
-    except (ValueError, RecursionError):
-        return content
 
 
 def _logs(found: RunDetails) -> Iterator[tuple[str, str]]:

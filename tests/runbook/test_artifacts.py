@@ -65,3 +65,10 @@ def test_an_artifact_is_found_by_its_step_and_item_whatever_its_kind(
         rb.artifact(session_id, "investigator")
     with pytest.raises(ArtifactNotFound, match="the run has none"):
         rb.artifact(new_session_id(), "planner")
+
+
+def test_in_a_notebook_an_artifact_loads_nothing() -> None:
+    shown = Artifact("![a chart](http://evil.example/x.png) <img src=x>", "sessions/a/reporter.md")._repr_html_()
+    assert "<img" not in shown
+    assert "[image: a chart]</a> <small>(evil.example)</small>" in shown
+    assert not hasattr(Artifact(""), "_repr_markdown_")

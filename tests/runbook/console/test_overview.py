@@ -66,7 +66,7 @@ def test_an_open_run_says_what_it_does_since_when_and_until_when(
         history.add(session_id, "TASK_WORKER_STARTED", NOW - (20 - item) * SECOND, attempt=1, step="worker", item=item)
     last = history.add(session_id, Status.AGENT_BACKGROUND_TASK_HEARTBEAT, NOW - 5 * SECOND, attempt=1)
     (row,) = look_now(rb).rows
-    assert (row.workflow, row.steps) == ("investigate", ("worker 1", "worker 2"))
+    assert (row.workflow, row.steps) == ("investigate", ("worker [0]", "worker [1]"))
     assert row.seconds == pytest.approx(60, abs=0.01)
     assert row.last_sign_at == last.created_at.replace(microsecond=last.created_at.microsecond // 1000 * 1000)
     assert row.deadline
