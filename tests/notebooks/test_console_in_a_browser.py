@@ -137,8 +137,10 @@ def test_an_engineer_finds_out_why_a_run_failed_retries_it_and_cancels_another(
     page.wait_for_text(f"again in stack {stack}", PAGE)
     before = len(cloud.runbook.runs(utc_now().replace(hour=0, minute=0)))
     page.click("button", "No")
+    page.wait_for("!document.querySelector('.rbc-ask')?.offsetParent", "the question to go")
     assert len(cloud.runbook.runs(utc_now().replace(hour=0, minute=0))) == before
     page.click("button", "Retry …")
+    page.wait_for("document.querySelector('.rbc-ask')?.offsetParent != null", "the question")
     page.click("button", "Yes, retry")
     page.wait_for("document.querySelector('.rbc-page h3')?.innerText.includes('completed')", "the retry's end", 60)
     assert failed in page.text(PAGE)
