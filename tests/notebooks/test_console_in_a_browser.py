@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -14,7 +13,6 @@ import pytest
 from runtime.journal.timestamps import utc_now
 from runtime.journal.vocabulary import Status
 from tests.notebooks.conftest import read
-from tests.runbook.console.test_details import TRACE
 from tests.support.browser import BROWSER, Page, open_page
 from tests.support.fake_model import FakeModel
 from tests.support.http_server import HttpServer
@@ -85,17 +83,7 @@ def failed(cloud: RunningCloud, model: FakeModel) -> str:
     model.queue_error(500, "overloaded")
     session_id = cloud.runbook.trigger("What is slow?")
     assert cloud.wait_for_end(session_id).status == Status.AGENT_BACKGROUND_TASK_FAILED
-    log_traceback(cloud, session_id)
     return session_id
-
-
-def log_traceback(cloud: RunningCloud, session_id: str) -> None:
-    """Log an error with a traceback, as the agent does where a step raises."""
-    stream = cloud.runbook.log_streams(session_id).names[0]
-    line = {"level": "ERROR", "message": "Step reporter failed", "errorType": "EventLoop", "stackTrace": TRACE}
-    event = {"timestamp": int(utc_now().timestamp() * 1000), "message": json.dumps(line)}
-    group = cloud.output("agentLogGroupName")
-    cloud.client("logs").put_log_events(logGroupName=group, logStreamName=stream, logEvents=[event])
 
 
 @pytest.fixture
