@@ -38,7 +38,7 @@ def _attempt(attempt: AttemptWork, before: AttemptWork | None) -> Text:
     return line
 
 
-_LABELS = {"workflowDigest": "workflow", "bundle": "bundle"}
+_LABELS = {"workflowDigest": "workflow", "codeDigest": "code"}
 
 
 def _add_step(node: Tree, work: Sequence[Work]) -> None:

@@ -15,7 +15,7 @@ from runtime.journal.vocabulary import Status, StepPhase
 
 MANY_ITEMS = 6
 """A step with more items is shown as one."""
-CODE = ("workflowDigest", "bundle")
+CODE = ("workflowDigest", "codeDigest")
 """What an attempt's first event says of the code that it runs."""
 
 
@@ -82,7 +82,7 @@ class Work:
 class AttemptWork:
     """What one attempt did.
 
-    :ivar labels: what its first event says: `workflow`, `workflowDigest`, `bundle`
+    :ivar labels: what its first event says: `workflow`, `workflowDigest`, `codeDigest`
     :ivar work: in the order in which it was begun
     """
 

@@ -9,22 +9,22 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from runbook.console.overview import Row, row_of, step_name
+from runbook.console.overview import Row, row_of
 from runbook.costs import Cost
 from runbook.errors import RunbookError
 from runbook.labels import error
 from runbook.log_lines import LogLine
 from runbook.runbook import Runbook
 from runbook.runs import Run
+from runbook.steps import Kind, Work
 from runbook.stuck import execution_status
 from runbook.summary import RunSummary
 from runtime.journal.records import Event
 from runtime.journal.timestamps import utc_now
-from runtime.journal.vocabulary import Status
 
 T = TypeVar("T")
 AT_ONCE = 4
@@ -45,26 +45,46 @@ class Found(Generic[T]):
     missing: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class StepView:
     """One step, or one item of it, in the latest attempt that worked on it.
 
-    :ivar name: with the item's number where it is one
-    :ivar state: running, completed, failed, skipped or cut off
     :ivar inputs: what had been finished by then, besides the request
-    :ivar artifact: the key of what came out, empty if nothing did
-    :ivar taken_from: the run that it was taken over from
     """
 
-    name: str
-    state: str
-    attempt: int | None
-    seconds: float | None
-    tokens: int | None
+    work: Work
     inputs: tuple[str, ...]
-    artifact: str
-    taken_from: str
-    error: str
+
+    @property
+    def state(self) -> str:
+        """How it ended, or that it goes on: completed, failed, skipped, cut off or running."""
+        said = {Kind.DONE: "completed", Kind.GOING_ON: "running"}
+        return said.get(self.work.kind) or self.work.kind.partition(":")[0]
+
+    @property
+    def tokens(self) -> int | None:
+        """What it cost; None where that is not known."""
+        tokens = self.detail("tokens")
+        return sum(int(number) for number in tokens.values()) if tokens else None
+
+    @property
+    def artifact(self) -> str:
+        """The key of what came out, empty if nothing did."""
+        return str(self.detail("artifact") or "")
+
+    @property
+    def taken_from(self) -> str:
+        """The run that it was taken over from."""
+        return str(self.detail("takenFrom") or "")
+
+    @property
+    def error(self) -> str:
+        """What went wrong."""
+        return error(self.work.event)
+
+    def detail(self, name: str) -> Any:
+        """Return what its last event says besides."""
+        return (self.work.event.detail or {}).get(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,48 +199,10 @@ def _traceback(lines: Sequence[LogLine], outcome: Event | None) -> str:
     return (same or traced)[-1].stack_trace if outcome and outcome.error_type and traced else ""
 
 
-_STATES = {"STARTED": "running", "COMPLETED": "completed", "FAILED": "failed", "SKIPPED": "skipped"}
-
-
 def _steps(run: RunSummary) -> Iterator[StepView]:
-    """Each step, or item of one, as its latest event has it, in the order in which they first appeared."""
-    latest: dict[str, list[Event]] = {}
-    finished: list[str] = []
-    inputs: dict[str, tuple[str, ...]] = {}
-    for event in run.events:
-        if event.step is None or not event.status.startswith("TASK_"):
-            continue
-        name, phase = step_name(event.step, event.item), event.status.rpartition("_")[2]
-        if phase in ("STARTED", "SKIPPED"):
-            latest[name], inputs[name] = [event], tuple(finished)
-        else:
-            latest.setdefault(name, []).append(event)
-        if phase in ("COMPLETED", "SKIPPED") and name not in finished:
-            finished.append(name)
-    for name, events in latest.items():
-        yield _step(run, name, events, inputs.get(name, ()))
-
-
-def _step(run: RunSummary, name: str, events: Sequence[Event], inputs: tuple[str, ...]) -> StepView:
-    first, last = events[0], events[-1]
-    detail, state = last.detail or {}, _STATES.get(last.status.rpartition("_")[2], "")
-    if state == "running" and (run.outcome or _is_lost(run, last.attempt)):
-        state = "cut off"
-    tokens = detail.get("tokens")
-    return StepView(
-        name=name,
-        state=state,
-        attempt=last.attempt,
-        seconds=(last.created_at - first.created_at).total_seconds() if len(events) > 1 else None,
-        tokens=sum(int(number) for number in tokens.values()) if tokens else None,
-        inputs=tuple(found for found in inputs if found != name),
-        artifact=str(detail.get("artifact", "")),
-        taken_from=str(detail.get("takenFrom", "")),
-        error=error(last),
-    )
-
-
-def _is_lost(run: RunSummary, attempt: int | None) -> bool:
-    return attempt != run.events.attempts or any(
-        event.status == Status.AGENT_BACKGROUND_TASK_LOST and event.attempt == attempt for event in run.events
-    )
+    """Each step, or item of one, as the latest attempt left it, in the order in which they first appeared."""
+    everything = [work for attempt in run.attempts for work in attempt.work]
+    for work in {work.name: work for work in everything}.values():
+        inputs = [each for each in everything if each.kind in (Kind.DONE, Kind.SKIPPED) and each.end <= work.begin]
+        names = dict.fromkeys(each.name for each in sorted(inputs, key=lambda each: each.end))
+        yield StepView(work, tuple(name for name in names if name != work.name))

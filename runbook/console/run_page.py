@@ -46,7 +46,7 @@ def _head(found: RunDetails) -> str:
         facts["deadline"] = _deadline(found)
     cells = "".join(f"<div><span>{name}</span>{value}</div>" for name, value in facts.items() if value)
     wrong = row.trouble or row.error
-    where = ", ".join(step.name for step in found.steps if step.state == "failed")
+    where = ", ".join(step.work.name for step in found.steps if step.state == "failed")
     place = f"In step {text(where)}: " if where else ""
     error = f'<p class="rbc-error rbc-why">{place}{text(wrong)}</p>' if wrong else ""
     trace = found.traceback
@@ -96,15 +96,15 @@ def _steps(found: RunDetails) -> Iterator[tuple[str, str]]:
     yield "steps", block("<h4>Steps</h4>" + ("" if found.steps else "<p>No step has begun.</p>"))
     texts = {artifact.key: artifact for artifact in found.artifacts.value}
     for step in found.steps:
-        yield f"step {step.name}", block(_step(step, texts.get(step.artifact)), "rbc-step")
+        yield f"step {step.work.name}", block(_step(step, texts.get(step.artifact)), "rbc-step")
 
 
 def _step(step: StepView, written: ArtifactView | None) -> str:
-    took = f", {duration(step.seconds)}" if step.seconds is not None else ""
+    took = f", {duration(step.work.seconds)}" if step.work.seconds else ""
     tokens = f", {step.tokens:,} tokens" if step.tokens is not None else ""
     taken = f", taken from run {text(step.taken_from[:8])}" if step.taken_from else ""
-    attempt = f", attempt {step.attempt}" if step.attempt and step.attempt > 1 else ""
-    line = f"{badge(step.state)} <b>{text(step.name)}</b>{took}{tokens}{attempt}{taken}"
+    attempt = f", attempt {step.work.attempt}" if (step.work.attempt or 1) > 1 else ""
+    line = f"{badge(step.state)} <b>{text(step.work.name)}</b>{took}{tokens}{attempt}{taken}"
     error = f'<p class="rbc-error">{text(step.error)}</p>' if step.error else ""
     went_in = f"<p>In: {', '.join(['the request', *(f'what {text(name)} wrote' for name in step.inputs)])}.</p>"
     came_out = f"<p>Out:</p>{_rendered(written)}" if written else "<p>Out: nothing.</p>"

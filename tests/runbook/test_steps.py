@@ -9,7 +9,7 @@ from runtime.journal.vocabulary import Status
 from tests.runbook.test_lanes import ID, at
 
 TOKENS = {"inputTokens": 10, "outputTokens": 5}
-OLD = {"workflow": "investigate", "workflowDigest": "aaaa", "bundle": "1111"}
+OLD = {"workflow": "investigate", "workflowDigest": "aaaa", "codeDigest": "1111"}
 
 
 def item(seconds: float, phase: str, number: int, attempt: int = 1, **fields: object) -> Event:

@@ -33,6 +33,7 @@ def failed(history: History, clients: Clients, outputs: StackOutputs) -> str:
     """A run whose second step raised."""
     session_id = history.claim(request={"prompt": f"Count {EVIL}"})
     history.add(session_id, Status.AGENT_INVOCATION_STARTED, NOON, attempt=1)
+    history.add(session_id, Status.AGENT_BACKGROUND_TASK_STARTED, NOON, attempt=1, environment_id="e1-environment")
     history.add(session_id, "TASK_ANALYST_STARTED", NOON + SECOND, attempt=1, step="analyst")
     key = f"sessions/{session_id}/analyst.md"
     detail = {"artifact": key, "tokens": {"inputTokens": 11, "outputTokens": 7}}
@@ -65,7 +66,7 @@ def look(rb: Runbook, session_id: str) -> RunDetails:
 
 def test_steps_say_what_went_in_and_what_came_out(rb: Runbook, failed: str) -> None:
     analyst, reporter = look(rb, failed).steps
-    assert (analyst.state, analyst.seconds, analyst.tokens, analyst.inputs) == ("completed", 2.0, 18, ())
+    assert (analyst.state, analyst.work.seconds, analyst.tokens, analyst.inputs) == ("completed", 2.0, 18, ())
     assert analyst.artifact == f"sessions/{failed}/analyst.md"
     assert (reporter.state, reporter.inputs, reporter.artifact) == ("failed", ("analyst",), "")
     assert reporter.error.startswith("ValueError: no clouds")
@@ -142,6 +143,7 @@ def test_bytes_that_are_no_text_are_said_to_be_none(
 
 def test_a_step_that_a_lost_attempt_left_behind_is_cut_off(rb: Runbook, history: History) -> None:
     session_id = history.claim()
+    history.add(session_id, Status.AGENT_BACKGROUND_TASK_STARTED, NOON, attempt=1, environment_id="e1-environment")
     history.add(session_id, "TASK_ANALYST_STARTED", NOON + SECOND, attempt=1, step="analyst")
     history.close(session_id, Status.SESSION_FAILED, NOON + 9 * SECOND, error_type="AgentLost")
     assert [step.state for step in look(rb, session_id).steps] == ["cut off"]

@@ -91,7 +91,7 @@ def test_an_open_run_of_the_day_before_yesterday_is_there_and_an_ended_one_is_no
     assert [row.session_id for row in found.rows] == [stuck]
     assert (found.open, found.stuck, found.rows[0].word) == (1, 1, "stuck")
     assert found.rows[0].trouble
-    assert found.rows[0].trouble.startswith("EXECUTION_ENDED: nobody looks after it")
+    assert found.rows[0].trouble.startswith("EXECUTION_ENDED: nobody watches it")
 
 
 def test_a_run_knows_its_newest_retry(rb: Runbook, history: History, running: Stubber) -> None:
