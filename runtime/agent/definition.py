@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, TypeAlias, cast
 
 from pydantic import BaseModel, RootModel, TypeAdapter, create_model
 
 from runtime.agent.errors import InvalidWorkflow
 from runtime.contract.request import RunRequest
-from runtime.journal.vocabulary import check_step_name
+from runtime.journal.vocabulary import STEP_NAME, check_step_name
 
 PROMPTS = Path(__file__).parent / "prompts"
 _REFERENCE = re.compile(r'"#/\$defs/([^"]+)"')
@@ -67,7 +67,7 @@ class Step:
     :ivar tools: functions that the agent may call; see `earlier_runs.py`
     :ivar work: the code in an agent's place
     :ivar after: the steps that it comes after; None for the one before it, () for none
-    :ivar each: a step with a list as its result: this one runs once for each item of it
+    :ivar each: a step with a list as its result: this one runs once for each item of it, of a hundred at most
     :ivar result: a pydantic model, or a list of these or of plain types; without it the result is text
     :raises InvalidStepName: if the name can't become part of an event's status
     :raises InvalidWorkflow: if there are both prompt and code or neither, code with tools or that is not async, no such
@@ -88,19 +88,33 @@ class Step:
             raise InvalidWorkflow(f"step {self.name} needs either a prompt file or work, and not both")
         if self.work and self.tools:
             raise InvalidWorkflow(f"step {self.name} is plain code: tools are for steps with a prompt file")
-        if self.work and not inspect.iscoroutinefunction(self.work):
-            raise InvalidWorkflow(f"step {self.name} has the work {_name_of(self.work)}, which is no async function")
-        if self.prompt_file is not None and not (PROMPTS / self.prompt_file).is_file():
+        if self.work:
+            self._check_work(self.work)
+        for field in ("tools", "after"):
+            if not isinstance(getattr(self, field), tuple | list | None):
+                wrong = f"step {self.name} has {field}={getattr(self, field)!r}, which has to be a tuple: ({field}[0],)"
+                raise InvalidWorkflow(wrong)
+        if self.prompt_file is not None and self.prompt_file not in {path.name for path in PROMPTS.iterdir()}:
             raise InvalidWorkflow(f"step {self.name} has the prompt file {self.prompt_file}, which is not in {PROMPTS}")
         if self.result is not None:
             self._check_result()
+
+    def _check_work(self, work: Work) -> None:
+        if not inspect.iscoroutinefunction(work):
+            raise InvalidWorkflow(f"step {self.name} has the work {_name_of(work)}, which is no async function")
+        try:
+            inspect.signature(work).bind(None)
+        except TypeError:
+            wrong = f"step {self.name} has the work {_name_of(work)}, which has to take one argument, the step's input"
+            raise InvalidWorkflow(wrong) from None
 
     def _check_result(self) -> None:
         try:
             schema = self.adapter.json_schema()
         except Exception as error:
+            why = str(error).splitlines()[0]
             raise InvalidWorkflow(
-                f"step {self.name} has the result {self.result!r}, which is no type of data: {error}"
+                f"step {self.name} has the result {self.result!r}, which is no type of data: {why}"
             ) from None
         if self.work is None and _contains_itself(schema):
             raise InvalidWorkflow(
@@ -155,6 +169,8 @@ class Step:
 class Workflow:
     """Steps that work on a request; the last one's result is the run's report.
 
+    :ivar name: like a step's
+
     :raises InvalidWorkflow: if there is no step, two have one name, one needs what doesn't come before it, `each` names
         a step that gives no list or runs once per item itself, or the last step runs once per item
     """
@@ -163,6 +179,12 @@ class Workflow:
     steps: tuple[Step, ...]
 
     def __post_init__(self) -> None:
+        # Most who write one have no type checker.
+        steps: Any = self.steps
+        if not STEP_NAME.fullmatch(str(self.name)):
+            raise InvalidWorkflow(f"workflow name {self.name!r} is not 1 to 40 of a-z, 0-9 and _, a letter first")
+        if not (isinstance(steps, tuple) and all(isinstance(step, Step) for step in cast("Sequence[object]", steps))):
+            raise InvalidWorkflow(f"workflow {self.name} has no tuple of steps: is a comma missing after the only one?")
         if not self.steps:
             raise InvalidWorkflow(f"workflow {self.name} has no step")
         if twice := _more_than_once(step.name for step in self.steps):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError
 
 from runtime.agent.artifacts import Artifact
 from runtime.agent.definition import Step
@@ -58,9 +59,27 @@ def serialized(step: Step, value: Any) -> str:
             raise WrongResult(step.name, f"a {type(value).__name__} and no text; say what it is with result=")
         return value
     try:
-        return step.adapter.dump_json(step.adapter.validate_python(value), indent=2).decode()
+        checked = step.adapter.validate_python(value)
+        text = step.adapter.dump_json(checked, indent=2, by_alias=True).decode()
     except ValidationError as error:
         raise WrongResult(step.name, wrong_fields(error)) from error
+    except PydanticSerializationError as error:
+        raise WrongResult(step.name, f"JSON can't hold it: {error}") from error
+    _check_readable(step, text, checked)
+    return text
+
+
+def _check_readable(step: Step, text: str, value: Any) -> None:
+    """Refuse what the next step could not read: a secret is stored as asterisks, NaN as null.
+
+    :raises WrongResult: if what was read back is something else
+    """
+    try:
+        same = step.adapter.validate_json(text) == value
+    except ValidationError as error:
+        raise WrongResult(step.name, f"as it is stored, it can't be read back: {wrong_fields(error)}") from error
+    if not same:
+        raise WrongResult(step.name, "as it is stored, it is read back as something else")
 
 
 def wrong_fields(error: ValidationError) -> str:

@@ -34,7 +34,15 @@ RECORDS = {
     rf"TOKEN#{TIMESTAMP}#\d+": {"taskToken"},
     "EVENT~OUTCOME": EVENT | {"day"},
 }
-STATUSES = {*Status, *(step_status(step.name, phase) for step in WORKFLOWS["default"].steps for phase in StepPhase)}
+STATUSES = {
+    *Status,
+    *(
+        step_status(step.name, phase)
+        for workflow in WORKFLOWS.values()
+        for step in workflow.steps
+        for phase in StepPhase
+    ),
+}
 AT_THE_SAME_TIME = 8
 FEW = settings(
     max_examples=2,

@@ -17,6 +17,7 @@ from runtime.journal.vocabulary import Status
 from tests.notebooks.conftest import NOTEBOOKS, Execute, read
 from tests.support.fake_model import FakeModel
 from tests.support.running_cloud import RunningCloud
+from tests.support.waiting import wait_until
 
 NAMES = (
     "00_start_here",
@@ -165,16 +166,18 @@ def test_looking_at_a_run_starts_nothing_and_shows_why_its_step_failed(
     cloud: RunningCloud, some_runs: datetime, execute: Execute
 ) -> None:
     failed = next(run for run in cloud.runbook.runs(some_runs).failed if run.can_be_retried)
-    still_open = next(run for run in cloud.runbook.runs(some_runs) if "900 s" in run.prompt)
+    still_open = cloud.runbook.trigger("hold 100", workflow="verify")
+    wait_until(lambda: "TASK_WORK_STARTED" in cloud.statuses(still_open), "its second step", 30)
     before = len(cloud.runbook.runs(some_runs))
     first = execute("01_trigger_runs", "session_id", session_id=f" {failed.session_id} ")
     assert first.values["session_id"] == failed.session_id
     assert "ModelErrorException" in first.html
     assert "Traceback (most recent call last)" in first.html
-    second = execute("01_trigger_runs", "session_id", session_id=still_open.session_id, watch_seconds=1)
-    assert f"run {still_open.session_id} had no outcome after 1 s" in second.printed
+    second = execute("01_trigger_runs", "session_id", session_id=still_open, watch_seconds=1)
+    assert f"run {still_open} had no outcome after 1 s" in second.printed
     assert "of the agent's time so far" in second.html
     assert len(cloud.runbook.runs(some_runs)) == before
+    cloud.runbook.cancel(still_open, "the test is over")
 
 
 def test_a_demo_is_refused_on_a_stack_that_others_may_depend_on() -> None:

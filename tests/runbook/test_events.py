@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 
@@ -119,7 +120,7 @@ def test_heartbeats_in_a_row_are_one_line_and_the_end_is_never_cut_off() -> None
         event("x", Status.AGENT_BACKGROUND_TASK_HEARTBEAT, now - n * SECOND, attempt=1) for n in range(3000, 2, -1)
     ]
     began = event("x", "TASK_ANALYST_STARTED", now - 3001 * SECOND, attempt=1)
-    assert repr(events.Events("x", [began, *beats])).splitlines()[-1].startswith("2998 heartbeats, last 3.0 s ago")
+    assert re.match(r"2998 heartbeats, last [34]\.\d s ago", repr(events.Events("x", [began, *beats])).splitlines()[-1])
     failed = event("x", "TASK_ANALYST_FAILED", now, attempt=1, error_type="Broken", error_message="at last")
     shown = events.Events("x", [began, *beats, failed])._repr_html_()
     assert "2998 heartbeats, the last after 49 min 58 s" in shown

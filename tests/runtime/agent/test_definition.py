@@ -10,6 +10,9 @@ from runtime.agent.errors import InvalidWorkflow
 from runtime.journal.errors import InvalidStepName
 
 ANALYST = Step("analyst", "analyst.md")
+# For what a type checker refuses as well.
+ANY_STEP: Any = Step
+ANY_WORKFLOW: Any = Workflow
 
 
 class Lead(BaseModel):
@@ -26,6 +29,11 @@ class Tree(BaseModel):
 
 async def work(_given: StepInput) -> str:
     """Plain code."""
+    return "done"
+
+
+async def two_arguments(_given: StepInput, _more: str) -> str:
+    """Code that can't be called."""
     return "done"
 
 
@@ -56,6 +64,15 @@ def test_a_step_whose_name_fits_no_status_is_refused_when_it_is_declared(name: s
         (lambda: Step("fetch", "analyst.md", result=Tree), "step fetch has the result .*, which contains itself"),
         (lambda: Step("fetch", "analyst.md", result=list[Tree]), "which contains itself: no model can be told"),
         (steps, "workflow research has no step"),
+        (lambda: ANY_STEP("fetch", work=two_arguments), "step fetch has the work two_arguments, which has to take one"),
+        (
+            lambda: ANY_STEP("fetch", "analyst.md", tools=print),
+            "step fetch has tools=<.*, which has to be a tuple",
+        ),
+        (lambda: ANY_STEP("b", work=work, after="a"), "step b has after='a', which has to be a tuple"),
+        (lambda: Step("fetch", "../definition.py"), "which is not in"),
+        (lambda: Workflow("Two words", (ANALYST,)), "workflow name 'Two words' is not 1 to 40 of a-z"),
+        (lambda: ANY_WORKFLOW("research", ANALYST), "workflow research has no tuple of steps: is a comma missing"),
         (lambda: steps(ANALYST, Step("analyst", work=work)), "workflow research has two steps of the name analyst"),
         (lambda: table(steps(ANALYST), steps(ANALYST)), "two workflows of the name research"),
         (lambda: steps(Step("a", work=work, after=("b",)), Step("b", work=work)), "a comes after b, but .*: none"),

@@ -1,8 +1,9 @@
 import json
+import math
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, SecretStr
 
 from runtime.agent.artifacts import Artifact, Usage
 from runtime.agent.definition import Step, StepInput
@@ -53,6 +54,39 @@ def test_a_result_is_read_as_what_was_stored(step: Step, value: Any) -> None:
 def test_a_wrong_result_fails_with_what_is_wrong(step: Step, value: Any, wrong: str) -> None:
     with pytest.raises(WrongResult, match=wrong):
         serialized(step, value)
+
+
+class Odd(BaseModel):
+    """What JSON holds in part only."""
+
+    hidden: SecretStr | None = None
+    share: float = 0.0
+    thing: object = None
+    left_out: int = Field(default=0, exclude=True)
+
+
+@pytest.mark.parametrize(
+    ("value", "wrong"),
+    [
+        (Odd(hidden=SecretStr("secret")), "is read back as something else"),
+        (Odd(share=math.nan), "it can't be read back: share"),
+        (Odd(left_out=7), "is read back as something else"),
+        (Odd(thing=object()), "JSON can't hold it: Unable to serialize unknown type"),
+    ],
+    ids=["a secret", "no number", "left out", "no data"],
+)
+def test_a_result_that_could_not_be_read_back_fails_the_step_that_gave_it(value: Odd, wrong: str) -> None:
+    with pytest.raises(WrongResult, match=rf"^the result of step odd .*{wrong}") as refused:
+        serialized(Step("odd", work=work, result=Odd), value)
+    assert "secret" not in str(refused.value)
+
+
+def test_a_result_has_the_names_that_its_readers_look_for() -> None:
+    class Aliased(BaseModel):
+        number: int = Field(alias="N")
+
+    step = Step("aliased", work=work, result=Aliased)
+    assert parsed(step, text_of("aliased", serialized(step, Aliased(N=3)))).number == 3
 
 
 def test_an_artifact_of_another_version_of_the_step_is_refused() -> None:
