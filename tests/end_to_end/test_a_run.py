@@ -54,11 +54,13 @@ def test_the_journal_tells_the_whole_story_in_order(cloud: RunningCloud, session
     ]
 
 
-def test_the_lambda_was_held_for_a_fraction_of_the_agents_work(cloud: RunningCloud, session: str) -> None:
+def test_the_lambda_was_not_held_for_the_agents_work(cloud: RunningCloud, session: str) -> None:
     seconds = cloud.runbook.summary(session).as_json()["seconds"]
     assert seconds["task"] >= 1.0
     assert seconds["acknowledge"] < seconds["invoker"]
-    assert seconds["acknowledge"] < seconds["task"] / 4
+    # In order and not in seconds: those of a busy machine say nothing.
+    statuses = cloud.statuses(session)
+    assert statuses.index("AGENT_INVOCATION_SUCCEEDED") < statuses.index("TASK_ANALYST_COMPLETED")
 
 
 def test_a_run_has_exactly_one_outcome(cloud: RunningCloud, session: str) -> None:

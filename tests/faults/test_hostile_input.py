@@ -25,7 +25,8 @@ MAX_BYTES = 300 * 1024
 TIMESTAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 COMMON = {"PK", "SK", "sessionId", "createdAt", "expiresAt"}
 EVENT = {
-    *("eventId", "status", "attempt", "environmentId", "leaseExpiresAt", "step", "errorType", "errorMessage", "detail"),
+    *("eventId", "status", "attempt", "environmentId", "leaseExpiresAt", "step", "item"),
+    *("errorType", "errorMessage", "detail"),
 }
 RECORDS = {
     "METADATA": {"day", "executionArn", "request", "workflow", "limits"},

@@ -9,6 +9,7 @@ from local.agentcore.environments.settings import DataPlaneSettings
 from local.cloud import EmbeddedCloud
 from local.stack_file import LocalStack
 from runbook import Runbook, connect_embedded
+from runbook.errors import RunNotFound
 from runtime.journal.records import Event
 from tests.support.waiting import wait_until
 
@@ -57,8 +58,11 @@ class RunningCloud:
         return outcome
 
     def statuses(self, session_id: str) -> list[str]:
-        """What the journal says happened to a run, in order."""
-        return [event.status for event in self.runbook.events(session_id)]
+        """What the journal says happened to a run, in order; nothing yet of one that was only triggered."""
+        try:
+            return [event.status for event in self.runbook.events(session_id)]
+        except RunNotFound:
+            return []
 
     def scale_waits(self, factor: float) -> None:
         """Have state machines wait only that part of what they would, between tries and polls."""

@@ -280,7 +280,7 @@ def test_ping_says_busy_from_the_acknowledgement_to_the_end(
     [task] = running._tasks
     task.get_loop().call_soon_threadsafe(task.cancel)
     wait_until_idle(client)
-    assert not running._tasks
+    wait_until(lambda: not running._tasks, "nothing refers to the task")
 
 
 def test_a_running_task_is_not_collected(
