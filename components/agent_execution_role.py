@@ -12,7 +12,7 @@ from typing import TypedDict
 import pulumi
 
 from components.location import Location
-from components.policies import ActorRole, Statement, actor_role, allow, on_behalf_of, trust
+from components.policies import SEND_TRACES, ActorRole, Statement, actor_role, allow, on_behalf_of, trust
 from components.settings import PROFILES, Settings
 from runtime.journal.keys import ARTIFACTS_PREFIX
 
@@ -93,15 +93,7 @@ def _telemetry(args: AgentExecutionRoleArgs) -> list[Statement]:
         # Any resource: the action lists groups, and can't be asked about one.
         allow(["logs:DescribeLogGroups"], ["*"]),
         # Any resource: these X-Ray actions have none to name.
-        allow(
-            [
-                "xray:PutTraceSegments",
-                "xray:PutTelemetryRecords",
-                "xray:GetSamplingRules",
-                "xray:GetSamplingTargets",
-            ],
-            ["*"],
-        ),
+        allow(SEND_TRACES, ["*"]),
         # Any resource, because metrics have none to name; one namespace by condition.
         allow(
             ["cloudwatch:PutMetricData"],

@@ -15,6 +15,12 @@ import pulumi_aws as aws
 from components.location import Location
 
 Statement = dict[str, Any]
+SEND_TRACES = (
+    "xray:PutTraceSegments",
+    "xray:PutTelemetryRecords",
+    "xray:GetSamplingRules",
+    "xray:GetSamplingTargets",
+)
 Conditions = Mapping[str, Mapping[str, pulumi.Input[str]]]
 
 

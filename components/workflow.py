@@ -12,7 +12,7 @@ import pulumi
 import pulumi_aws as aws
 
 from components.location import Location
-from components.policies import ActorRole, actor_role, allow, on_behalf_of, trust
+from components.policies import SEND_TRACES, ActorRole, actor_role, allow, on_behalf_of, trust
 from components.settings import Settings
 from components.trigger import EVENT_BUS
 from components.workflow_budget import WorkflowSettings, longest_interval_seconds
@@ -111,15 +111,7 @@ class PollingStateMachine(pulumi.ComponentResource):
                 ["*"],
             ),
             # Any resource: these X-Ray actions have none.
-            allow(
-                [
-                    "xray:PutTraceSegments",
-                    "xray:PutTelemetryRecords",
-                    "xray:GetSamplingRules",
-                    "xray:GetSamplingTargets",
-                ],
-                ["*"],
-            ),
+            allow(SEND_TRACES, ["*"]),
         ]
         machines = location.arn("states", "stateMachine:*")
         return actor_role(name, trust("states.amazonaws.com", on_behalf_of(location, machines)), statements, self)

@@ -22,6 +22,7 @@ https://docs.aws.amazon.com/step-functions/latest/dg/transforming-data.html
 from typing import Any
 
 from components.asl import State, catch, choice, expression, never_retry, retry, rule
+from components.error_output import CAUSE, SAID, failed_call
 from components.workflow_budget import (
     ESSENTIAL_RETRY_SECONDS,
     RETRY_DELAY_SECONDS,
@@ -67,8 +68,6 @@ INVOKE_TIMEOUT_SECONDS = 240
 STOP_TIMEOUT_SECONDS = 60
 DATABASE_RETRY_SECONDS = 15
 CONFLICT_WAIT_SECONDS = 60
-CAUSE_CHARACTERS = 8000
-ERROR_CHARACTERS = 2000
 FINISHED_DETAIL_TYPE = "AgentRunFinished"
 
 THROTTLED = ["AgentThrottled", "Lambda.TooManyRequestsException"]
@@ -90,9 +89,6 @@ QUERY_ERROR = "States.QueryEvaluationError"
 TOO_LARGE = "States.DataLimitExceeded"
 """Not matched by States.ALL: https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html"""
 TRANSACTION_CANCELLED = "DynamoDb.TransactionCanceledException"
-CAUSE = "$states.errorOutput.Cause"
-# On AWS the cause of a failed expression is the whole expression, then the code, then the message given to $error().
-SAID = f"($contains({CAUSE}, 'D3137: ') ? $substringAfter({CAUSE}, 'D3137: ') : {CAUSE})"
 REFUSED = "$contains($refusal, 'ConditionalCheckFailed')"
 ASKED_BY = "$request.requestedBy"
 COMPLETED = f"$outcome.status = '{Status.AGENT_BACKGROUND_TASK_COMPLETED}'"
@@ -228,8 +224,8 @@ def _invoke_agent(settings: WorkflowSettings) -> State:
         "Catch": [
             # For instance, cancelled while waiting for capacity: the outcome is in the journal.
             catch(["RunClosed"], "WaitToLook", pause=1),
-            catch(["RunTimedOut"], "CloseSession", closing=_failed_call(Status.SESSION_TIMED_OUT)),
-            catch(["States.ALL"], "CloseSession", closing=_failed_call(Status.SESSION_FAILED)),
+            catch(["RunTimedOut"], "CloseSession", closing=failed_call(Status.SESSION_TIMED_OUT)),
+            catch(["States.ALL"], "CloseSession", closing=failed_call(Status.SESSION_FAILED)),
         ],
         "Next": "WaitForCompletion",
     }
@@ -456,35 +452,6 @@ def _publish_finished(settings: WorkflowSettings) -> State:
         "Catch": [catch(["States.ALL"], "Ended")],
         "Next": "Ended",
     }
-
-
-def _failed_call(status: Status) -> dict[str, str]:
-    """How a failed call of the invoker closes the run: with the class and the message of its error."""
-    # Not $parse: a cause that is not JSON, or is truncated, would fail the execution instead of closing the run. The
-    # pattern is unrolled and bounded, because some engines recurse for each alternative of a repeated group.
-    message = r'$match($cut, /"errorMessage": ?"([^\\"]*(?:\\.[^\\"]*){0,400})/)[0].groups[0]'
-    text = f"($exists($told) ? {_unescape('$told')} : $cut = '' ? 'Step Functions gave no cause' : $cut)"
-    return {
-        "status": status.value,
-        # Names that begin with States. are reserved: a Fail state may not use one.
-        "errorType": "{% $replace($states.errorOutput.Error, /^States\\./, '') %}",
-        "errorMessage": expression(
-            f"($cut := $substring({CAUSE}, 0, {CAUSE_CHARACTERS}); $told := {message};"
-            f" $substring({text}, 0, {ERROR_CHARACTERS}))"
-        ),
-    }
-
-
-def _unescape(text: str) -> str:
-    """Undoes JSON's escapes, except for characters beyond ASCII, which Lambda sends unescaped."""
-    # An escaped backslash is held as a private-use character meanwhile. \x5c is a backslash in a pattern: JSONata's
-    # parser takes a bracket after a plain one for escaped.
-    plain = {r"\\": r"\ue000", r"\"": '"', r"\n": r"\n", r"\t": r"\t", r"\r": " ", r"\/": "/"}
-    for escaped, meant in plain.items():
-        text = f"$replace({text}, '{escaped.replace(chr(92), 2 * chr(92))}', '{meant}')"
-    character = "function($m) { $decodeUrlComponent('%' & $substring($m.match, 4)) }"
-    text = rf"$replace({text}, /\x5cu00[0-7][0-9a-fA-F]/, {character})"
-    return rf"$replace({text}, '\ue000', '\\')"
 
 
 def _database_retry(seconds: int = DATABASE_RETRY_SECONDS) -> list[dict[str, Any]]:

@@ -92,6 +92,11 @@ class StackOutputs:
         return self.state_machine_arn.split(":")[4]
 
     @property
+    def title(self) -> str:
+        """What tells the stack from all others, for people."""
+        return f"{self.event_source} in {self.account}/{self.region}"
+
+    @property
     def agent_qualifier(self) -> str:
         """The agent runtime's endpoint, which the log group's name ends with."""
         return self.agent_log_group_name.removeprefix(f"{LOG_GROUP_PREFIX}{self.agent_runtime_id}-")

@@ -28,7 +28,7 @@ def tree(run: RunSummary) -> Tree:
 
 def _attempt(attempt: AttemptWork, before: AttemptWork | None) -> Text:
     line = Text(f"attempt {attempt.number}: ")
-    line.append(_word(attempt.kind), _STYLES.get(attempt.kind, ""))
+    line.append(attempt.kind.word, _STYLES.get(attempt.kind, ""))
     line.append(f" after {duration(attempt.end - attempt.begin)}")
     if workflow := attempt.labels.get("workflow"):
         line.append(f", workflow {workflow}", "dim")
@@ -45,13 +45,13 @@ def _add_step(node: Tree, work: Sequence[Work]) -> None:
     items = [each for each in work if each.item is not None]
     if not items:
         for each in work:
-            node.add(_line(each.step, [each], _word(each.kind), NAME_WIDTH))
+            node.add(_line(each.step, [each], each.kind.word, NAME_WIDTH))
         return
     step = node.add(_line(items[0].step, items, counted(items), NAME_WIDTH))
     for each in items:
         # Of many, those that went well are only counted.
         if len(items) <= MANY_ITEMS or each.kind not in _WENT_WELL:
-            step.add(_line(f"[{each.item}]", [each], _word(each.kind), NAME_WIDTH - _GUIDE_WIDTH))
+            step.add(_line(f"[{each.item}]", [each], each.kind.word, NAME_WIDTH - _GUIDE_WIDTH))
 
 
 def _line(name: str, work: Sequence[Work], said: str, width: int) -> Text:
@@ -70,7 +70,3 @@ def _tokens(work: Iterable[Work]) -> str:
     found = [(each.event.detail or {}).get("tokens") or {} for each in work]
     read, wrote = (sum(int(tokens.get(f"{kind}Tokens", 0)) for tokens in found) for kind in ("input", "output"))
     return f"{read:,} in, {wrote:,} out" if read or wrote else ""
-
-
-def _word(kind: Kind) -> str:
-    return kind.partition(":")[0]

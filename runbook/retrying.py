@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, cast
 
+from runbook.runs import request_text
 from runtime.contract.errors import InvalidRequest
 from runtime.contract.request import MAX_RETRY_BYTES, MAX_SOURCES, RETRY_FIELDS, check_session_id, size_in_claim
 from runtime.journal.keys import ARTIFACTS_PREFIX
@@ -56,10 +57,8 @@ def lineage(
 
 
 def _retried(metadata: RunMetadata | None) -> str | None:
-    request: object = metadata.request if metadata else None
-    earlier = cast("dict[str, Any]", request).get("retryOf") if isinstance(request, dict) else None
     try:
-        return check_session_id(earlier)
+        return check_session_id(request_text(metadata, "retryOf"))
     except InvalidRequest:
         return None
 

@@ -105,7 +105,7 @@ class Runbook:
         return self._place
 
     def __repr__(self) -> str:
-        return f"<Runbook of {self.outputs.event_source} in {self.outputs.account}/{self.outputs.region}>"
+        return f"<Runbook of {self.outputs.title}>"
 
     @property
     def _reader(self) -> JournalReader:
@@ -328,7 +328,8 @@ class Runbook:
         :param item: its place in the list, from 0; None for a step that runs once
         :raises ArtifactNotFound: if there is no such artifact
         """
-        name = artifact_prefix(check_session_id(session_id)) + (step if item is None else f"{step}/{item:04}")
+        session_id = self.session_id(session_id)
+        name = artifact_prefix(session_id) + (step if item is None else f"{step}/{item:04}")
         keys = self.artifacts(session_id)
         found = next((key for key in keys if key.rpartition(".")[0] == name), None)
         if found is None:
@@ -374,7 +375,8 @@ class Runbook:
         """
         session_id = self.session_id(session_id)
         metadata = self.metadata(session_id)
-        run = self.summary(session_id)
+        # Without logs and artifacts, of which the estimate takes nothing.
+        run = RunSummary(self.events(session_id), metadata, self._execution_if_known(session_id), (), (), None)
         called = run.events.first(Status.AGENT_INVOCATION_STARTED)
         ended_at = run.outcome.created_at if run.outcome else utc_now()
         agent_seconds = (ended_at - called.created_at).total_seconds() if called else 0.0

@@ -32,6 +32,11 @@ class Kind(StrEnum):
     SKIPPED = "skipped: already there"
     LOST = "found lost"
 
+    @property
+    def word(self) -> str:
+        """The words without what explains them."""
+        return self.partition(":")[0]
+
 
 _ENDS = {StepPhase.COMPLETED: Kind.DONE, StepPhase.FAILED: Kind.FAILED, StepPhase.SKIPPED: Kind.SKIPPED}
 
@@ -114,7 +119,7 @@ def item_label(item: int | None) -> str:
 def counted(work: Iterable[Work]) -> str:
     """Return how many ended how: `5 done, 2 cut off`."""
     counts = Counter(each.kind for each in work)
-    return ", ".join(f"{counts[kind]} {kind.partition(':')[0]}" for kind in Kind if counts[kind])
+    return ", ".join(f"{counts[kind]} {kind.word}" for kind in Kind if counts[kind])
 
 
 def attempts(events: Events, end: float) -> list[AttemptWork]:

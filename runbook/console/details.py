@@ -59,7 +59,7 @@ class StepView:
     def state(self) -> str:
         """How it ended, or that it goes on: completed, failed, skipped, cut off or running."""
         said = {Kind.DONE: "completed", Kind.GOING_ON: "running"}
-        return said.get(self.work.kind) or self.work.kind.partition(":")[0]
+        return said.get(self.work.kind) or self.work.kind.word
 
     @property
     def tokens(self) -> int | None:

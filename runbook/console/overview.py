@@ -1,6 +1,5 @@
 """What the console's first page says: the runs since a moment, what the open ones are doing, how many of which kind."""
 
-from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -10,14 +9,12 @@ from runbook.events import Events
 from runbook.labels import OPEN
 from runbook.runbook import STUCK_WINDOW, Runbook
 from runbook.runs import Run, request_text
-from runbook.steps import item_label
+from runbook.steps import Kind, attempts
 from runbook.stuck import deadline, diagnose, execution_status
 from runtime.journal.timestamps import utc_now
-from runtime.journal.vocabulary import Status
 
 AT_ONCE = 8
 STUCK = "stuck"
-FAILURES = (Status.AGENT_BACKGROUND_TASK_FAILED, Status.SESSION_FAILED, Status.SESSION_TIMED_OUT)
 DEFAULT_WORKFLOW = "default"
 
 
@@ -56,7 +53,7 @@ class Row:
     @property
     def is_failure(self) -> bool:
         """Whether it failed or timed out; a cancelled run is no failure."""
-        return self.status in FAILURES
+        return self.status in labels.FAILURES
 
     @property
     def word(self) -> str:
@@ -118,12 +115,6 @@ class Overview:
         )
 
 
-def stack_name(runbook: Runbook) -> str:
-    """Return what tells a stack from all others."""
-    outputs = runbook.outputs
-    return f"{outputs.event_source} in {outputs.account}/{outputs.region}"
-
-
 def look(runbook: Runbook, since: datetime, now: datetime | None = None) -> Overview:
     """Return the runs since a moment, and the open ones of the last days.
 
@@ -142,7 +133,7 @@ def look(runbook: Runbook, since: datetime, now: datetime | None = None) -> Over
     with ThreadPoolExecutor(AT_ONCE) as threads:
         rows = list(threads.map(row, found))
     rows.sort(key=lambda row: row.began_at or row.ended_at or now, reverse=True)
-    return Overview(stack_name(runbook), since, now, tuple(_with_retries(rows)))
+    return Overview(runbook.outputs.title, since, now, tuple(rows))
 
 
 def row_of(run: Run, now: datetime, events: Events | None = None, execution: str = "") -> Row:
@@ -174,46 +165,24 @@ def row_of(run: Run, now: datetime, events: Events | None = None, execution: str
         last_sign_at=last_sign_at,
         deadline=deadline_at,
         trouble=trouble,
-        retry_of=request_text(run.metadata, "retryOf"),
+        retry_of=run.retry_of or "",
+        retried_as=run.retried_as or "",
     )
 
 
 def running_steps(events: Events) -> tuple[str, ...]:
     """Return what is being worked on: names of steps, with the item's number where it is one."""
-    running: dict[tuple[str, int | None], None] = {}
-    for event in events:
-        if event.status == Status.AGENT_BACKGROUND_TASK_LOST:
-            running.clear()
-        if event.step is None:
-            continue
-        if event.status.endswith("_STARTED"):
-            running[event.step, event.item] = None
-        elif event.status.endswith(("_COMPLETED", "_FAILED", "_SKIPPED")):
-            running.pop((event.step, event.item), None)
-    return tuple(step_name(*unit) for unit in running)
-
-
-def step_name(step: str, item: int | None) -> str:
-    """Return what a step, or one item of it, is called."""
-    return step + item_label(item)
+    work = (work for attempt in attempts(events, events.seconds(events[-1])) for work in attempt.work)
+    return tuple(each.name for each in work if each.kind is Kind.GOING_ON)
 
 
 def _open_row(runbook: Runbook, run: Run, now: datetime) -> Row:
     # The index lags behind the table: a run may have ended since.
     outcome = runbook.outcome(run.session_id)
     if outcome or run.metadata is None:
-        return row_of(Run(run.session_id, run.metadata, outcome), now)
+        return row_of(replace(run, outcome=outcome), now)
     execution = execution_status(runbook.clients.stepfunctions, run.metadata.execution_arn)
     return row_of(run, now, runbook.events(run.session_id), execution)
-
-
-def _with_retries(rows: Iterable[Row]) -> Iterator[Row]:
-    """Rows, the newest first, that know which of them tried them again."""
-    retried: dict[str, str] = {}
-    for row in rows:
-        yield replace(row, retried_as=retried.get(row.session_id, ""))
-        if row.retry_of:
-            retried.setdefault(row.retry_of, row.session_id)
 
 
 def _stands(row: Row, word: str) -> bool:

@@ -1,20 +1,17 @@
 """Items that are worked on at the same time: what is finished is never done again, and there is one end."""
 
-import json
 import signal
 from collections import Counter
 from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any
 
-from runtime.contract.job import job_payload
 from runtime.journal.records import Event
-from runtime.journal.timestamps import utc_now
 from runtime.journal.vocabulary import Status
 from tests.support.fault_proxy import Call, conflicting, denied, share_of
 from tests.support.faulty_cloud import LEASE_SECONDS, FaultyCloud
 from tests.support.http_server import Reply
-from tests.support.own_agent import OwnAgent, handled_by
+from tests.support.own_agent import OwnAgent, first_attempt_by, handled_by, outlived_by
 from tests.support.paced_model import LEADS
 from tests.support.run_story import RunStory
 from tests.support.scenarios import Stories, scenario
@@ -62,10 +59,7 @@ def frozen_among_its_items(faulty: FaultyCloud) -> RunStory:
         hold.wait_for_call(2 * (LEADS - 2))
         zombie.thaw()
         hold.release()
-        story = faulty.story(session_id)
-        wait_until(lambda: zombie.ping() == "Healthy", "the zombie's end", 20)
-        assert faulty.events(session_id) == story.events
-    return story
+        return outlived_by(zombie, faulty, session_id)
 
 
 @scenario
@@ -79,15 +73,10 @@ def superseded_among_its_items(faulty: FaultyCloud) -> RunStory:
         faulty.model.held(session_id, THE_OTHERS) as hold,
     ):
         at_work(faulty, session_id, hold)
-        request = {"prompt": session_id, "workflow": WORKFLOW}
-        job = job_payload(request, attempt=2, max_attempts=6, now=utc_now(), seconds_left=60)
-        assert successor.invoke(session_id, json.dumps(job).encode()).status == 200
+        successor.begin_second_attempt(session_id, {"prompt": session_id, "workflow": WORKFLOW})
         hold.wait_for_call(2 * (LEADS - 2))
         hold.release()
-        story = faulty.story(session_id)
-        wait_until(lambda: unaware.ping() == "Healthy", "the end of the first attempt", 20)
-        assert faulty.events(session_id) == story.events
-    return story
+        return outlived_by(unaware, faulty, session_id)
 
 
 @scenario
@@ -224,13 +213,6 @@ def test_in_a_table_where_every_third_transaction_meets_another_one_a_run_comple
     assert cancelled > 0
     assert not story.of(Status.AGENT_BACKGROUND_TASK_LOST), story
     assert set(calls(faulty, story).values()) == {1}
-
-
-def first_attempt_by(first: OwnAgent, then: OwnAgent, session_id: str) -> Any:
-    """Return the rule by which one process gets the first attempt, and another what comes after."""
-    return handled_by(
-        session_id, lambda job, payload: (first if job["attempt"] == 1 else then).invoke(session_id, payload)
-    )
 
 
 def at_work(faulty: FaultyCloud, session_id: str, hold: Any) -> None:

@@ -1,16 +1,12 @@
 """A process that was given up and goes on: it writes nothing once its successor has begun."""
 
-import json
 import signal
 
-from runtime.contract.job import job_payload
-from runtime.journal.timestamps import utc_now
 from runtime.journal.vocabulary import Status
 from tests.support.faulty_cloud import FaultyCloud
-from tests.support.own_agent import OwnAgent, handled_by
+from tests.support.own_agent import OwnAgent, first_attempt_by, handled_by, outlived_by
 from tests.support.run_story import RunStory
 from tests.support.scenarios import Stories, scenario
-from tests.support.waiting import wait_until
 
 
 @scenario
@@ -20,12 +16,7 @@ def frozen_past_its_lease(faulty: FaultyCloud) -> RunStory:
     with (
         OwnAgent(faulty) as zombie,
         OwnAgent(faulty) as successor,
-        faulty.agentcore.rule(
-            handled_by(
-                session_id,
-                lambda job, payload: (zombie if job["attempt"] == 1 else successor).invoke(session_id, payload),
-            )
-        ),
+        faulty.agentcore.rule(first_attempt_by(zombie, successor, session_id)),
         faulty.model.held(session_id) as hold,
     ):
         faulty.start(session_id)
@@ -34,10 +25,7 @@ def frozen_past_its_lease(faulty: FaultyCloud) -> RunStory:
         hold.wait_for_call(2)
         zombie.thaw()
         hold.release()
-        story = faulty.story(session_id)
-        wait_until(lambda: zombie.ping() == "Healthy", "the zombie's end", 20)
-        assert faulty.events(session_id) == story.events
-    return story
+        return outlived_by(zombie, faulty, session_id)
 
 
 @scenario
@@ -52,14 +40,10 @@ def superseded_without_knowing(faulty: FaultyCloud) -> RunStory:
     ):
         faulty.start(session_id)
         hold.wait_for_call()
-        job = job_payload({"prompt": session_id}, attempt=2, max_attempts=6, now=utc_now(), seconds_left=60)
-        assert successor.invoke(session_id, json.dumps(job).encode()).status == 200
+        successor.begin_second_attempt(session_id, {"prompt": session_id})
         hold.wait_for_call(2)
         hold.release()
-        story = faulty.story(session_id)
-        wait_until(lambda: unaware.ping() == "Healthy", "the end of the first attempt", 20)
-        assert faulty.events(session_id) == story.events
-    return story
+        return outlived_by(unaware, faulty, session_id)
 
 
 @scenario

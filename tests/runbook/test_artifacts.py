@@ -59,7 +59,7 @@ def test_an_artifact_is_found_by_its_step_and_item_whatever_its_kind(
     for name in ("planner.json", "investigator/0001.md", "investigator_too.md"):
         key = f"sessions/{session_id}/{name}"
         clients.s3.put_object(Bucket=outputs.artifact_bucket_name, Key=key, Body=b"[]")
-    assert rb.artifact(session_id, "planner").data == []
+    assert rb.artifact(f" {session_id}\n", "planner").data == []
     assert rb.artifact(session_id, "investigator", 1).key.endswith("/investigator/0001.md")
     with pytest.raises(ArtifactNotFound, match=r"no artifact sessions/\S+/investigator: it has sessions/"):
         rb.artifact(session_id, "investigator")

@@ -20,9 +20,12 @@ from local.agentcore.environments.agent_process import AGENT_PATH
 from local.deployment.program import PROJECT
 from local.emulator.clients import REGION
 from local.loopback.ports import free_port
+from runtime.contract.job import job_payload
+from runtime.journal.timestamps import utc_now
 from tests.support.fault_proxy import Call, Rule
 from tests.support.faulty_cloud import FaultyCloud
 from tests.support.http_server import Reply
+from tests.support.run_story import RunStory
 from tests.support.waiting import wait_until
 
 SESSION_HEADER = "X-Amzn-Bedrock-AgentCore-Runtime-Session-Id"
@@ -92,6 +95,11 @@ class OwnAgent:
         """Tell it to go, as AgentCore does."""
         self._process.terminate()
 
+    def begin_second_attempt(self, session_id: str, request: dict[str, Any]) -> None:
+        """Have it begin a run's second attempt, of which the invoker knows nothing."""
+        job = job_payload(request, attempt=2, max_attempts=6, now=utc_now(), seconds_left=60)
+        assert self.invoke(session_id, json.dumps(job).encode()).status == 200
+
     def ping(self) -> str | None:
         """Return what it says of itself, `Healthy` or `HealthyBusy`; None if it says nothing within a second."""
         try:
@@ -115,6 +123,21 @@ class OwnAgent:
                 return Reply(200, answer.read(), {"Content-Type": "application/json"})
         except urllib.error.HTTPError as refused:
             return Reply(refused.code, refused.read(), {"Content-Type": "application/json"})
+
+
+def outlived_by(agent: OwnAgent, faulty: FaultyCloud, session_id: str) -> RunStory:
+    """Return a run's story once an agent that was given up is done with it too, and has written nothing since."""
+    story = faulty.story(session_id)
+    wait_until(lambda: agent.ping() == "Healthy", "the end of the attempt that was given up", 20)
+    assert faulty.events(session_id) == story.events
+    return story
+
+
+def first_attempt_by(first: OwnAgent, then: OwnAgent, session_id: str) -> Rule:
+    """Return the rule by which one process gets the first attempt, and another what comes after."""
+    return handled_by(
+        session_id, lambda job, payload: (first if job["attempt"] == 1 else then).invoke(session_id, payload)
+    )
 
 
 def handled_by(session_id: str, answer: Callable[[dict[str, Any], bytes], Reply]) -> Rule:

@@ -60,6 +60,7 @@ def test_an_open_run_says_what_it_does_since_when_and_until_when(
     until = to_timestamp(NOW + 9 * 60 * SECOND)
     status = Status.AGENT_INVOCATION_SUCCEEDED
     history.add(session_id, status, NOW - 50 * SECOND, attempt=1, detail={"deadline": until})
+    history.add(session_id, Status.AGENT_BACKGROUND_TASK_STARTED, NOW - 45 * SECOND, attempt=1)
     history.add(session_id, "TASK_PLANNER_STARTED", NOW - 40 * SECOND, attempt=1, step="planner")
     history.add(session_id, "TASK_PLANNER_COMPLETED", NOW - 30 * SECOND, attempt=1, step="planner")
     for item in (0, 1):
@@ -74,10 +75,11 @@ def test_an_open_run_says_what_it_does_since_when_and_until_when(
 
 
 def test_a_lost_attempt_works_on_nothing() -> None:
+    began = event("x" * 36, Status.AGENT_BACKGROUND_TASK_STARTED, NOON, attempt=1)
     started = event("x" * 36, "TASK_ANALYST_STARTED", NOON, attempt=1, step="analyst")
     lost = event("x" * 36, Status.AGENT_BACKGROUND_TASK_LOST, NOON, attempt=1)
-    assert running_steps(Events("x" * 36, [started])) == ("analyst",)
-    assert running_steps(Events("x" * 36, [started, lost])) == ()
+    assert running_steps(Events("x" * 36, [began, started])) == ("analyst",)
+    assert running_steps(Events("x" * 36, [began, started, lost])) == ()
 
 
 def test_an_open_run_of_the_day_before_yesterday_is_there_and_an_ended_one_is_not(
