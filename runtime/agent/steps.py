@@ -119,12 +119,15 @@ class WorkflowRun:
                 for task in done:
                     unit, produced = tasks.pop(task), task.result()
                     self._plan.finish(unit, _artifact(produced))
-        except BaseException:
+        except BaseException as error:
             if not _is_discarded(owner):
-                await self._stop(tasks)
+                # A cancelled tool's thread goes on: what it does should be done before the run is closed with an error.
+                # Where this is cancelled, or may write no more, it has no such time.
+                await self._stop(tasks, idle=not (_is_being_cancelled() or _is_for_others(error, owner)))
             raise
 
-    async def _stop(self, tasks: Iterable[asyncio.Task[Any]]) -> None:
+    async def _stop(self, tasks: Iterable[asyncio.Task[Any]], *, idle: bool) -> None:
+        """Cancel tasks and wait for them, with `idle` for their threads as well: an eighth of the lease at most."""
         if not (tasks := set(tasks)):
             return
         for task in tasks:
@@ -134,8 +137,8 @@ class WorkflowRun:
         seconds = self._attempt.lease_seconds * STOP_SHARE
         began = time.monotonic()
         await asyncio.wait(tasks, timeout=seconds)
-        # A cancelled tool's thread goes on: what it does should be done before the run is over.
-        await until_idle(seconds - (time.monotonic() - began))
+        if idle:
+            await until_idle(seconds - (time.monotonic() - began))
 
     async def _produced_or_failed(self, unit: Unit) -> Artifact | _Failure:
         owner = asyncio.current_task()

@@ -9,7 +9,7 @@ import pytest
 from runtime.journal.vocabulary import Status
 from tests.support.faulty_cloud import FaultyCloud
 from tests.support.killing import kills_at_random_moments
-from tests.support.own_agent import OwnAgent, handled_by
+from tests.support.own_agent import OwnAgent, first_attempt_by
 from tests.support.run_story import RunStory
 from tests.support.scenarios import AT_THE_SAME_TIME, Stories, scenario
 
@@ -33,12 +33,7 @@ def dead_before_it_begins(faulty: FaultyCloud) -> RunStory:
     with (
         OwnAgent(faulty, AWS_PROFILE="missing") as broken,
         OwnAgent(faulty) as healthy,
-        faulty.agentcore.rule(
-            handled_by(
-                session_id,
-                lambda job, payload: (broken if job["attempt"] == 1 else healthy).invoke(session_id, payload),
-            )
-        ),
+        faulty.agentcore.rule(first_attempt_by(broken, healthy, session_id)),
     ):
         faulty.start(session_id)
         return faulty.story(session_id)

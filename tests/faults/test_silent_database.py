@@ -7,7 +7,7 @@ from runtime.journal.vocabulary import Status
 from tests.support.fault_proxy import Call, first, unanswered
 from tests.support.faulty_cloud import LEASE_SECONDS, FaultyCloud
 from tests.support.http_server import Reply
-from tests.support.own_agent import OwnAgent, handled_by
+from tests.support.own_agent import OwnAgent, first_attempt_by
 from tests.support.run_story import RunStory
 from tests.support.scenarios import Stories, scenario
 from tests.support.waiting import wait_until
@@ -42,12 +42,7 @@ def silent_for_the_agent(faulty: FaultyCloud) -> RunStory:
     with (
         OwnAgent(faulty) as cut_off,
         OwnAgent(faulty) as successor,
-        faulty.agentcore.rule(
-            handled_by(
-                session_id,
-                lambda job, payload: (cut_off if job["attempt"] == 1 else successor).invoke(session_id, payload),
-            )
-        ),
+        faulty.agentcore.rule(first_attempt_by(cut_off, successor, session_id)),
         faulty.model.held(session_id) as hold,
     ):
         faulty.start(session_id)

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import pytest
 
+from runtime.agent.threads import at_work
 from runtime.journal.errors import JournalError
 from runtime.journal.vocabulary import TERMINAL, Status
 from tests.runtime.agent.simulation import LEASE_SECONDS, START, Simulation, hangs, raises, says
@@ -166,6 +167,13 @@ def test_a_task_learns_by_its_next_heartbeat_that_it_is_over_and_stops(
     run_while(simulation, write_later(simulation, 40, lambda: by(simulation)))
     assert simulation.statuses == ["STARTED", "ANALYST_STARTED", "HEARTBEAT", then]
     assert simulation.seconds < 2 * QUARTER + 1
+
+
+def test_a_task_that_may_write_nothing_more_waits_for_no_thread_of_a_tool(simulation: Simulation) -> None:
+    simulation.work["analyst"] = hangs
+    with at_work():
+        run_while(simulation, write_later(simulation, 10, lambda: cancel_the_run(simulation)))
+    assert simulation.seconds < QUARTER + 0.1
 
 
 def test_a_step_that_ends_after_its_run_was_cancelled_adds_nothing(simulation: Simulation) -> None:
