@@ -36,6 +36,15 @@ class AttemptClaimed(JournalError):
         self.attempt = attempt
 
 
+class ToolClaimed(JournalError):
+    """An earlier attempt has claimed this call of a tool."""
+
+    def __init__(self, session_id: str, tool: str) -> None:
+        super().__init__(f"a call of {tool} in run {session_id} is already claimed")
+        self.session_id = session_id
+        self.tool = tool
+
+
 class AttemptSuperseded(JournalError):
     """A later attempt has been claimed: the writer is a zombie."""
 

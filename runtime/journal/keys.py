@@ -8,9 +8,12 @@ OUTCOME = "EVENT~OUTCOME"
 EVENT_PREFIX = "EVENT#"
 ATTEMPT_PREFIX = "ATTEMPT#"
 TASK_TOKEN_PREFIX = "TOKEN#"  # noqa: S105 - a key's prefix
+TOOL_PREFIX = "TOOL#"
 BY_DAY_INDEX = "by-day"
 ARTIFACTS_PREFIX = "sessions/"
 """What the keys of all artifacts in the bucket begin with."""
+TURNS_PREFIX = "turns/"
+"""What the keys of all stored turns begin with: apart, so that who lists artifacts doesn't list them."""
 
 
 def partition_key(session_id: str) -> str:
@@ -31,3 +34,22 @@ def attempt_sort_key(attempt: int) -> str:
 def artifact_prefix(session_id: str) -> str:
     """Return what the keys of a run's artifacts begin with."""
     return f"{ARTIFACTS_PREFIX}{session_id}/"
+
+
+def turn_prefix(session_id: str, step: str = "", item: int | None = None) -> str:
+    """Return what the keys of a run's stored turns begin with, or of one step's or item's."""
+    return f"{TURNS_PREFIX}{session_id}/" + (f"{step}/{_place(item)}/" if step else "")
+
+
+def tool_sort_key(step: str, item: int | None, turn: int, call: int) -> str:
+    """Return the sort key of the record that claims a tool's call."""
+    return f"{tool_prefix(step, item)}{turn:04}#{call:02}"
+
+
+def tool_prefix(step: str, item: int | None) -> str:
+    """Return what the sort keys of a step's or an item's claimed calls begin with."""
+    return f"{TOOL_PREFIX}{step}#{_place(item)}#"
+
+
+def _place(item: int | None) -> str:
+    return "-" if item is None else f"{item:04}"

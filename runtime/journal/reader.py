@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from runtime.journal.keys import BY_DAY_INDEX, EVENT_PREFIX, METADATA, OUTCOME, partition_key
-from runtime.journal.records import Event, Item, RunMetadata, from_item
+from runtime.journal.keys import BY_DAY_INDEX, EVENT_PREFIX, METADATA, OUTCOME, TOOL_PREFIX, partition_key, tool_prefix
+from runtime.journal.records import Event, Item, RunMetadata, ToolClaim, from_item
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -46,6 +46,18 @@ class JournalReader:
         """Return what a run was asked to do, or None if it was never claimed (strongly consistent)."""
         item = self._get(session_id, METADATA)
         return RunMetadata.from_item(item) if item else None
+
+    def tool_claims(self, session_id: str, step: str = "", item: int | None = None) -> Iterator[ToolClaim]:
+        """Yield a run's claimed calls of tools, or those of one step or item (strongly consistent)."""
+        for found in self._query(
+            KeyConditionExpression="PK = :pk AND begins_with(SK, :prefix)",
+            ExpressionAttributeValues={
+                ":pk": {"S": partition_key(session_id)},
+                ":prefix": {"S": tool_prefix(step, item) if step else TOOL_PREFIX},
+            },
+            ConsistentRead=True,
+        ):
+            yield ToolClaim.from_item(found)
 
     def by_day(self, day: date, *, since: str = "") -> Iterator[RunMetadata | Event]:
         """Yield what began (metadata) and what ended (outcome) on a day, in order (eventually consistent).

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
-from runtime.journal.keys import OUTCOME, event_sort_key, partition_key
+from runtime.journal.keys import OUTCOME, event_sort_key, partition_key, tool_sort_key
 from runtime.journal.timestamps import from_timestamp, to_timestamp
 from runtime.journal.wire import deserialize, serialize
 
@@ -41,6 +41,7 @@ class Event:
     :ivar expires_at: epoch seconds after which DynamoDB may delete the record
     :ivar attempt: the attempt it belongs to (1, 2, …), if any
     :ivar item: the item's place in its list, from 0, for steps that run once per item
+    :ivar turn: which of the model's answers in its step's or item's conversation it is about (1, 2, …)
     :ivar lease_expires_at: until when the writer counts as alive, for events that are a sign of life
     :ivar detail: anything else to keep: JSON values only
     """
@@ -55,6 +56,7 @@ class Event:
     lease_expires_at: datetime | None = None
     step: str | None = None
     item: int | None = None
+    turn: int | None = None
     error_type: str | None = None
     error_message: str | None = None
     detail: Mapping[str, Any] | None = None
@@ -72,6 +74,7 @@ class Event:
             "leaseExpiresAt": self.lease_expires_at and to_timestamp(self.lease_expires_at),
             "step": self.step,
             "item": self.item,
+            "turn": self.turn,
             "errorType": self.error_type,
             "errorMessage": self.error_message,
             "detail": dict(self.detail) if self.detail else None,
@@ -104,10 +107,46 @@ class Event:
             lease_expires_at=from_timestamp(lease) if lease else None,
             step=values.get("step"),
             item=values.get("item"),
+            turn=values.get("turn"),
             error_type=values.get("errorType"),
             error_message=values.get("errorMessage"),
             detail=values.get("detail"),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class ToolClaim:
+    """A call of a tool that must not happen twice, claimed before it is made.
+
+    :ivar turn: which of the model's answers asked for it (1, 2, …)
+    :ivar call: its place among the calls of that answer, from 0
+    :ivar digest: of what the tool was given: the same for the same input
+    :ivar shown: what the tool was given as JSON, cut to 500 characters
+    """
+
+    step: str
+    item: int | None
+    turn: int
+    call: int
+    tool: str
+    digest: str
+    shown: str
+
+    @property
+    def sort_key(self) -> str:
+        """Its key in the run."""
+        return tool_sort_key(self.step, self.item, self.turn, self.call)
+
+    def attributes(self) -> dict[str, Any]:
+        """Return what the record has besides its event's attributes."""
+        return {"call": self.call, "tool": self.tool, "digest": self.digest, "shown": self.shown}
+
+    @classmethod
+    def from_item(cls, item: Mapping[str, Any]) -> "ToolClaim":
+        """Return the claim of a record."""
+        values = from_item(item)
+        names = ("step", "item", "turn", "call", "tool", "digest", "shown")
+        return cls(*(values.get(name) for name in names))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,12 +39,20 @@ TERMINAL: tuple[Status, ...] = (
 
 
 class StepPhase(StrEnum):
-    """What happened to one step; `SKIPPED` means that its artifact already existed."""
+    """What happened to one step; `SKIPPED` means that its artifact already existed.
+
+    `TURN`: what its agent said or heard is stored; `RESUMED`: it goes on from there; `TOOL`: a call that may happen
+    once was claimed, or wasn't made; `PROGRESS`: a message of the agent's own.
+    """
 
     STARTED = "STARTED"
     COMPLETED = "COMPLETED"
     FAILED = "FAILED"
     SKIPPED = "SKIPPED"
+    TURN = "TURN"
+    RESUMED = "RESUMED"
+    TOOL = "TOOL"
+    PROGRESS = "PROGRESS"
 
 
 STEP_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")

@@ -23,9 +23,10 @@ from runtime.journal.errors import (
     JournalUnavailable,
     NotTheOwner,
     RunClosed,
+    ToolClaimed,
 )
 from runtime.journal.keys import METADATA, OUTCOME, attempt_sort_key, partition_key
-from runtime.journal.records import Event, Item, expiry, new_event_id, to_item
+from runtime.journal.records import Event, Item, ToolClaim, expiry, new_event_id, to_item
 from runtime.journal.timestamps import to_timestamp, utc_now
 
 if TYPE_CHECKING:
@@ -166,6 +167,25 @@ class JournalWriter:
                 self._no_outcome(event),
                 *self._no_later_attempt(event, attempt, max_attempts),
                 ({"Put": self._put(claim)}, AttemptClaimed(event.session_id, attempt)),
+            ],
+        )
+
+    def claim_tool(self, event: Event, claim: ToolClaim, attempt: int, max_attempts: int) -> None:
+        """Claim a tool's call for an attempt and add an event about it in one transaction.
+
+        :raises ToolClaimed: if an earlier attempt has claimed it
+        :raises AttemptSuperseded: if a later attempt has been claimed
+        :raises RunClosed: if the run has its outcome
+        :raises JournalUnavailable: as for :meth:`append`
+        :raises JournalDenied: as for :meth:`append`
+        """
+        record = to_item(event.session_id, claim.sort_key, event.attributes() | claim.attributes())
+        self._commit(
+            event,
+            [
+                self._no_outcome(event),
+                *self._no_later_attempt(event, attempt, max_attempts),
+                ({"Put": self._put(record)}, ToolClaimed(event.session_id, claim.tool)),
             ],
         )
 

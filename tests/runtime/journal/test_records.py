@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.journal.keys import attempt_sort_key, event_sort_key, partition_key
+from runtime.journal.keys import attempt_sort_key, event_sort_key, partition_key, tool_sort_key, turn_prefix
 from runtime.journal.records import (
     ERROR_BYTES,
     Event,
@@ -31,6 +31,8 @@ FULL = Event(
     environment_id="env",
     lease_expires_at=NOW + timedelta(seconds=120),
     step="analyst",
+    item=3,
+    turn=12,
     error_type="StepStopped",
     error_message="stopped",
     detail={"tokens": {"inputTokens": 12, "outputTokens": 0}, "seconds": 1.25, "list": [1, "two", None, True]},
@@ -64,6 +66,8 @@ def test_an_events_record_has_the_keys_and_names_of_the_design() -> None:
         "environmentId": {"S": "env"},
         "leaseExpiresAt": {"S": "2026-11-22T20:23:26.123Z"},
         "step": {"S": "analyst"},
+        "item": {"N": "3"},
+        "turn": {"N": "12"},
         "errorType": {"S": "StepStopped"},
         "errorMessage": {"S": "stopped"},
         "detail": {
@@ -95,6 +99,11 @@ def test_keys_are_spelled_as_in_the_design() -> None:
     assert partition_key("abc") == "SESSION#abc"
     assert event_sort_key("2026-11-22T20:21:26.123Z", "e1") == "EVENT#2026-11-22T20:21:26.123Z#e1"
     assert attempt_sort_key(3) == "ATTEMPT#3"
+    assert tool_sort_key("mailer", None, 12, 0) == "TOOL#mailer#-#0012#00"
+    assert tool_sort_key("mailer", 3, 12, 1) == "TOOL#mailer#0003#0012#01"
+    assert turn_prefix("abc", "mailer", None) == "turns/abc/mailer/-/"
+    assert turn_prefix("abc", "mailer", 3) == "turns/abc/mailer/0003/"
+    assert turn_prefix("abc") == "turns/abc/"
 
 
 def test_event_ids_of_one_process_sort_in_the_order_they_were_made() -> None:
