@@ -48,13 +48,13 @@ def new_event(settings: WorkflowSettings, status: str, session_id: str = SESSION
 
 
 def metadata(settings: WorkflowSettings, session_id: str, request: str, workflow: str) -> Item:
-    """Return the metadata record: what a run was asked to do, and within which limits.
+    """Return the metadata record: what a run was asked to do, and within which bounds.
 
     :param request: an expression for the request's JSON text
     :param workflow: an expression for the workflow's name
     """
     event = new_event(settings, Status.SESSION_INITIATED, session_id)
-    limits = {
+    bounds = {
         "maxRunSeconds": settings.stack.max_run_seconds,
         "leaseSeconds": settings.stack.lease_seconds,
         "maxAttempts": settings.stack.max_attempts,
@@ -65,7 +65,8 @@ def metadata(settings: WorkflowSettings, session_id: str, request: str, workflow
         "executionArn": string("$states.context.Execution.Id"),
         "request": string(request),
         "workflow": string(workflow),
-        "limits": {"M": {name: {"N": str(value)} for name, value in limits.items()}},
+        # Not `limits`: that is what a request calls its own.
+        "bounds": {"M": {name: {"N": str(value)} for name, value in bounds.items()}},
     }
 
 

@@ -125,13 +125,14 @@ class Runbook:
 
     # -- starting and ending runs
 
-    def trigger(self, prompt: str, *, retry_of: str | None = None, **fields: str | None) -> str:
+    def trigger(self, prompt: str, *, retry_of: str | None = None, **fields: Any) -> str:
         """Start a run and return its session id, which is the id of the event that starts it.
 
         :param prompt: what the agents are to work on, 240 KB at most, quotes counted four times
         :param retry_of: a run whose finished steps, and those of the runs that it retried, this one starts from
-        :param fields: what else a request may say: `workflow`, one of the stack's, its first if left out; and
-            `requested_by`, who or what asks, 200 characters at most
+        :param fields: what else a request may say: `workflow`, one of the stack's, its first if left out;
+            `requested_by`, who or what asks, 200 characters at most; and `limits`, how many `tokens` the run and how
+            many `turns` each of its steps may use, such as `{"tokens": 200_000}`
         :raises InvalidRequest: if the prompt is empty or too long, a field is unknown or not what it has to be, or the
             stack has no such workflow
         :raises RunNotFound: if nothing is known of the run to start from
@@ -380,7 +381,7 @@ class Runbook:
         called = run.events.first(Status.AGENT_INVOCATION_STARTED)
         ended_at = run.outcome.created_at if run.outcome else utc_now()
         agent_seconds = (ended_at - called.created_at).total_seconds() if called else 0.0
-        return costs.estimate(run, model_id or self.model_id(), metadata.limits["maxAttempts"], agent_seconds)
+        return costs.estimate(run, model_id or self.model_id(), metadata.bounds["maxAttempts"], agent_seconds)
 
     def model_id(self) -> str:
         """Return the model that the agent uses now."""

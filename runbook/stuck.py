@@ -107,7 +107,7 @@ def diagnose(metadata: RunMetadata, events: Events, status: str, now: datetime) 
 
     :param status: of its execution
     """
-    lease = timedelta(seconds=metadata.limits["leaseSeconds"])
+    lease = timedelta(seconds=metadata.bounds["leaseSeconds"])
     last_at = events[-1].created_at if events else metadata.created_at
     if status != RUNNING and now > last_at + GRACE:
         return Trouble.EXECUTION_ENDED, f"nobody watches it: its execution is {status}"

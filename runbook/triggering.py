@@ -24,10 +24,11 @@ Source: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevents.ht
 """
 
 
-_OPTIONAL = tuple(field.name for field in fields(RunRequest) if field.name not in ("prompt", "take_from"))
+_OTHERWISE = ("prompt", "take_from", "claims")
+_OPTIONAL = tuple(field.name for field in fields(RunRequest) if field.name not in _OTHERWISE)
 
 
-def request_of(prompt: str, optional: Mapping[str, str | None], workflows: Sequence[str]) -> dict[str, Any]:
+def request_of(prompt: str, optional: Mapping[str, Any], workflows: Sequence[str]) -> dict[str, Any]:
     """Return a request as JSON has it.
 
     :param optional: fields of :class:`RunRequest` besides the prompt; those that are None are left out

@@ -57,6 +57,8 @@ def trigger(
         str | None, typer.Option(help="Another workflow than the stack's first.", autocompletion=workflow_names)
     ] = None,
     requested_by: Annotated[str | None, typer.Option(help="Who or what asks; `list` finds it.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Tokens that the run may use; 2000000 for instance.")] = None,
+    max_turns: Annotated[int | None, typer.Option(help="Turns that each step, or item of one, may take.")] = None,
     watch: Watch = False,
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
     as_json: AsJson = False,
@@ -65,7 +67,10 @@ def trigger(
     """Start a run and print its session id."""
     runbook = connect(stack)
     prompt = sys.stdin.read() if prompt == "-" else prompt
-    session_id = runbook.trigger(prompt, retry_of=retry_of, workflow=workflow, requested_by=requested_by)
+    limits = {name: value for name, value in (("tokens", max_tokens), ("turns", max_turns)) if value is not None}
+    session_id = runbook.trigger(
+        prompt, retry_of=retry_of, workflow=workflow, requested_by=requested_by, limits=limits or None
+    )
     print_session(session_id, as_json=as_json)
     if watch:
         follow_new(runbook, session_id, timeout_seconds=timeout, as_json=as_json)

@@ -7,7 +7,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, cast
 
 from runtime.contract.errors import InvalidRequest
@@ -29,9 +29,13 @@ for all of a task's arguments (https://docs.aws.amazon.com/step-functions/latest
 MAX_RETRY_BYTES = 8 * 1024
 """What a retry may add, so that a request of just the size that is allowed can be retried: some 500 steps' names."""
 
-RETRY_FIELDS = ("retryOf", "takeFrom")
+RETRY_FIELDS = ("retryOf", "takeFrom", "claims")
 MAX_SOURCES = 20
 """Runs that a retry may take finished steps from; each costs the agent a list of its artifacts."""
+
+MAX_CLAIMS = 100
+"""Calls of tools that a retry may name."""
+MAX_LIMIT = 10**12
 
 MAX_REQUEST_LEVELS = 100
 """Objects and lists within one another. Python's own JSON gives up at about a thousand, at a place that depends on
@@ -41,6 +45,7 @@ MAX_WORKFLOW_CHARACTERS = 40
 MAX_REQUESTED_BY_CHARACTERS = 200
 
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
+_CLAIM = '{"step": "…", "item": 0, "tool": "…", "input": "…"}'
 _SESSION_ID_RULE = "33 to 100 characters of A-Z, a-z, 0-9, _ and -, beginning with a letter or digit"
 
 
@@ -53,6 +58,32 @@ class StepSource:
 
 
 @dataclass(frozen=True, slots=True)
+class ClaimedCall:
+    """A call of a tool that must not happen twice, begun by an earlier run in a step that it did not finish.
+
+    :ivar item: the step's item, from 0; None for a step that runs once, or where calls of all items are counted
+    :ivar shown: what the tool was given, cut, or how many calls it were
+    """
+
+    step: str
+    item: int | None
+    tool: str
+    shown: str
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the whole run may use, whatever its stack allows; None: as much as the stack allows.
+
+    :ivar tokens: that models may read and write, over all steps, items and attempts
+    :ivar turns: of one step, or of one item of a step
+    """
+
+    tokens: int | None = None
+    turns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RunRequest:
     """A valid request. Its `retryOf` is for people only: what is taken over from where is in `take_from`.
 
@@ -60,12 +91,16 @@ class RunRequest:
     :ivar take_from: where finished steps are, the newest run first
     :ivar workflow: the name of the workflow, None for the agent's first; only the agent knows which there are
     :ivar requested_by: who or what asked, as the caller says
+    :ivar limits: None if the request has none
+    :ivar claims: calls that the new run's steps are told of, because they may have happened
     """
 
     prompt: str
     take_from: tuple[StepSource, ...] = ()
     workflow: str | None = None
     requested_by: str | None = None
+    limits: Limits | None = None
+    claims: tuple[ClaimedCall, ...] = ()
 
 
 def check_session_id(value: object, field: str = "session_id") -> str:
@@ -82,7 +117,7 @@ def parse_request(value: object) -> RunRequest:
     """Return the request that `value`, the detail of a run's event, holds.
 
     :raises InvalidRequest: if it is no object, has no prompt, is nested too deeply, holds what JSON in UTF-8 can't, is
-        too large for the state machine's claim, or names no usable sources of finished steps
+        too large for the state machine's claim, or has limits, sources of finished steps or claims that can't be used
     """
     if not isinstance(value, dict):
         raise InvalidRequest("request", described(value), 'an object such as {"prompt": "…"}')
@@ -103,6 +138,8 @@ def parse_request(value: object) -> RunRequest:
         take_from=_take_from(request.get("takeFrom")),
         workflow=_optional_text(request, "workflow", MAX_WORKFLOW_CHARACTERS),
         requested_by=_optional_text(request, "requestedBy", MAX_REQUESTED_BY_CHARACTERS),
+        limits=_limits(request.get("limits")),
+        claims=_claims(request.get("claims")),
     )
 
 
@@ -176,6 +213,51 @@ def _source(value: object, field: str) -> StepSource:
         raise InvalidRequest(f"{field}.steps", described(steps), "a list of steps' names")
     names = (_step_name(step, f"{field}.steps") for step in cast("list[object]", steps))
     return StepSource(check_session_id(source.get("session"), f"{field}.session"), tuple(names))
+
+
+def _limits(value: object) -> Limits | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise InvalidRequest("request.limits", described(value), 'an object such as {"tokens": 200000, "turns": 50}')
+    limits, known = cast("dict[str, object]", value), [field.name for field in fields(Limits)]
+    if unknown := next((name for name in limits if name not in known), None):
+        raise InvalidRequest("a name in request.limits", described(unknown), f"one of {', '.join(known)}")
+    return Limits(**{name: _limit(limit, f"request.limits.{name}") for name, limit in limits.items()})
+
+
+def _limit(value: object, field: str) -> int | None:
+    # The state machine's language has one kind of number: what was 2000000 there may come as 2e6.
+    if value is None or (isinstance(value, int | float) and not isinstance(value, bool) and 1 <= value <= MAX_LIMIT):
+        whole = None if value is None else int(value)
+        if whole == value:
+            return whole
+    raise InvalidRequest(field, described(value), f"a whole number from 1 to {MAX_LIMIT}")
+
+
+def _claims(value: object) -> tuple[ClaimedCall, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        raise InvalidRequest("request.claims", described(value), f"a list such as [{_CLAIM}]")
+    claims = cast("list[object]", value)
+    if len(claims) > MAX_CLAIMS:
+        raise InvalidRequest("request.claims", f"a list of {len(claims)}", f"a list of {MAX_CLAIMS} at most")
+    return tuple(_claim(claim, f"request.claims[{number}]") for number, claim in enumerate(claims))
+
+
+def _claim(value: object, field: str) -> ClaimedCall:
+    if not isinstance(value, dict):
+        raise InvalidRequest(field, described(value), f"an object such as {_CLAIM}")
+    claim = cast("dict[str, object]", value)
+    item, tool, shown = claim.get("item"), claim.get("tool"), claim.get("input")
+    if item is not None and (isinstance(item, bool) or not isinstance(item, int) or item < 0):
+        raise InvalidRequest(f"{field}.item", described(item), "null or a whole number from 0")
+    if not isinstance(tool, str) or not tool:
+        raise InvalidRequest(f"{field}.tool", described(tool), "a tool's name")
+    if not isinstance(shown, str):
+        raise InvalidRequest(f"{field}.input", described(shown), "a text")
+    return ClaimedCall(_step_name(claim.get("step"), f"{field}.step"), item, tool, shown)
 
 
 def _step_name(value: object, field: str) -> str:

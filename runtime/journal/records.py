@@ -151,12 +151,13 @@ class ToolClaim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunMetadata:
-    """What a run was asked to do, and within which limits: enough to explain it and to retry it.
+    """What a run was asked to do, and within which bounds: enough to explain it and to retry it.
 
     :ivar request: the request that came with the event, as text if Python can't parse it as JSON; numbers have the 15
         significant digits of the state machine's language
     :ivar workflow: the name of its workflow; None in records from before there were several
-    :ivar limits: this run's `maxRunSeconds`, `leaseSeconds`, `maxAttempts`
+    :ivar bounds: what its stack allows it: `maxRunSeconds`, `leaseSeconds`, `maxAttempts`; older records call them
+        `limits`, as a request calls its own
     """
 
     session_id: str
@@ -164,7 +165,7 @@ class RunMetadata:
     expires_at: int
     execution_arn: str
     request: Any
-    limits: Mapping[str, int]
+    bounds: Mapping[str, int]
     workflow: str | None = None
 
     @classmethod
@@ -177,7 +178,7 @@ class RunMetadata:
             expires_at=values["expiresAt"],
             execution_arn=values["executionArn"],
             request=_json_or_text(values["request"]),
-            limits=values["limits"],
+            bounds=values.get("bounds") or values["limits"],
             workflow=values.get("workflow"),
         )
 

@@ -29,7 +29,7 @@ EVENT = {
     *("errorType", "errorMessage", "detail"),
 }
 RECORDS = {
-    "METADATA": {"day", "executionArn", "request", "workflow", "limits"},
+    "METADATA": {"day", "executionArn", "request", "workflow", "bounds"},
     rf"EVENT#{TIMESTAMP}#[0-9a-f-]{{29,32}}": EVENT,
     r"ATTEMPT#\d": EVENT,
     rf"TOKEN#{TIMESTAMP}#\d+": {"taskToken"},

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 NOON = utc_now().replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=2)
 BATCH = 25
-LIMITS = {"maxRunSeconds": 600, "leaseSeconds": 20, "maxAttempts": 3}
+BOUNDS = {"maxRunSeconds": 600, "leaseSeconds": 20, "maxAttempts": 3}
 
 
 def new_session_id() -> str:
@@ -52,7 +52,7 @@ def metadata_item(session_id: str, at: datetime, request: Any, workflow: str | N
             "day": to_timestamp(at)[:10],
             "executionArn": f"arn:aws:states:us-east-1:123456789012:execution:workflow:{session_id}",
             "request": json.dumps(request),
-            "limits": LIMITS,
+            "bounds": BOUNDS,
             **({"workflow": workflow} if workflow else {}),
         },
     )

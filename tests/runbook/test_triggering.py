@@ -15,7 +15,7 @@ from runbook.runbook import Runbook
 from runtime.contract.errors import InvalidRequest
 
 
-def entry(detail: dict[str, str]) -> dict[str, object]:
+def entry(detail: dict[str, object]) -> dict[str, object]:
     """What EventBridge has to be given."""
     text = json.dumps(detail, ensure_ascii=False)
     return {"Entries": [{"Source": "fire-and-forget.dev", "DetailType": "AgentRunRequested", "Detail": text}]}
@@ -47,11 +47,19 @@ def test_a_workflow_that_the_stack_does_not_have_is_refused_before_anything_is_s
 
 
 def test_a_field_that_no_request_has_is_refused(rb: Runbook) -> None:
-    allowed = "a field of the request is 'requestedby' .*: it must be one of workflow, requested_by"
+    allowed = "a field of the request is 'requestedby' .*: it must be one of workflow, requested_by, limits"
     with Stubber(rb.clients.events), pytest.raises(InvalidRequest, match=allowed):
         rb.trigger("Why?", requestedby="billing")
     with Stubber(rb.clients.events), pytest.raises(InvalidRequest, match=r"request\.requestedBy is "):
         rb.trigger("Why?", requested_by="x" * 201)
+
+
+def test_a_run_can_be_given_limits_of_its_own(rb: Runbook) -> None:
+    with Stubber(rb.clients.events) as events:
+        events.add_response("put_events", taken("id-1"), entry({"prompt": "Why?", "limits": {"tokens": 200_000}}))
+        assert rb.trigger("Why?", limits={"tokens": 200_000}) == "id-1"
+    with Stubber(rb.clients.events), pytest.raises(InvalidRequest, match=r"request\.limits\.tokens is 0:"):
+        rb.trigger("Why?", limits={"tokens": 0})
 
 
 def test_an_empty_prompt_starts_nothing(rb: Runbook) -> None:

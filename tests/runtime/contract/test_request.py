@@ -11,6 +11,8 @@ from runtime.contract.request import (
     MAX_REQUEST_BYTES,
     MAX_RETRY_BYTES,
     SESSION_ID,
+    ClaimedCall,
+    Limits,
     RunRequest,
     StepSource,
     check_session_id,
@@ -103,6 +105,31 @@ def test_a_request_can_name_its_workflow_and_who_asked() -> None:
 
 
 @pytest.mark.parametrize(
+    ("limits", "read"),
+    [
+        (None, None),
+        ({}, Limits()),
+        ({"tokens": 200_000}, Limits(tokens=200_000)),
+        ({"tokens": 1, "turns": 10**12}, Limits(1, 10**12)),
+        ({"tokens": 2e6, "turns": None}, Limits(tokens=2_000_000)),
+    ],
+)
+def test_a_request_can_limit_what_its_run_may_use(limits: object, read: Limits | None) -> None:
+    assert parse_request({"prompt": "Why?", "limits": limits}).limits == read
+
+
+def test_a_retry_names_the_calls_that_may_have_happened() -> None:
+    said = [{"step": "mailer", "item": 2, "tool": "send_mail", "input": "{}"}, {"step": "a", "tool": "t", "input": ""}]
+    assert parse_request({"prompt": "Why?", "claims": said}).claims == (
+        ClaimedCall("mailer", 2, "send_mail", "{}"),
+        ClaimedCall("a", None, "t", ""),
+    )
+
+
+CLAIM = {"step": "mailer", "tool": "send_mail", "input": ""}
+
+
+@pytest.mark.parametrize(
     ("request_", "message"),
     [
         (None, "request is missing"),
@@ -117,6 +144,20 @@ def test_a_request_can_name_its_workflow_and_who_asked() -> None:
         ({"prompt": 7}, "request.prompt is 7:"),
         ({"prompt": ["Why?"]}, "request.prompt is a list"),
         ({"Prompt": "Why?"}, "request.prompt is missing"),
+        ({"prompt": "Why?", "limits": 7}, "request.limits is 7: it must be an object such as"),
+        ({"prompt": "Why?", "limits": {"token": 7}}, "a name in request.limits is 'token' (5 characters): it must be"),
+        ({"prompt": "Why?", "limits": {"tokens": 0}}, "request.limits.tokens is 0: it must be a whole number from 1"),
+        ({"prompt": "Why?", "limits": {"tokens": True}}, "request.limits.tokens is True:"),
+        ({"prompt": "Why?", "limits": {"turns": 1.5}}, "request.limits.turns is 1.5:"),
+        ({"prompt": "Why?", "limits": {"turns": "50"}}, "request.limits.turns is '50' (2 characters):"),
+        ({"prompt": "Why?", "limits": {"turns": 10**13}}, "request.limits.turns is 10000000000000:"),
+        ({"prompt": "Why?", "claims": {}}, "request.claims is a dict"),
+        ({"prompt": "Why?", "claims": ["x"]}, "request.claims[0] is 'x'"),
+        ({"prompt": "Why?", "claims": [CLAIM] * 101}, "request.claims is a list of 101"),
+        ({"prompt": "Why?", "claims": [CLAIM, CLAIM | {"step": "No"}]}, "request.claims[1].step is 'No'"),
+        ({"prompt": "Why?", "claims": [CLAIM | {"item": -1}]}, "request.claims[0].item is -1:"),
+        ({"prompt": "Why?", "claims": [CLAIM | {"tool": ""}]}, "request.claims[0].tool is ''"),
+        ({"prompt": "Why?", "claims": [CLAIM | {"input": None}]}, "request.claims[0].input is missing"),
         ({"prompt": "Why?", "workflow": 7}, "request.workflow is 7: it must be a text of 1 to 40 characters"),
         ({"prompt": "Why?", "workflow": ""}, "request.workflow is '' (0 characters)"),
         ({"prompt": "Why?", "workflow": "x" * 41}, "request.workflow is "),

@@ -46,7 +46,7 @@ def put_metadata(dynamodb: "DynamoDBClient", session_id: str, moment: datetime) 
             "expiresAt": {"N": "1800000000"},
             "executionArn": {"S": "arn"},
             "request": {"S": '{"prompt": "Why?"}'},
-            "limits": {"M": {"maxAttempts": {"N": "3"}}},
+            "bounds": {"M": {"maxAttempts": {"N": "3"}}},
         },
     )
 
@@ -117,7 +117,7 @@ def test_metadata_says_what_was_asked(dynamodb: "DynamoDBClient", reader: Journa
     put_metadata(dynamodb, session_id, MIDNIGHT)
     assert (metadata := reader.metadata(session_id)) is not None
     assert metadata.request == {"prompt": "Why?"}
-    assert metadata.limits == {"maxAttempts": 3}
+    assert metadata.bounds == {"maxAttempts": 3}
 
 
 def test_a_day_has_what_began_and_what_ended_on_it_in_order(

@@ -112,15 +112,19 @@ def test_event_ids_of_one_process_sort_in_the_order_they_were_made() -> None:
     assert len(set(ids)) == 500
 
 
-def test_metadata_is_read_as_the_state_machine_writes_it() -> None:
+@pytest.mark.parametrize("release", ["this", "previous"])
+def test_metadata_is_read_as_the_state_machine_writes_it(release: str) -> None:
     request = {"prompt": "Why?", "more": [1, None]}
-    assert RunMetadata.from_item(metadata_item(json.dumps(request))) == RunMetadata(
+    record = metadata_item(json.dumps(request))
+    if release == "previous":
+        record["limits"] = record.pop("bounds")
+    assert RunMetadata.from_item(record) == RunMetadata(
         session_id="abc",
         created_at=NOW,
         expires_at=1_800_000_000,
         execution_arn="arn:aws:states:us-east-1:123456789012:execution:x:y",
         request=request,
-        limits={"maxRunSeconds": 60, "leaseSeconds": 6, "maxAttempts": 3},
+        bounds={"maxRunSeconds": 60, "leaseSeconds": 6, "maxAttempts": 3},
     )
 
 
@@ -140,7 +144,7 @@ def metadata_item(request: str) -> dict[str, Any]:
         "day": {"S": "2026-11-22"},
         "executionArn": {"S": "arn:aws:states:us-east-1:123456789012:execution:x:y"},
         "request": {"S": request},
-        "limits": {"M": {"maxRunSeconds": {"N": "60"}, "leaseSeconds": {"N": "6"}, "maxAttempts": {"N": "3"}}},
+        "bounds": {"M": {"maxRunSeconds": {"N": "60"}, "leaseSeconds": {"N": "6"}, "maxAttempts": {"N": "3"}}},
     }
 
 
