@@ -68,6 +68,7 @@ class Step:
     :ivar work: the code in an agent's place
     :ivar after: the steps that it comes after; None for the one before it, () for none
     :ivar each: a step with a list as its result: this one runs once for each item of it, of a hundred at most
+    :ivar model: the id of its own Bedrock model; the stack's, if left out
     :ivar result: a pydantic model, or a list of these or of plain types; without it the result is text
     :raises InvalidStepName: if the name can't become part of an event's status
     :raises InvalidWorkflow: if there are both prompt and code or neither, code with tools or that is not async, no such
@@ -81,6 +82,7 @@ class Step:
     after: tuple[str, ...] | None = None
     each: str | None = None
     result: Any = None
+    model: str | None = None
 
     def __post_init__(self) -> None:
         check_step_name(self.name)
