@@ -1,7 +1,7 @@
 """What the agent may do: the statements of its execution role.
 
 Owns the agent's permissions and nothing else; they are AWS's recommended policy for code from a zip, narrowed to the
-one table, bucket, model and runtime of the stack.
+one table, bucket and runtime of the stack, and to the models that it and its workflows name.
 https://docs.aws.amazon.com/bedrock-agentcore/latest/devguide/runtime-permissions.html
 """
 
@@ -14,7 +14,11 @@ import pulumi
 from components.location import Location
 from components.policies import SEND_TRACES, ActorRole, Statement, actor_role, allow, on_behalf_of, trust
 from components.settings import PROFILES, Settings
-from runtime.journal.keys import ARTIFACTS_PREFIX
+from runtime.agent.workflow import WORKFLOWS
+from runtime.journal.keys import ARTIFACTS_PREFIX, TURNS_PREFIX
+
+
+_STORED = (ARTIFACTS_PREFIX, TURNS_PREFIX)
 
 
 class AgentExecutionRoleArgs(TypedDict):
@@ -37,7 +41,7 @@ def agent_execution_role(name: str, args: AgentExecutionRoleArgs, parent: pulumi
     conditions = on_behalf_of(location, location.arn("bedrock-agentcore", "*"))
     statements = [*_data(args), *_model(args), *_telemetry(args)]
     if args["settings"].completion == "callback":
-        statements += _wake_up(args)
+        statements += _wake_up()
     if args["settings"].agent_image:
         statements += _image(args)
     return actor_role(name, trust("bedrock-agentcore.amazonaws.com", conditions), statements, parent)
@@ -46,35 +50,38 @@ def agent_execution_role(name: str, args: AgentExecutionRoleArgs, parent: pulumi
 def _data(args: AgentExecutionRoleArgs) -> list[Statement]:
     bucket = args["artifact_bucket_arn"]
     return [
-        # The journal is append-only: put, and check that a run has no outcome yet.
-        allow(["dynamodb:PutItem", "dynamodb:ConditionCheckItem"], [args["journal_table_arn"]]),
-        # Artifacts of sessions, which share the bucket with the agent's own code.
-        allow(["s3:GetObject", "s3:PutObject"], [pulumi.Output.format("{}/{}*", bucket, ARTIFACTS_PREFIX)]),
-        # Without it a missing artifact is answered with 403 rather than 404.
-        allow(["s3:ListBucket"], [bucket], {"StringLike": {"s3:prefix": f"{ARTIFACTS_PREFIX}*"}}),
+        # The journal is append-only: put, and check that a run has no outcome yet. Query, to find the calls of tools
+        # that an earlier attempt has claimed, and the token that the state machine left for whoever ends the run.
+        allow(["dynamodb:PutItem", "dynamodb:ConditionCheckItem", "dynamodb:Query"], [args["journal_table_arn"]]),
+        # Artifacts and turns of sessions, which share the bucket with the agent's own code.
+        allow(["s3:GetObject", "s3:PutObject"], [pulumi.Output.format("{}/{}*", bucket, prefix) for prefix in _STORED]),
+        # To find the newest turn; and without it a missing artifact is answered with 403 rather than 404.
+        allow(["s3:ListBucket"], [bucket], {"StringLike": {"s3:prefix": [f"{prefix}*" for prefix in _STORED]}}),
     ]
 
 
-def _wake_up(args: AgentExecutionRoleArgs) -> list[Statement]:
+def _wake_up() -> list[Statement]:
     return [
-        # Find the token that the state machine left for whoever ends the run.
-        allow(["dynamodb:Query"], [args["journal_table_arn"]]),
         # Any resource: a task token is all that the action takes.
         allow(["states:SendTaskSuccess"], ["*"]),
     ]
 
 
 def _model(args: AgentExecutionRoleArgs) -> list[Statement]:
-    location, model_id = args["location"], args["settings"].model_id
+    named = [step.model for workflow in WORKFLOWS.values() for step in workflow.steps if step.model]
+    models = dict.fromkeys([args["settings"].model_id, *named])
+    resources = [arn for model_id in models for arn in _model_arns(args["location"], model_id)]
+    # The configured model and those that steps name, and their streams alone: that is how Strands calls them.
+    return [allow(["bedrock:InvokeModelWithResponseStream"], resources)]
+
+
+def _model_arns(location: Location, model_id: str) -> list[pulumi.Output[str]]:
     prefix, _, rest = model_id.partition(".")
     is_profile = prefix in PROFILES
     # In any Region: a profile is authorised on the model of whichever Region it sends the call to.
     model = f"arn:aws:bedrock:{{}}::foundation-model/{rest if is_profile else model_id}"
     resources = [pulumi.Output.format(model, "*" if is_profile else location.region)]
-    if is_profile:
-        resources.append(location.arn("bedrock", f"inference-profile/{model_id}"))
-    # The configured model alone, and its stream alone: that is how Strands calls it.
-    return [allow(["bedrock:InvokeModelWithResponseStream"], resources)]
+    return [*resources, location.arn("bedrock", f"inference-profile/{model_id}")] if is_profile else resources
 
 
 def _telemetry(args: AgentExecutionRoleArgs) -> list[Statement]:

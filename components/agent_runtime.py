@@ -194,6 +194,7 @@ def _environment(args: AgentRuntimeArgs) -> dict[str, pulumi.Input[str]]:
         "LEASE_SECONDS": str(settings.lease_seconds),
         "JOURNAL_TTL_DAYS": str(settings.journal_ttl_days),
         "PARALLEL_STEPS": str(settings.parallel_steps),
+        "MAX_TOKENS": str(settings.max_tokens),
         "COMPLETION": settings.completion,
         # AgentCore checks the agent's health every two seconds; each check would be a trace.
         "OTEL_PYTHON_STARLETTE_EXCLUDED_URLS": "/ping",

@@ -1,7 +1,7 @@
 """The bucket for the agents' artifacts and for their code.
 
-Owns the bucket and everything that guards it. The agent chooses the keys `sessions/{session_id}/{step}.md`,
-AgentRuntime `agent/{digest}.zip`.
+Owns the bucket and everything that guards it. The agent chooses the keys `sessions/{session_id}/{step}.md`
+and those of turns, AgentRuntime `agent/{digest}.zip`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pulumi_aws as aws
 from components.data_protection import data_options
 from components.policies import document
 from components.settings import Settings
-from runtime.journal.keys import ARTIFACTS_PREFIX
+from runtime.journal.keys import ARTIFACTS_PREFIX, TURNS_PREFIX
 
 
 class ArtifactStoreArgs(TypedDict):
@@ -98,6 +98,12 @@ def _lifecycle_rules(ttl_days: int) -> list[aws.s3.BucketLifecycleConfigurationR
             "id": "artifacts-expire-with-the-journal",
             "status": "Enabled",
             "filter": {"prefix": ARTIFACTS_PREFIX},
+            "expiration": {"days": ttl_days},
+        },
+        {
+            "id": "turns-expire-with-the-journal",
+            "status": "Enabled",
+            "filter": {"prefix": TURNS_PREFIX},
             "expiration": {"days": ttl_days},
         },
         # Current code is kept: a runtime may be rolled back to an earlier version.

@@ -21,7 +21,7 @@ SEND_TRACES = (
     "xray:GetSamplingRules",
     "xray:GetSamplingTargets",
 )
-Conditions = Mapping[str, Mapping[str, pulumi.Input[str]]]
+Conditions = Mapping[str, Mapping[str, pulumi.Input[str] | Sequence[str]]]
 
 
 def allow(

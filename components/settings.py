@@ -26,6 +26,7 @@ INTEGERS: dict[str, range] = {
     "journalTtlDays": range(1, 3650 + 1),
     "leaseSeconds": range(4, 600 + 1),
     "maxAttempts": range(1, 10 + 1),
+    "maxTokens": range(10**9 + 1),
     "parallelSteps": range(1, 32 + 1),
     "maxRunSeconds": range(10, 28800 + 1),
     "pollGrowthPercent": range(100 + 1),
@@ -97,6 +98,7 @@ class Settings:
     max_attempts: int
     max_run_seconds: int
     max_session_lifetime_seconds: int
+    max_tokens: int
     model_id: str
     parallel_steps: int
     poll_growth_percent: int
@@ -146,6 +148,7 @@ class Settings:
             max_attempts=_integer(config, "maxAttempts"),
             max_run_seconds=_integer(config, "maxRunSeconds"),
             max_session_lifetime_seconds=_integer(config, "maxSessionLifetimeSeconds"),
+            max_tokens=_integer(config, "maxTokens"),
             model_id=_text(config, "modelId"),
             parallel_steps=_integer(config, "parallelSteps"),
             poll_growth_percent=_integer(config, "pollGrowthPercent"),

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from runbook.runbook import Runbook
 from runbook.verify.findings import Look, Refuted, Unjudged
 from runbook.verify.state_machine import wakes
-from runtime.journal.keys import artifact_prefix
+from runtime.journal.keys import artifact_prefix, turn_prefix
 
 Needs = Mapping[str, Sequence[str]]
 """Actions by the ARN that they are done to."""
@@ -67,14 +67,14 @@ def _agent_needs(runbook: Runbook) -> Needs:
     bucket = f"arn:{outputs.partition}:s3:::{outputs.artifact_bucket_name}"
     stream = f"{_arn(runbook, 'logs')}:log-group:{outputs.agent_log_group_name}:log-stream:x"
     needs: dict[str, Sequence[str]] = {
-        table: ["dynamodb:PutItem", "dynamodb:ConditionCheckItem"],
+        table: ["dynamodb:PutItem", "dynamodb:ConditionCheckItem", "dynamodb:Query"],
         f"{bucket}/{artifact_prefix('x')}x.md": ["s3:GetObject", "s3:PutObject"],
+        f"{bucket}/{turn_prefix('x')}x.json": ["s3:GetObject", "s3:PutObject"],
         _model(runbook): ["bedrock:InvokeModelWithResponseStream"],
         stream: ["logs:CreateLogStream", "logs:PutLogEvents"],
         "*": ["xray:PutTraceSegments"],
     }
     if wakes(runbook):
-        needs[table] = [*needs[table], "dynamodb:Query"]
         needs["*"] = [*needs["*"], "states:SendTaskSuccess"]
     return needs
 

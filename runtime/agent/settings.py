@@ -11,6 +11,7 @@ class AgentSettings:
     :ivar lease_seconds: how long the agent counts as alive after a sign of life
     :ivar journal_ttl_days: days after which the journal may delete records
     :ivar parallel_steps: how many steps, and items of steps, are worked on at the same time
+    :ivar max_tokens: that the models of a run may read and write; 0: any
     :ivar wakes: whether the state machine waits to be woken (`completion: callback`)
     """
 
@@ -21,6 +22,7 @@ class AgentSettings:
     lease_seconds: int
     journal_ttl_days: int
     parallel_steps: int
+    max_tokens: int = 0
     wakes: bool = False
 
     @classmethod
@@ -37,5 +39,6 @@ class AgentSettings:
             lease_seconds=int(environ["LEASE_SECONDS"]),
             journal_ttl_days=int(environ["JOURNAL_TTL_DAYS"]),
             parallel_steps=int(environ["PARALLEL_STEPS"]),
+            max_tokens=int(environ.get("MAX_TOKENS", "0")),
             wakes=environ.get("COMPLETION") == "callback",
         )

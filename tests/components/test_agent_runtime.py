@@ -8,6 +8,8 @@ from unittest.mock import Mock
 
 import pytest
 
+from components import agent_execution_role
+from runtime.agent.definition import Step, Workflow, table
 from tests.support import pulumi_program
 from tests.support.pulumi_program import ACCOUNT_ID, REGION, deploy, deployed
 
@@ -76,19 +78,19 @@ def test_a_start_loads_no_instrumentation_that_no_agent_uses_and_keeps_those_tha
     assert not {"botocore", "starlette", "threading", "logging"} & set(left_out)
 
 
-def test_the_agent_reads_and_writes_artifacts_of_sessions_only() -> None:
+def test_the_agent_reads_and_writes_artifacts_and_turns_of_sessions_only() -> None:
     on_bucket = [s for s in deployed("dev").statements("agent") if s["Action"][0].startswith("s3:")]
     assert on_bucket == [
         {
             "Effect": "Allow",
             "Action": ["s3:GetObject", "s3:PutObject"],
-            "Resource": ["arn:aws:s3:::artifacts-bucket/sessions/*"],
+            "Resource": ["arn:aws:s3:::artifacts-bucket/sessions/*", "arn:aws:s3:::artifacts-bucket/turns/*"],
         },
         {
             "Effect": "Allow",
             "Action": ["s3:ListBucket"],
             "Resource": ["arn:aws:s3:::artifacts-bucket"],
-            "Condition": {"StringLike": {"s3:prefix": "sessions/*"}},
+            "Condition": {"StringLike": {"s3:prefix": ["sessions/*", "turns/*"]}},
         },
     ]
 
@@ -109,6 +111,24 @@ def test_the_agent_reads_and_writes_artifacts_of_sessions_only() -> None:
 def test_the_agent_calls_the_configured_model_only(stack: str, resources: list[str]) -> None:
     [statement] = [s for s in deployed(stack).statements("agent") if s["Action"][0].startswith("bedrock:")]
     assert statement["Resource"] == resources
+
+
+def test_the_agent_also_calls_the_models_that_its_steps_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    models = (None, "eu.anthropic.claude-haiku-4-5", "amazon.nova-lite-v1:0", "amazon.nova-lite-v1:0")
+    steps = tuple(Step(f"step{number}", "analyst.md", model=model) for number, model in enumerate(models))
+    monkeypatch.setattr(agent_execution_role, "WORKFLOWS", table(Workflow("several", steps)))
+    [statement] = [s for s in deploy("dev").statements("agent") if s["Action"][0].startswith("bedrock:")]
+    assert statement["Resource"][2:] == [
+        "arn:aws:bedrock:*::foundation-model/anthropic.claude-haiku-4-5",
+        f"arn:aws:bedrock:{REGION}:{ACCOUNT_ID}:inference-profile/eu.anthropic.claude-haiku-4-5",
+        f"arn:aws:bedrock:{REGION}::foundation-model/amazon.nova-lite-v1:0",
+    ]
+
+
+def test_the_agent_is_told_its_stacks_budget() -> None:
+    for overrides, told in (({}, "0"), ({"maxTokens": 2_000_000}, "2000000")):
+        stack = deploy("dev", overrides)
+        assert stack.one("AgentcoreAgentRuntime").inputs["environmentVariables"]["MAX_TOKENS"] == told
 
 
 def test_the_agent_writes_its_own_log_groups_only() -> None:

@@ -29,11 +29,12 @@ def test_requests_without_tls_are_refused_whoever_sends_them() -> None:
     }
 
 
-def test_artifacts_expire_together_with_the_journal_and_current_code_never() -> None:
+def test_artifacts_and_turns_expire_together_with_the_journal_and_current_code_never() -> None:
     stack = deployed("everything")
-    artifacts, leftovers = stack.one("BucketLifecycleConfiguration").inputs["rules"]
+    artifacts, turns, leftovers = stack.one("BucketLifecycleConfiguration").inputs["rules"]
     days = int(stack.one("AgentcoreAgentRuntime").inputs["environmentVariables"]["JOURNAL_TTL_DAYS"])
     assert (artifacts["filter"], artifacts["expiration"]) == ({"prefix": "sessions/"}, {"days": days})
+    assert (turns["filter"], turns["expiration"]) == ({"prefix": "turns/"}, {"days": days})
     assert leftovers["noncurrentVersionExpiration"] == {"noncurrentDays": days}
     assert "expiration" not in leftovers
 

@@ -22,6 +22,7 @@ def test_settings_come_from_the_environment() -> None:
         lease_seconds=120,
         journal_ttl_days=90,
         parallel_steps=4,
+        max_tokens=0,
         wakes=False,
     )
 
