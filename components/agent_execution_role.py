@@ -17,7 +17,6 @@ from components.settings import PROFILES, Settings
 from runtime.agent.workflow import WORKFLOWS
 from runtime.journal.keys import ARTIFACTS_PREFIX, TURNS_PREFIX
 
-
 _STORED = (ARTIFACTS_PREFIX, TURNS_PREFIX)
 
 

@@ -3,7 +3,9 @@
 Errors of the journal (`InvalidRequest`, `RunClosed`) and of AWS (`botocore.exceptions`) pass through as they are.
 """
 
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from typing import Any
 
 from botocore.exceptions import ClientError
 
@@ -117,6 +119,32 @@ class AlreadyRetried(RunbookError):
         )
         self.session_id = session_id
         self.retried_as = retried_as
+
+
+MAX_CALLS_SHOWN = 10
+
+
+class ToolsMayRunAgain(RunbookError):
+    """A run has begun calls of tools that must not happen twice, in steps that it didn't finish.
+
+    :ivar claims: these calls, as a request names them: `step`, `item`, `tool`, `input`
+    """
+
+    def __init__(self, session_id: str, claims: Sequence[Mapping[str, Any]]) -> None:
+        shown = [_call(claim) for claim in claims[:MAX_CALLS_SHOWN]]
+        more = f" and {len(claims) - len(shown)} more" if len(claims) > len(shown) else ""
+        super().__init__(
+            f"run {session_id}, or one that it retried, has begun what must not happen twice: "
+            f"{', '.join(shown)}{more}. It may have taken effect, and a retry may do it again: check first, then retry "
+            "with --again (again=True)"
+        )
+        self.session_id = session_id
+        self.claims = claims
+
+
+def _call(claim: Mapping[str, Any]) -> str:
+    item = f" [{claim['item']}]" if "item" in claim else ""
+    return f"{claim['step']}{item} {claim['tool']}({claim['input']})"
 
 
 class DemoRefused(RunbookError):

@@ -1,4 +1,4 @@
-"""What a run is retried with: the request as it was asked, and where its finished steps are.
+"""What a run is retried with: the request as it was asked, where its finished steps are, and what may have happened.
 
 Owns following retries back to the runs that they retried. What is then taken over is the agent's decision: it looks
 whether the artifacts are still there.
@@ -6,19 +6,33 @@ whether the artifacts are still there.
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from runbook.runs import request_text
 from runtime.contract.errors import InvalidRequest
-from runtime.contract.request import MAX_RETRY_BYTES, MAX_SOURCES, RETRY_FIELDS, check_session_id, size_in_claim
+from runtime.contract.request import (
+    MAX_CLAIMS,
+    MAX_RETRY_BYTES,
+    MAX_SOURCES,
+    RETRY_FIELDS,
+    ClaimedCall,
+    check_session_id,
+    parse_request,
+    size_in_claim,
+)
 from runtime.journal.keys import ARTIFACTS_PREFIX
-from runtime.journal.records import RunMetadata
+from runtime.journal.records import RunMetadata, ToolClaim
 from runtime.journal.vocabulary import STEP_NAME
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
 
+MAX_CLAIM_BYTES = MAX_RETRY_BYTES // 2
+"""Of the calls that may have happened; finished steps have the other half where there are any such calls."""
+SHOWN_CHARACTERS = (200, 60, 0)
+"""Of each call's input: as many as there is room for."""
 _ARTIFACT = re.compile(rf"{ARTIFACTS_PREFIX}[^/]+/(?P<step>{STEP_NAME.pattern})(?P<item>/\d{{4}})?\.(md|json)")
 
 
@@ -63,28 +77,66 @@ def _retried(metadata: RunMetadata | None) -> str | None:
         return None
 
 
-def retry_fields(session_id: str, artifacts: Iterable[tuple[str, Iterable[str]]]) -> dict[str, Any]:
-    """Return what makes a request a retry: which run it retries, and where finished steps are.
+def retry_fields(
+    session_id: str, artifacts: Iterable[tuple[str, Iterable[str]]], claimed: Sequence[ClaimedCall] = ()
+) -> dict[str, Any]:
+    """Return what makes a request a retry: which run it retries, where finished steps are, and what may have happened.
 
     A step is taken from the newest run that has it whole; one that runs once per item from every newer run that has
     any, because the agent looks item by item, and only accepts those that were made from the same list. The oldest runs
     are left out where there is no room for all: what they have is then worked on again.
 
     :param artifacts: runs, the newest first, each with the keys of its artifacts
+    :param claimed: calls of tools that the retried run has begun, see :func:`claimed_calls`; those of steps and items
+        whose artifacts are taken over are left out
     """
     fields: dict[str, Any] = {"retryOf": session_id}
-    for source in _sources(artifacts):
+    room, taken = MAX_RETRY_BYTES - (MAX_CLAIM_BYTES if claimed else 0), set[tuple[str, int | None]]()
+    for source, units in _sources(artifacts):
         longer = fields | {"takeFrom": [*fields.get("takeFrom", []), source]}
-        if size_in_claim(longer) > MAX_RETRY_BYTES:
+        if size_in_claim(longer) > room:
             break
-        fields = longer
-    return fields
+        fields, taken = longer, taken | units
+    unfinished = [call for call in claimed if (call.step, call.item) not in taken and (call.step, None) not in taken]
+    return fields | ({"claims": _fitting(unfinished)} if unfinished else {})
 
 
-def _sources(artifacts: Iterable[tuple[str, Iterable[str]]]) -> Iterator[dict[str, Any]]:
+def claimed_calls(claims: Iterable[ToolClaim], request: object) -> list[ClaimedCall]:
+    """Return the calls of tools that a run has begun and those that it was told of by its own request, each once.
+
+    :param claims: of the run
+    :param request: of the run, whatever it is
+    """
+    own = [ClaimedCall(claim.step, claim.item, claim.tool, claim.shown) for claim in claims]
+    try:
+        told = parse_request(request).claims
+    except InvalidRequest:
+        told = ()
+    return list(dict.fromkeys([*told, *own]))
+
+
+def _fitting(calls: Sequence[ClaimedCall]) -> list[dict[str, Any]]:
+    """As much of each call as there is room for; where there are too many, how many of each tool and step."""
+    for characters in SHOWN_CHARACTERS:
+        claims = [_claim(call.step, call.item, call.tool, call.shown[:characters]) for call in calls]
+        if len(claims) <= MAX_CLAIMS and size_in_claim(claims) <= MAX_CLAIM_BYTES:
+            return claims
+    counts = Counter((call.step, call.tool) for call in calls)
+    return [_claim(step, None, tool, f"{count} calls") for (step, tool), count in counts.items()]
+
+
+def _claim(step: str, item: int | None, tool: str, shown: str) -> dict[str, Any]:
+    return {"step": step, **({} if item is None else {"item": item}), "tool": tool, "input": shown}
+
+
+def _sources(
+    artifacts: Iterable[tuple[str, Iterable[str]]],
+) -> Iterator[tuple[Mapping[str, Any], set[tuple[str, int | None]]]]:
+    """Give runs with the steps that are taken over from them, and which steps and items of steps these are."""
     whole: set[str] = set()
     for session_id, keys in artifacts:
         found = [match for match in map(_ARTIFACT.fullmatch, keys) if match and match["step"] not in whole]
         if found:
-            yield {"session": session_id, "steps": list(dict.fromkeys(match["step"] for match in found))}
+            units = {(match["step"], int(match["item"][1:]) if match["item"] else None) for match in found}
+            yield {"session": session_id, "steps": list(dict.fromkeys(match["step"] for match in found))}, units
         whole.update(match["step"] for match in found if not match["item"])

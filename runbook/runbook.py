@@ -24,6 +24,7 @@ from runbook.errors import (
     ReportMissing,
     RunNotFound,
     RunStillOpen,
+    ToolsMayRunAgain,
 )
 from runbook.events import Events
 from runbook.executions import Execution
@@ -125,21 +126,23 @@ class Runbook:
 
     # -- starting and ending runs
 
-    def trigger(self, prompt: str, *, retry_of: str | None = None, **fields: Any) -> str:
+    def trigger(self, prompt: str, *, retry_of: str | None = None, again: bool = False, **fields: Any) -> str:
         """Start a run and return its session id, which is the id of the event that starts it.
 
         :param prompt: what the agents are to work on, 240 KB at most, quotes counted four times
         :param retry_of: a run whose finished steps, and those of the runs that it retried, this one starts from
+        :param again: even if that run has begun calls of tools that must not happen twice
         :param fields: what else a request may say: `workflow`, one of the stack's, its first if left out;
             `requested_by`, who or what asks, 200 characters at most; and `limits`, how many `tokens` the run and how
             many `turns` each of its steps may use, such as `{"tokens": 200_000}`
         :raises InvalidRequest: if the prompt is empty or too long, a field is unknown or not what it has to be, or the
             stack has no such workflow
         :raises RunNotFound: if nothing is known of the run to start from
+        :raises ToolsMayRunAgain: as for :meth:`retry`
         :raises TriggerFailed: if EventBridge doesn't take the event
         """
         request = request_of(prompt, fields, self.outputs.workflows)
-        return self._trigger.start([request | (self._retry_fields(retry_of) if retry_of is not None else {})])[0]
+        return self._trigger.start([request | (self._retry_fields(retry_of, again) if retry_of is not None else {})])[0]
 
     def trigger_many(self, prompts: Iterable[str]) -> list[str]:
         """Start a run for each prompt and return the session ids in the same order.
@@ -149,14 +152,17 @@ class Runbook:
         """
         return self._trigger.start([{"prompt": prompt} for prompt in prompts])
 
-    def retry(self, session_id: str, *, force: bool = False) -> str:
+    def retry(self, session_id: str, *, force: bool = False, again: bool = False) -> str:
         """Start a new run with the request of one that failed, from the steps that it finished.
 
         :param force: even if it was retried before
+        :param again: even if it has begun calls of tools that must not happen twice, in steps that it did not finish;
+            the new run's steps are told of them
         :return: the new run's session id
         :raises RunStillOpen: if the run has no outcome yet
         :raises NothingToRetry: if it completed
         :raises AlreadyRetried: if a retry of it began in the last 14 days
+        :raises ToolsMayRunAgain: if it has begun such calls, or the runs that it retried have, unless `again`
         :raises InvalidRequest: if its request can't be run
         """
         session_id = self.session_id(session_id)
@@ -170,7 +176,7 @@ class Runbook:
             raise AlreadyRetried(session_id, retried_as)
         request = retrying.read_request(self.clients.stepfunctions, metadata)
         parse_request(request)
-        return self._trigger.start([request | self._retry_fields(session_id)])[0]
+        return self._trigger.start([request | self._retry_fields(session_id, again)])[0]
 
     def cancel(self, session_id: str, reason: str) -> Cancellation:
         """Close a run as cancelled, then stop its agent's session.
@@ -446,13 +452,18 @@ class Runbook:
         with suppress(ClientError, BotoCoreError):
             Waker(self.clients.dynamodb, self.clients.stepfunctions, self.outputs.journal_table_name).wake(session_id)
 
-    def _retry_fields(self, session_id: str) -> dict[str, Any]:
+    def _retry_fields(self, session_id: str, again: bool) -> dict[str, Any]:
         """What a request says besides when it starts from a run's finished steps."""
         session_id = self.session_id(session_id, "retry_of")
         runs = list(retrying.lineage(session_id, self._reader.metadata))
-        fields = retrying.retry_fields(session_id, ((found, self.artifacts(found)) for found, _ in runs))
-        if runs[0][1] is None and "takeFrom" not in fields:
+        metadata = runs[0][1]
+        # What earlier runs of the line have begun stands in this one's request.
+        claimed = retrying.claimed_calls(self._reader.tool_claims(session_id), metadata.request if metadata else None)
+        fields = retrying.retry_fields(session_id, ((found, self.artifacts(found)) for found, _ in runs), claimed)
+        if metadata is None and "takeFrom" not in fields:
             raise RunNotFound(session_id)
+        if "claims" in fields and not again:
+            raise ToolsMayRunAgain(session_id, fields["claims"])
         return fields
 
     def _read_artifact(self, key: str) -> Artifact:

@@ -9,6 +9,7 @@ from runbook import render
 from runbook.cancelling import check_reason
 from runbook.cli.commands import (
     DEFAULT_TIMEOUT_SECONDS,
+    Again,
     AsJson,
     Session,
     Stack,
@@ -31,6 +32,7 @@ from runbook.render_tables import Lines
 def retry(
     session: Session,
     force: Annotated[bool, typer.Option("--force", help="Even if it was retried before.")] = False,
+    again: Again = False,
     watch: Watch = False,
     timeout: Timeout = DEFAULT_TIMEOUT_SECONDS,
     as_json: AsJson = False,
@@ -38,7 +40,7 @@ def retry(
 ) -> None:
     """Start a new run with the request of one that failed, from the steps that it finished."""
     runbook = connect(stack)
-    session_id = runbook.retry(session, force=force)
+    session_id = runbook.retry(session, force=force, again=again)
     print_session(session_id, as_json=as_json)
     if watch:
         follow_new(runbook, session_id, timeout_seconds=timeout, as_json=as_json)

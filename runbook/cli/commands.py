@@ -172,6 +172,9 @@ Watch = Annotated[bool, typer.Option("--watch", "-w", help="Follow the run until
 Timeout = Annotated[
     float, typer.Option("--timeout", callback=waiting_time, help="Seconds to wait for the end of the run.")
 ]
+Again = Annotated[
+    bool, typer.Option("--again", help="Even if that run has begun calls of tools that must not happen twice.")
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")]
 
 

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from runbook.cli.commands import (
     DEFAULT_TIMEOUT_SECONDS,
+    Again,
     AsJson,
     Stack,
     Timeout,
@@ -53,6 +54,7 @@ _STATUSES = {
 def trigger(
     prompt: Annotated[str, typer.Argument(help="What the agents are to work on; `-` reads it from standard input.")],
     retry_of: Annotated[str | None, typer.Option(help="A run whose finished steps this one starts from.")] = None,
+    again: Again = False,
     workflow: Annotated[
         str | None, typer.Option(help="Another workflow than the stack's first.", autocompletion=workflow_names)
     ] = None,
@@ -69,7 +71,7 @@ def trigger(
     prompt = sys.stdin.read() if prompt == "-" else prompt
     limits = {name: value for name, value in (("tokens", max_tokens), ("turns", max_turns)) if value is not None}
     session_id = runbook.trigger(
-        prompt, retry_of=retry_of, workflow=workflow, requested_by=requested_by, limits=limits or None
+        prompt, retry_of=retry_of, again=again, workflow=workflow, requested_by=requested_by, limits=limits or None
     )
     print_session(session_id, as_json=as_json)
     if watch:

@@ -22,7 +22,7 @@ class RunView:
         self,
         stack: str,
         on_close: Callable[[], None],
-        on_retry: Callable[[str], None],
+        on_retry: Callable[[str, bool], None],
         on_cancel: Callable[[str, str], None],
     ) -> None:
         self._stack = stack
@@ -95,8 +95,12 @@ class RunView:
             f"Start run {session_id[:8]} again in stack {self._stack}? A new run takes over the finished steps and "
             "does the others, which costs tokens.",
             "Yes, retry",
-            lambda: self._on_retry(session_id),
+            lambda: self._on_retry(session_id, False),
         )
+
+    def ask_again(self, session_id: str, refusal: str) -> None:
+        """Ask whether a run is to be retried although that may do again what must not happen twice."""
+        self._ask(refusal, "Yes, retry all the same", lambda: self._on_retry(session_id, True))
 
     def _ask_cancel(self) -> None:
         session_id = self._session_id

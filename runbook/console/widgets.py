@@ -20,7 +20,7 @@ from runbook.console.overview_page import headline
 from runbook.console.refreshing import Refreshing
 from runbook.console.run_view import RunView
 from runbook.console.spending import Spending
-from runbook.errors import RunbookError, RunNotFound
+from runbook.errors import RunbookError, RunNotFound, ToolsMayRunAgain, sentence
 from runbook.runbook import Runbook
 from runtime.contract.errors import InvalidRequest
 from runtime.journal.errors import JournalError
@@ -99,8 +99,20 @@ class Widgets:
         self._span, self._spent = span, None
         self._refresh()
 
-    def _retry(self, session_id: str) -> None:
-        self._do("Starting it again", lambda: self._runbook.retry(session_id), self.open)
+    def _retry(self, session_id: str, again: bool) -> None:
+        def retried() -> str | ToolsMayRunAgain:
+            try:
+                return self._runbook.retry(session_id, again=again)
+            except ToolsMayRunAgain as refusal:
+                return refusal
+
+        def begun(new: str | ToolsMayRunAgain) -> None:
+            if isinstance(new, str):
+                self.open(new)
+            else:
+                self._run_view.ask_again(session_id, sentence(new))
+
+        self._do("Starting it again", retried, begun)
 
     def _cancel(self, session_id: str, reason: str) -> None:
         def cancelled(done: Any) -> None:

@@ -11,6 +11,7 @@ from pydantic_core import PydanticSerializationError
 from runtime.agent.artifacts import Artifact
 from runtime.agent.definition import Step
 from runtime.agent.errors import WrongResult
+from runtime.contract.request import ClaimedCall
 
 MAX_MESSAGE_CHARACTERS = 400_000
 """Of all results together that a model is told; some 100,000 tokens."""
@@ -88,14 +89,30 @@ def wrong_fields(error: ValidationError) -> str:
     return "; ".join(wrong[:5]) + (f"; and {len(wrong) - 5} more" if len(wrong) > 5 else "")
 
 
-def message_for(prompt: str, earlier: Sequence[StepResult], item: Any = None, place: str = "") -> str:
-    """Return what an agent is told: the request, what the steps before it wrote, and its item.
+BEGUN_BEFORE = (
+    "An earlier run of this request has begun these calls of tools. Nobody knows how they ended: they may have taken "
+    "effect. Don't repeat one before you have checked by other means that it is still needed."
+)
+
+
+def message_for(
+    prompt: str,
+    earlier: Sequence[StepResult],
+    item: Any = None,
+    place: str = "",
+    begun: Sequence[ClaimedCall] = (),
+) -> str:
+    """Return what an agent is told: the request, what may have happened, what the steps before it wrote, and its item.
 
     All but the request is cut to :data:`MAX_MESSAGE_CHARACTERS` or so, as much of each.
 
     :param place: which of the items it is, such as `2 of 7`
+    :param begun: calls that earlier runs have begun in this step or item, see :func:`begun_before`
     """
     texts = [*_texts(earlier)]
+    if begun:
+        calls = "\n".join(f"- {call.tool}: {call.shown}" for call in begun)
+        texts.insert(0, ("# What may have happened already", f"{BEGUN_BEFORE}\n\n{calls}"))
     if place:
         own = item if isinstance(item, str) else json.dumps(item, indent=2, ensure_ascii=False)
         texts.append((f"# Your part, {place}", own))
@@ -104,6 +121,11 @@ def message_for(prompt: str, earlier: Sequence[StepResult], item: Any = None, pl
     for heading, text in texts:
         parts += [heading, _cut(text, shown)]
     return "\n\n".join(parts)
+
+
+def begun_before(claims: Sequence[ClaimedCall], step: str, item: int | None) -> list[ClaimedCall]:
+    """Return those calls that a step or an item has to know of: its own, and those counted for all items."""
+    return [claim for claim in claims if claim.step == step and claim.item in (None, item)]
 
 
 def _texts(earlier: Sequence[StepResult]) -> Iterator[tuple[str, str]]:

@@ -21,7 +21,7 @@ from runtime.agent.definition import Step, StepInput, Workflow
 from runtime.agent.errors import ArtifactMissing, AttemptOver
 from runtime.agent.patience import pauses
 from runtime.agent.plan import Plan, Unit
-from runtime.agent.results import extension_of, message_for, serialized
+from runtime.agent.results import begun_before, extension_of, message_for, serialized
 from runtime.agent.threads import in_thread, until_idle
 from runtime.contract.request import StepSource
 from runtime.journal.errors import JournalError
@@ -190,7 +190,8 @@ class WorkflowRun:
         request, step, earlier = self._attempt.job.request, unit.step, self._plan.earlier(unit.step)
         if (code := step.work) is None:
             item = to_jsonable_python(unit.item)
-            return await self._run_step(step, message_for(request.prompt, earlier, item, unit.place))
+            begun = begun_before(request.claims, step.name, unit.number)
+            return await self._run_step(step, message_for(request.prompt, earlier, item, unit.place, begun))
         key = "/".join(map(str, (self._session_id, step.name, *([] if unit.number is None else [unit.number]))))
 
         # Megabytes of data are read and checked beside the event loop as well.

@@ -13,20 +13,23 @@ import pytest
 from botocore.stub import Stubber
 
 from runbook.clients import Clients
-from runbook.errors import AlreadyRetried, NothingToRetry, RunNotFound, RunStillOpen
+from runbook.errors import AlreadyRetried, NothingToRetry, RunNotFound, RunStillOpen, ToolsMayRunAgain
 from runbook.outputs import StackOutputs
-from runbook.retrying import retry_fields
+from runbook.retrying import MAX_CLAIM_BYTES, retry_fields
 from runbook.runbook import Runbook
 from runtime.contract.errors import InvalidRequest
 from runtime.contract.request import (
     MAX_REQUEST_BYTES,
     MAX_RETRY_BYTES,
     MAX_SOURCES,
+    ClaimedCall,
     parse_request,
     size_in_claim,
 )
+from runtime.journal.records import ToolClaim
 from runtime.journal.timestamps import utc_now
 from runtime.journal.vocabulary import Status
+from runtime.journal.writer import JournalWriter
 from tests.runbook.history import NOON, History, new_session_id
 
 
@@ -54,11 +57,11 @@ def given(stepfunctions: Stubber, execution_input: str) -> None:
     stepfunctions.add_response("describe_execution", answer, {"executionArn": ANY})
 
 
-def sent(rb: Runbook, session_id: str, *, force: bool = False) -> dict[str, Any]:
+def sent(rb: Runbook, session_id: str, *, force: bool = False, again: bool = False) -> dict[str, Any]:
     """Retry a run, and return the request that was sent."""
     events = rb.clients.events
     with mock.patch.object(events, "put_events", wraps=events.put_events) as put_events:
-        assert rb.retry(session_id, force=force)
+        assert rb.retry(session_id, force=force, again=again)
     return json.loads(put_events.call_args.kwargs["Entries"][0]["Detail"])
 
 
@@ -226,4 +229,78 @@ def test_the_oldest_runs_are_left_out_where_their_names_would_not_fit_into_a_req
     fields = retry_fields("0" * 36, line)
     assert size_in_claim(fields) <= MAX_RETRY_BYTES < size_in_claim(fields | {"takeFrom": fields["takeFrom"] * 2})
     assert [source["session"] for source in fields["takeFrom"]] == [run for run, _ in line][: len(fields["takeFrom"])]
+    parse_request(fields | {"prompt": "x" * (MAX_REQUEST_BYTES - size_in_claim({"prompt": ""}))})
+
+
+def begun(rb: Runbook, history: History, request: Any, *claims: tuple[str, int | None]) -> str:
+    """A run that failed and had claimed calls of `send_mail`, one in each of these steps or items."""
+    session_id = history.claim(request=request)
+    writer = JournalWriter(rb.clients.dynamodb, rb.outputs.journal_table_name, ttl_days=90)
+    for call, (step, item) in enumerate(claims):
+        event = writer.stamp(session_id, f"TASK_{step.upper()}_TOOL", step=step, item=item, turn=3, attempt=1)
+        claim = ToolClaim(step, item, 3, call, "send_mail", "0123456789abcdef", f'{{"to": "{call}"}}')
+        writer.claim_tool(event, claim, 1, 1)
+    history.close(session_id, Status.SESSION_FAILED, NOON + timedelta(seconds=3))
+    return session_id
+
+
+def test_calls_that_an_unfinished_step_has_begun_are_listed_and_repeated_only_if_somebody_says_so(
+    rb: Runbook, history: History, stepfunctions: Stubber, clients: Clients, outputs: StackOutputs
+) -> None:
+    old = begun(rb, history, {"prompt": "Count"}, ("mailer", 2), ("payer", None), ("analyst", None))
+    finish(clients, outputs, old, "analyst")
+    forgotten(stepfunctions)
+    with pytest.raises(ToolsMayRunAgain, match=r"mailer \[2\] send_mail\(.*\), payer send_mail\(.*--again") as refused:
+        rb.retry(old)
+    assert "analyst" not in str(refused.value)
+    forgotten(stepfunctions)
+    request = sent(rb, old, again=True)
+    assert request["claims"] == [
+        {"step": "mailer", "item": 2, "tool": "send_mail", "input": '{"to": "0"}'},
+        {"step": "payer", "tool": "send_mail", "input": '{"to": "1"}'},
+    ]
+    assert parse_request(request).claims[0] == ClaimedCall("mailer", 2, "send_mail", '{"to": "0"}')
+    with Stubber(rb.clients.events), pytest.raises(ToolsMayRunAgain):
+        rb.trigger("Count", retry_of=old)
+
+
+def test_calls_that_every_step_has_outlived_stand_in_no_retrys_way(
+    rb: Runbook, history: History, stepfunctions: Stubber, clients: Clients, outputs: StackOutputs
+) -> None:
+    old = begun(rb, history, {"prompt": "Count"}, ("mailer", 2))
+    finish(clients, outputs, old, "mailer/0002")
+    forgotten(stepfunctions)
+    assert "claims" not in sent(rb, old)
+
+
+def test_the_retry_of_a_retry_knows_what_the_first_run_has_begun_until_the_step_is_finished(
+    rb: Runbook, history: History, stepfunctions: Stubber, clients: Clients, outputs: StackOutputs
+) -> None:
+    first = begun(rb, history, {"prompt": "Count"}, ("mailer", None), ("payer", None))
+    forgotten(stepfunctions)
+    second = failed_run(history, sent(rb, first, again=True))
+    finish(clients, outputs, second, "payer")
+    forgotten(stepfunctions)
+    with pytest.raises(ToolsMayRunAgain, match="mailer"):
+        rb.retry(second)
+    forgotten(stepfunctions)
+    third = begun(rb, history, sent(rb, second, again=True), ("mailer", None), ("mailer", None))
+    forgotten(stepfunctions)
+    claims = sent(rb, third, again=True)["claims"]
+    # Its own first call is the very one that the first run had begun.
+    assert [(claim["step"], claim["input"]) for claim in claims] == [
+        ("mailer", '{"to": "0"}'),
+        ("mailer", '{"to": "1"}'),
+    ]
+
+
+@pytest.mark.parametrize(("calls", "named"), [(5, 5), (40, 40), (2000, 1)])
+def test_however_many_calls_have_begun_a_retry_of_a_largest_request_names_or_counts_them(
+    calls: int, named: int
+) -> None:
+    claimed = [ClaimedCall("mailer", item, "send_mail", '"' * 500) for item in range(calls)]
+    fields = retry_fields("0" * 36, [("0" * 36, [f"sessions/x/{'y' * 37}_{n:02}.md" for n in range(99)])], claimed)
+    assert len(fields["claims"]) == named
+    assert fields["claims"][0]["input"] == ("2000 calls" if named == 1 else '"' * len(fields["claims"][0]["input"]))
+    assert size_in_claim(fields["claims"]) <= MAX_CLAIM_BYTES
     parse_request(fields | {"prompt": "x" * (MAX_REQUEST_BYTES - size_in_claim({"prompt": ""}))})

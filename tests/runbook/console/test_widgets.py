@@ -16,7 +16,7 @@ import pytest
 from runbook.console import widgets
 from runbook.console.overview import look
 from runbook.console.widgets import Widgets
-from runbook.errors import NothingToRetry
+from runbook.errors import NothingToRetry, ToolsMayRunAgain
 from runbook.runbook import Runbook
 from runtime.journal.timestamps import utc_now
 from runtime.journal.vocabulary import Status
@@ -90,7 +90,7 @@ def test_a_retry_is_asked_for_with_the_stack_s_name_and_done_once(
         yes.click()
         yes.click()
         await until(lambda: not shown._busy)
-        retry.assert_called_once_with(failed)
+        retry.assert_called_once_with(failed, again=False)
 
     asyncio.run(scenario())
 
@@ -109,6 +109,27 @@ def test_no_means_no(rb: Runbook, failed: str, monkeypatch: pytest.MonkeyPatch) 
         yes.click()
         await asyncio.sleep(0)
         retry.assert_not_called()
+
+    asyncio.run(scenario())
+
+
+def test_a_retry_that_may_do_again_what_must_not_happen_twice_is_asked_for_once_more(
+    rb: Runbook, failed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claims = [{"step": "mailer", "item": 2, "tool": "send_mail", "input": "{}"}]
+    retry = Mock(side_effect=[ToolsMayRunAgain(failed, claims), failed])
+    monkeypatch.setattr(rb, "retry", retry)
+
+    async def scenario() -> None:
+        shown = console(rb)
+        shown.open(failed)
+        await until(lambda: not button(shown, "Retry").disabled)
+        button(shown, "Retry").click()
+        button(shown, "Yes, retry").click()
+        await until(lambda: "mailer [2] send_mail({})" in text(shown))
+        button(shown, "Yes, retry all the same").click()
+        await until(lambda: retry.call_count == 2)
+        assert [call.kwargs["again"] for call in retry.call_args_list] == [False, True]
 
     asyncio.run(scenario())
 

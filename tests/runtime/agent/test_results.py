@@ -8,7 +8,16 @@ from pydantic import BaseModel, Field, SecretStr
 from runtime.agent.artifacts import Artifact, Usage
 from runtime.agent.definition import Step, StepInput
 from runtime.agent.errors import WrongResult
-from runtime.agent.results import MAX_MESSAGE_CHARACTERS, StepResult, message_for, parsed, serialized
+from runtime.agent.results import (
+    BEGUN_BEFORE,
+    MAX_MESSAGE_CHARACTERS,
+    StepResult,
+    begun_before,
+    message_for,
+    parsed,
+    serialized,
+)
+from runtime.contract.request import ClaimedCall
 
 
 class Lead(BaseModel):
@@ -110,6 +119,23 @@ def test_a_step_is_told_the_request_first_then_what_others_wrote_and_last_its_ow
         '# What the look wrote about part 2 of 2\n\nb\n\n# Your part, 2 of 7\n\n{\n  "question": "ä?"\n}'
     )
     assert message_for("Why?", []) == "# Request\n\nWhy?"
+
+
+def test_an_agent_is_told_what_an_earlier_run_has_begun_in_its_own_step_and_item() -> None:
+    claims = [
+        ClaimedCall("mailer", 1, "send_mail", '{"to": "a"}'),
+        ClaimedCall("mailer", 2, "send_mail", '{"to": "b"}'),
+        ClaimedCall("mailer", None, "pay", "57 calls"),
+        ClaimedCall("other", None, "pay", "{}"),
+    ]
+    begun = begun_before(claims, "mailer", 2)
+    parts = message_for("Why?", [], "c", "2 of 7", begun).split("\n\n")
+    assert parts[2:5] == [
+        "# What may have happened already",
+        BEGUN_BEFORE,
+        '- send_mail: {"to": "b"}\n- pay: 57 calls',
+    ]
+    assert begun_before(claims, "reporter", None) == []
 
 
 def test_an_item_is_bounded_like_all_else_that_a_step_is_told() -> None:
