@@ -12,7 +12,7 @@ from typing import Any
 
 from runbook.labels import amount
 from runbook.pricing import CostItem, Usage, bill, prices, token_items, total
-from runbook.steps import step_tokens
+from runbook.steps import step_tokens, summed
 from runbook.summary import RunSummary
 from runbook.tables import WHOLE_NUMBER, Column, Table, Terminal
 from runtime.journal.records import Event
@@ -26,7 +26,8 @@ _PLAIN_PUTS = (Status.AGENT_INVOCATION_SUCCEEDED, Status.AGENT_INVOCATION_FAILED
 class StepCost:
     """What the model of one step cost.
 
-    :ivar items: how many of them are finished; None for a step that runs once
+    :ivar input_tokens: without those that came from a prompt cache or went into one
+    :ivar items: how many of them have begun to cost; None for a step that runs once
     :ivar usd: None if the model has no price
     """
 
@@ -34,6 +35,8 @@ class StepCost:
     items: int | None
     input_tokens: int
     output_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
     usd: float | None
 
 
@@ -45,6 +48,8 @@ class StepCosts(Table[StepCost]):
         Column("items", WHOLE_NUMBER, "items", Terminal.LINE),
         Column("input_tokens", "int", "tokens in", Terminal.LINE, text="{:,}".format),
         Column("output_tokens", "int", "tokens out", Terminal.LINE, text="{:,}".format),
+        Column("cache_read_tokens", "int", "cache hit", Terminal.LINE, text="{:,}".format),
+        Column("cache_write_tokens", "int", "cached", Terminal.LINE, text="{:,}".format),
         Column("usd", "float", "USD", Terminal.LINE, text="{:.6f}".format),
     )
 
@@ -112,6 +117,8 @@ def estimate(run: RunSummary, model_id: str, max_attempts: int, agent_seconds: f
     usage = Usage(
         input_tokens=sum(step.input_tokens for step in steps),
         output_tokens=sum(step.output_tokens for step in steps),
+        cache_read_tokens=sum(step.cache_read_tokens for step in steps),
+        cache_write_tokens=sum(step.cache_write_tokens for step in steps),
         agent_seconds=agent_seconds,
         transitions=run.execution.state_transitions if run.execution else 0,
         function_requests=calls + 1,
@@ -127,10 +134,12 @@ def estimate(run: RunSummary, model_id: str, max_attempts: int, agent_seconds: f
 
 def _step_costs(events: Iterable[Event], model_id: str) -> Iterator[StepCost]:
     for step, tokens in step_tokens(events).items():
-        read, wrote = (sum(int(each[f"{kind}Tokens"]) for each in tokens.values()) for kind in ("input", "output"))
-        priced = token_items(Usage(input_tokens=read, output_tokens=wrote), model_id)
+        used = summed(tokens.values())
+        numbers = [used.get(f"{kind}Tokens", 0) for kind in ("input", "output", "cacheRead", "cacheWrite")]
+        named = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
+        priced = token_items(Usage(**dict(zip(named, numbers, strict=True))), model_id)
         has_price = all(item.usd is not None for item in priced)
-        yield StepCost(step, None if None in tokens else len(tokens), read, wrote, total(priced) if has_price else None)
+        yield StepCost(step, None if None in tokens else len(tokens), *numbers, total(priced) if has_price else None)
 
 
 def write_units(events: Iterable[Event], max_attempts: int) -> int:

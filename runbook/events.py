@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 
 from runbook.errors import RunNotFound, WatchInterrupted, WatchTimeout
-from runbook.labels import duration, error
+from runbook.labels import duration, error, item_label
 from runbook.tables import UTC_TIME, WHOLE_NUMBER, Column, Table, Terminal
+from runbook.within import counted, is_routine, is_within, said
 from runtime.journal.keys import EVENT_PREFIX
 from runtime.journal.reader import JournalReader
 from runtime.journal.records import Event
@@ -34,6 +35,8 @@ class Events(Table[Event]):
             Column("step"),
             Column("attempt", WHOLE_NUMBER, "attempt"),
             Column("item", WHOLE_NUMBER, "item"),
+            Column("turn", WHOLE_NUMBER),
+            Column("said", None, "what", Terminal.BELOW, read=said),
             Column("error_type"),
             Column("error_message"),
             Column("error", None, "error", Terminal.BELOW, read=error),
@@ -62,24 +65,30 @@ class Events(Table[Event]):
         return (event.created_at - (self._began_at or event.created_at)).total_seconds()
 
     def folded(self) -> list[Event | str]:
-        """Return the events with each series of mere heartbeats as one line, such as `23 heartbeats, last 3 s ago`."""
+        """Return the events with each series of routine ones as one line, such as `23 heartbeats, last 3 s ago`.
+
+        Routine are mere heartbeats, turns of steps, their messages, and the claims of calls that were then made; the
+        line has the latest of them.
+        """
         rows: list[Event | str] = []
         for series in _series(self):
-            rows += [self._heartbeats(series)] if len(series) > 1 else series
+            rows += [self._in_a_line(series)] if len(series) > 1 else series
         return rows
 
-    def _heartbeats(self, series: list[Event]) -> str:
+    def _in_a_line(self, series: list[Event]) -> str:
         last = series[-1]
-        if last is self[-1]:
-            return f"{len(series)} heartbeats, last {duration((utc_now() - last.created_at).total_seconds())} ago"
-        return f"{len(series)} heartbeats, the last after {duration(self.seconds(last))}"
+        is_latest = last is self[-1]
+        when = (utc_now() - last.created_at).total_seconds() if is_latest else self.seconds(last)
+        line = f"{counted(series)}, {f'last {duration(when)} ago' if is_latest else f'the last after {duration(when)}'}"
+        latest = next((event for event in reversed(series) if is_within(event)), None)
+        return f"{line}: {latest.step}{item_label(latest.item)} {said(latest)}" if latest else line
 
     def _readable(self) -> list[Event | str]:
         return self.folded()
 
 
 def _series(events: Iterable[Event]) -> Iterator[list[Event]]:
-    """Mere heartbeats that follow one another in one attempt, and each other event alone."""
+    """Routine events that follow one another in one attempt, and each other event alone."""
     series: list[Event] = []
     for event in events:
         if series and not (_is_mere(event) and _is_mere(series[-1]) and event.attempt == series[-1].attempt):
@@ -91,7 +100,8 @@ def _series(events: Iterable[Event]) -> Iterator[list[Event]]:
 
 
 def _is_mere(event: Event) -> bool:
-    return event.status == Status.AGENT_BACKGROUND_TASK_HEARTBEAT and not event.detail and not event.error_type
+    is_more = event.status == Status.AGENT_BACKGROUND_TASK_HEARTBEAT and event.detail
+    return is_routine(event) and not is_more and not event.error_type
 
 
 def watch(

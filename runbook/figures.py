@@ -55,6 +55,10 @@ _MARKS: dict[Kind, dict[str, Any]] = {
     Kind.POLL: {"marker": "|", "s": 60, "color": INK, "linewidths": 0.8},
     Kind.HEARTBEAT: {"marker": "o", "s": 9, "color": INK},
     Kind.SKIPPED: {"marker": "D", "s": 40, "facecolor": "#ffffff", "edgecolor": INK},
+    Kind.TURN: {"marker": "|", "s": 25, "color": INK, "linewidths": 0.6},
+    Kind.RESUMED: {"marker": ">", "s": 40, "facecolor": "#ffffff", "edgecolor": INK},
+    Kind.CALLED: {"marker": "^", "s": 30, "color": INK},
+    Kind.NOT_CALLED: {"marker": "^", "s": 40, "facecolor": "#ffffff", "edgecolor": INK},
     Kind.LOST: {"marker": "X", "s": 70, "color": INK},
 }
 
@@ -227,7 +231,7 @@ def _draw_lane(axes: Axes, row: int, lane: Lane, end: float) -> None:
     for kind in dict.fromkeys(mark.kind for mark in lane.marks):
         at = [mark.at for mark in lane.marks if mark.kind is kind]
         # Below the labels, which stand in the middle of the lane.
-        height = row + 0.21 if kind is Kind.HEARTBEAT else row
+        height = row + 0.21 if kind in (Kind.HEARTBEAT, Kind.TURN) else row
         axes.scatter(at, [height] * len(at), zorder=3, **_MARKS[kind])
 
 

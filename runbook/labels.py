@@ -1,5 +1,7 @@
 """How outcomes, durations and errors are said to people, in terminals, notebooks and pictures alike."""
 
+from collections.abc import Mapping
+
 from runbook.plain_text import visible
 from runtime.journal.records import Event
 from runtime.journal.vocabulary import TERMINAL, Status
@@ -52,6 +54,21 @@ def error(event: Event | None) -> str:
     if event is None or not event.error_type:
         return ""
     return visible(f"{event.error_type}: {event.error_message or 'no message'}")
+
+
+TOKENS = {"inputTokens": "in", "outputTokens": "out", "cacheReadTokens": "cache hit", "cacheWriteTokens": "cached"}
+"""The journal's names of tokens, and how they are said."""
+
+
+def tokens(found: Mapping[str, int] | None) -> str:
+    """Return tokens for people: `1,200 in, 30 out, 900 cache hit`; an empty text for none."""
+    said = [f"{found[name]:,} {word}" for name, word in TOKENS.items() if name in found] if found else []
+    return ", ".join(said) if found and any(found.values()) else ""
+
+
+def item_label(item: int | None) -> str:
+    """Return how an item is named after its step: ` [3]`; nothing for a whole step."""
+    return "" if item is None else f" [{item}]"
 
 
 def amount(number: float) -> str:

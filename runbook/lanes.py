@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from runbook.events import Events
 from runbook.steps import MANY_ITEMS, AttemptWork, Kind, Work
 from runbook.summary import RunSummary
-from runtime.journal.vocabulary import Status
+from runbook.within import CLAIMED, phase_of
+from runtime.journal.records import Event
+from runtime.journal.vocabulary import Status, StepPhase
 
 _WORST_FIRST = (Kind.FAILED, Kind.CUT_OFF, Kind.GOING_ON, Kind.DONE)
 
@@ -55,7 +57,7 @@ def lanes(run: RunSummary) -> list[Lane]:
         _machine(run, end),
         _invoker(events, end),
         _agent(events, attempts),
-        *(lane for step in steps for lane in _step([each for each in work if each.step == step])),
+        *(lane for step in steps for lane in _step(events, [each for each in work if each.step == step])),
     ]
 
 
@@ -93,7 +95,7 @@ def _agent(events: Events, attempts: Sequence[AttemptWork]) -> Lane:
     )
 
 
-def _step(work: Sequence[Work]) -> Iterator[Lane]:
+def _step(events: Events, work: Sequence[Work]) -> Iterator[Lane]:
     """Give the lanes of one step: its own, or its items', or one for all items."""
     items = sorted({each.item for each in work}, key=lambda item: -1 if item is None else item)
     if len(items) > MANY_ITEMS:
@@ -101,7 +103,22 @@ def _step(work: Sequence[Work]) -> Iterator[Lane]:
         return
     for item in items:
         own = [each for each in work if each.item == item]
-        yield Lane(f"  {own[0].name}", [Span(each.begin, each.end, each.kind) for each in _done(own)], _skipped(own))
+        spans = [Span(each.begin, each.end, each.kind) for each in _done(own)]
+        yield Lane(f"  {own[0].name}", spans, [*_skipped(own), *_within(events, own)])
+
+
+def _within(events: Events, work: Iterable[Work]) -> Iterator[Mark]:
+    for event in (event for each in work for event in each.within):
+        if kind := _mark_of(event):
+            yield Mark(events.seconds(event), kind)
+
+
+def _mark_of(event: Event) -> Kind | None:
+    if phase_of(event) is StepPhase.TOOL:
+        return Kind.CALLED if (event.detail or {}).get("claim") == CLAIMED else Kind.NOT_CALLED
+    # One for each turn, which has two events where it calls tools.
+    is_heard = (event.detail or {}).get("after") == "tools"
+    return None if is_heard else {StepPhase.TURN: Kind.TURN, StepPhase.RESUMED: Kind.RESUMED}.get(phase_of(event))
 
 
 def _together(work: Iterable[Work]) -> Iterator[Span]:

@@ -18,6 +18,7 @@ PRICES = Path(__file__).with_name("prices.json")
 class Usage:
     """What one run used.
 
+    :ivar input_tokens: without those that came from a prompt cache or went into one
     :ivar agent_seconds: how long it had an execution environment
     :ivar function_seconds: of all calls together
     :ivar log_bytes: None leaves logs out of the bill
@@ -26,6 +27,8 @@ class Usage:
 
     input_tokens: float = 0
     output_tokens: float = 0
+    cache_read_tokens: float = 0
+    cache_write_tokens: float = 0
     agent_seconds: float = 0
     transitions: float = 0
     function_requests: float = 0
@@ -87,7 +90,7 @@ def total(items: list[CostItem]) -> float:
 
 
 def token_price(model_id: str) -> Mapping[str, float] | None:
-    """Return the price of a million tokens, `input` and `output`, or None for a model without one.
+    """Return the price of a million tokens, `input`, `output`, `cacheRead`, `cacheWrite`; None for a model without one.
 
     :param model_id: of a foundation model or an inference profile
     """
@@ -97,7 +100,9 @@ def token_price(model_id: str) -> Mapping[str, float] | None:
     surcharge = prices()["regionalSurcharge"]
     regional = model_id.startswith(tuple(surcharge["profiles"])) and known[-1] in surcharge["models"]
     factor = 1 + surcharge["share"] if regional else 1.0
-    return {kind: price * factor for kind, price in prices()["perMillionTokens"][known[-1]].items()}
+    own: dict[str, float] = prices()["perMillionTokens"][known[-1]]
+    cached = {kind: own["input"] * share for kind, share in prices()["cacheSharesOfInput"].items()}
+    return {kind: price * factor for kind, price in (cached | own).items()}
 
 
 @cache
@@ -109,7 +114,12 @@ def prices() -> dict[str, Any]:
 def token_items(usage: Usage, model_id: str) -> list[CostItem]:
     """Return the tokens with their price, if the model has one."""
     price = token_price(model_id)
+    quantities = [("input", "input", usage.input_tokens), ("output", "output", usage.output_tokens)]
+    cached = [
+        ("cache read", "cacheRead", usage.cache_read_tokens),
+        ("cache write", "cacheWrite", usage.cache_write_tokens),
+    ]
     return [
-        CostItem(f"model {kind}", float(number), "tokens", number / 1e6 * price[kind] if price else None)
-        for kind, number in (("input", usage.input_tokens), ("output", usage.output_tokens))
+        CostItem(f"model {name}", float(number), "tokens", number / 1e6 * price[kind] if price else None)
+        for name, kind, number in (*quantities, *(each for each in cached if each[2]))
     ]

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import groupby
-from typing import TextIO, cast
+from typing import Any, TextIO, cast
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.markdown import Markdown
@@ -19,12 +19,13 @@ from rich.text import Text
 
 from runbook.artifacts import Artifact
 from runbook.events import Events
-from runbook.labels import NOTHING, duration, error, style
+from runbook.labels import NOTHING, duration, error, item_label, style, tokens
 from runbook.logs import parse_stream_name
 from runbook.plain_text import visible
-from runbook.steps import MANY_ITEMS, item_label
+from runbook.steps import MANY_ITEMS, step_tokens, summed
 from runbook.summary import RunSummary
 from runbook.tables import shortened
+from runbook.within import is_routine, is_within, said
 from runtime.journal.keys import artifact_prefix
 from runtime.journal.records import Event
 
@@ -58,23 +59,26 @@ def event_line(event: Event, start: datetime) -> RenderableType:
     """
     seconds = (event.created_at - start).total_seconds()
     attempt = f"attempt {event.attempt}" if event.attempt else ""
-    what = f"{event.status}{item_label(event.item)}"
+    turn = f" turn {event.turn}" if event.turn else ""
+    what = f"{event.status}{item_label(event.item)}{turn}"
     line = Text.assemble((f"{seconds:9.3f} s  ", "dim"), (f"{what:<34}", style(event.status)), (attempt, "dim"))
     line.rstrip()
     note = _error(event) if event.error_type else _note(event)
     return Group(line, Padding(note, (0, 0, 0, 13))) if note else line
 
 
-def timeline(events: Events) -> RenderableType:
-    """Return events as a timeline that counts from the first of them; heartbeats in a row are one line.
+def timeline(events: Events, *, everything: bool = False) -> RenderableType:
+    """Return events as a timeline that counts from the first of them.
 
-    Items that went well are left to the tree.
+    :param everything: otherwise heartbeats and turns in a row are one line, and items that went well are left to the
+        tree
     """
-    return Group(*(_timeline_row(row, events) for row in events.folded() if isinstance(row, str) or _is_shown(row)))
+    rows = events if everything else (row for row in events.folded() if isinstance(row, str) or _is_shown(row))
+    return Group(*(_timeline_row(row, events) for row in rows))
 
 
 def _is_shown(event: Event) -> bool:
-    return event.item is None or bool(event.error_type)
+    return event.item is None or bool(event.error_type) or (is_within(event) and not is_routine(event))
 
 
 def _timeline_row(row: Event | str, events: Events) -> RenderableType:
@@ -98,6 +102,8 @@ def live_timeline(events: Iterable[Event]) -> Event | None:
 
 def _note(event: Event) -> Text | None:
     """What an event that went well has to say all the same."""
+    if words := said(event):
+        return Text(words, "dim", overflow="fold")
     detail = event.detail or {}
     if "released" in detail:
         return Text(f"lease given back: {detail['released']}", "dim")
@@ -131,6 +137,8 @@ def _rows(found: RunSummary) -> Iterator[tuple[str, Text]]:
     yield "outcome", Text(status, style(status))
     if outcome and outcome.error_type:
         yield "error", _error(outcome)
+    if outcome and (spent := _spent(outcome)):
+        yield "spent on", Text(spent)
     yield "asked", Text(shortened(found.prompt, 150) or NOTHING)
     yield "workflow", Text(found.workflow or NOTHING)
     yield from _request_fields(found)
@@ -144,9 +152,18 @@ def _rows(found: RunSummary) -> Iterator[tuple[str, Text]]:
     yield "acknowledged", Text(duration(found.acknowledge_seconds))
     if execution:
         yield "polls", Text(f"{execution.polls}, {execution.state_transitions} state transitions")
+    if told := tokens(summed(each for items in step_tokens(found.events).values() for each in items.values())):
+        yield "tokens", Text(told)
     environments = [parse_stream_name(name).environment_id or name for name in found.log_streams]
     yield "environments", Text("\n".join(environments) or NOTHING)
     yield "artifacts", _artifacts(found)
+
+
+def _spent(outcome: Event) -> str:
+    """What a run that exceeded its budget has spent on what, the largest part first."""
+    spent = cast("Mapping[str, Any]", (outcome.detail or {}).get("spent") or {})
+    by_step = {step: sum(found.values()) if isinstance(found, Mapping) else found for step, found in spent.items()}
+    return ", ".join(f"{step} {by_step[step]:,}" for step in sorted(by_step, key=lambda step: -by_step[step]))
 
 
 def _artifacts(found: RunSummary) -> Text:

@@ -1,13 +1,14 @@
 """A run's attempts, steps and items as a tree on a terminal. The same rules as in `runbook.render`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from rich.text import Text
 from rich.tree import Tree
 
-from runbook.labels import duration
-from runbook.steps import MANY_ITEMS, AttemptWork, Kind, Work, counted
+from runbook.labels import duration, tokens
+from runbook.steps import MANY_ITEMS, AttemptWork, Kind, Work, counted, summed
 from runbook.summary import RunSummary
+from runbook.within import said as said_within
 
 NAME_WIDTH = 24
 _GUIDE_WIDTH = 4
@@ -61,12 +62,10 @@ def _line(name: str, work: Sequence[Work], said: str, width: int) -> Text:
     worked = [each for each in work if each.kind is not Kind.SKIPPED]
     if worked:
         line.append(f", {duration(max(each.end for each in worked) - min(each.begin for each in worked))}")
-    if told := _tokens(worked):
+    if turns := sum(each.turns for each in worked):
+        line.append(f", {turns} turn{'' if turns == 1 else 's'}", "dim")
+    if told := tokens(summed(each.tokens for each in worked if each.tokens)):
         line.append(f", {told}", "dim")
+    if len(work) == 1 and work[0].kind is Kind.GOING_ON and work[0].within:
+        line.append(f"\n{' ' * (width + 2)}{said_within(work[0].within[-1])}", "dim")
     return line
-
-
-def _tokens(work: Iterable[Work]) -> str:
-    found = [(each.event.detail or {}).get("tokens") or {} for each in work]
-    read, wrote = (sum(int(tokens.get(f"{kind}Tokens", 0)) for tokens in found) for kind in ("input", "output"))
-    return f"{read:,} in, {wrote:,} out" if read or wrote else ""

@@ -86,7 +86,7 @@ class Run:
 
     @property
     def tokens(self) -> Mapping[str, int] | None:
-        """The tokens of a run that completed."""
+        """The tokens of a run that its agent ended, well or badly."""
         return (self.outcome.detail or {}).get("tokens") if self.outcome else None
 
     @property

@@ -10,6 +10,8 @@ from enum import StrEnum
 from typing import Any
 
 from runbook.events import Events
+from runbook.labels import item_label
+from runbook.within import is_within, phase_of
 from runtime.journal.records import Event
 from runtime.journal.vocabulary import Status, StepPhase
 
@@ -31,6 +33,10 @@ class Kind(StrEnum):
     HEARTBEAT = "heartbeat"
     SKIPPED = "skipped: already there"
     LOST = "found lost"
+    TURN = "turn"
+    RESUMED = "resumed: goes on from a stored turn"
+    CALLED = "called: must not happen twice"
+    NOT_CALLED = "not called: may have happened"
 
     @property
     def word(self) -> str:
@@ -46,7 +52,8 @@ class Work:
     """What one attempt did about a step, or about an item of it.
 
     :ivar item: None for a whole step
-    :ivar event: the last of it
+    :ivar event: the last of it that is its beginning or its end
+    :ivar within: what happened in between: turns, calls of tools, messages, a resume
     """
 
     attempt: int | None
@@ -56,6 +63,17 @@ class Work:
     end: float
     kind: Kind
     event: Event
+    within: tuple[Event, ...] = ()
+
+    @property
+    def tokens(self) -> Mapping[str, int] | None:
+        """What it has cost so far, with what it goes on from; of one that did not end, as its newest turn says."""
+        return next((found for event in (self.event, *reversed(self.within)) if (found := _tokens(event))), None)
+
+    @property
+    def turns(self) -> int:
+        """How many turns of its conversation this attempt has added to."""
+        return len({event.turn for event in self.within if phase_of(event) is StepPhase.TURN})
 
     @property
     def seconds(self) -> float:
@@ -76,7 +94,8 @@ class Work:
             "item": self.item,
             "state": self.kind.name,
             "seconds": round(self.seconds, 3),
-            "tokens": detail.get("tokens"),
+            "turns": self.turns,
+            "tokens": self.tokens,
             "artifact": detail.get("artifact"),
             "takenFrom": detail.get("takenFrom"),
             "error": self.event.error_message,
@@ -111,11 +130,6 @@ class AttemptWork:
         return {label: (str(was), str(now)) for label, (was, now) in pairs.items() if was != now}
 
 
-def item_label(item: int | None) -> str:
-    """Return how an item is named after its step: ` [3]`; nothing for a whole step."""
-    return "" if item is None else f" [{item}]"
-
-
 def counted(work: Iterable[Work]) -> str:
     """Return how many ended how: `5 done, 2 cut off`."""
     counts = Counter(each.kind for each in work)
@@ -141,36 +155,61 @@ def attempts(events: Events, end: float) -> list[AttemptWork]:
 def step_tokens(events: Iterable[Event]) -> dict[str, dict[int | None, Mapping[str, int]]]:
     """Return the tokens of each step's items; a whole step is the item None.
 
-    Of the steps and not of the outcome: a run that failed has paid for the steps that it finished. Once each: an
-    attempt that skips what is finished says again what it cost.
+    Of the steps and not of the outcome: a run that failed has paid for what it did. Totals stand in each turn and in
+    each end of a step, with those of the attempts that it goes on from: the newest counts, and where an attempt has
+    begun anew, what was thrown away as well. An attempt that skips what is finished says again what it cost.
     """
-    found: dict[str, dict[int | None, Mapping[str, int]]] = {}
+    found: dict[str, dict[int | None, list[Mapping[str, int]]]] = {}
+    worked_in: dict[tuple[str, int | None], int | None] = {}
     for event in events:
-        if event.step and event.detail and "tokens" in event.detail:
-            found.setdefault(event.step, {})[event.item] = event.detail["tokens"]
+        if event.step is None or (tokens := _tokens(event)) is None:
+            continue
+        totals = found.setdefault(event.step, {}).setdefault(event.item, [])
+        goes_on = phase_of(event) in (StepPhase.RESUMED, StepPhase.SKIPPED)
+        before = worked_in.get((event.step, event.item))
+        worked_in[event.step, event.item] = event.attempt
+        if totals and (goes_on or before == event.attempt):
+            totals[-1] = tokens
+        else:
+            totals.append(tokens)
+    return {step: {item: summed(totals) for item, totals in items.items()} for step, items in found.items()}
+
+
+def summed(totals: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Return tokens of several together, by kind."""
+    found: dict[str, int] = {}
+    for tokens in totals:
+        for kind, number in tokens.items():
+            found[kind] = found.get(kind, 0) + int(number)
     return found
+
+
+def _tokens(event: Event) -> Mapping[str, int] | None:
+    return (event.detail or {}).get("tokens")
 
 
 def _work(events: Events, attempt: int | None, last: float, rest: Kind) -> list[Work]:
     begun: dict[tuple[str, int | None], Event] = {}
+    within: dict[tuple[str, int | None], list[Event]] = {}
     found: list[Work] = []
     for event in events:
-        phase = _phase(event)
+        phase = phase_of(event)
         if event.step is None or event.attempt != attempt or phase is None:
             continue
         key, at = (event.step, event.item), events.seconds(event)
         if phase is StepPhase.STARTED:
             begun[key] = event
-            continue
-        first = begun.pop(key, event)
-        found.append(Work(attempt, *key, events.seconds(first), at, _ENDS[phase], event))
-    found += [Work(attempt, *key, events.seconds(event), last, rest, event) for key, event in begun.items()]
+        elif is_within(event):
+            within.setdefault(key, []).append(event)
+        else:
+            first = begun.pop(key, event)
+            own = tuple(within.pop(key, ()))
+            found.append(Work(attempt, *key, events.seconds(first), at, _ENDS[phase], event, own))
+    found += [
+        Work(attempt, *key, events.seconds(event), last, rest, event, tuple(within.get(key, ())))
+        for key, event in begun.items()
+    ]
     return sorted(found, key=lambda work: work.begin)
-
-
-def _phase(event: Event) -> StepPhase | None:
-    ending = event.status.rpartition("_")[2]
-    return StepPhase(ending) if event.status.startswith("TASK_") and ending in StepPhase.__members__ else None
 
 
 def _end_of_attempt(events: Events, started: Event, end: float) -> tuple[float, Kind]:

@@ -18,21 +18,26 @@ from runbook.cli.commands import (
 )
 from runbook.cli.following import follow
 from runbook.connection import EMBEDDED, connect
+from runbook.labels import item_label
 from runbook.render_steps import tree
-from runbook.steps import item_label
 from runbook.summary import RunSummary
 from runtime.journal.vocabulary import Status
 
 
 @command("show", "show latest")
-def show_run(session: Session, as_json: AsJson = False, stack: Stack = EMBEDDED) -> None:
+def show_run(
+    session: Session,
+    everything: Annotated[bool, typer.Option("--all", help="Each turn and heartbeat on a line of its own.")] = False,
+    as_json: AsJson = False,
+    stack: Stack = EMBEDDED,
+) -> None:
     """Show everything about a run: timeline, attempts with their steps and items, environments, artifacts."""
     runbook = connect(stack)
     summary = runbook.summary(runbook.session_id(session))
     if as_json:
         print_json(summary.as_json())
         return
-    show(render.timeline(summary.events))
+    show(render.timeline(summary.events, everything=everything))
     show("")
     if summary.attempts:
         show(tree(summary))
@@ -118,5 +123,8 @@ def _next_steps(summary: RunSummary) -> list[str]:
         return [f"Next: watch {session_id}, or cancel {session_id} --reason …"]
     if outcome.status == Status.AGENT_BACKGROUND_TASK_COMPLETED:
         return [f"Next: report {session_id}"]
+    if outcome.error_type == "BudgetExceeded":
+        more = "with more: --max-tokens, or the stack's maxTokens"
+        return [f"Next: trigger … --retry-of {session_id}, {more}"]
     following = f"retry {session_id}" if summary.can_be_retried else "trigger a new run, this one can't be retried"
     return [f"Why:  logs {session_id} --level WARNING", f"Next: {following}"]

@@ -23,8 +23,10 @@ from runbook.runs import Run
 from runbook.steps import Kind, Work
 from runbook.stuck import execution_status
 from runbook.summary import RunSummary
+from runbook.within import is_routine, phase_of, said
 from runtime.journal.records import Event
 from runtime.journal.timestamps import utc_now
+from runtime.journal.vocabulary import StepPhase
 
 T = TypeVar("T")
 AT_ONCE = 4
@@ -64,8 +66,19 @@ class StepView:
     @property
     def tokens(self) -> int | None:
         """What it cost; None where that is not known."""
-        tokens = self.detail("tokens")
+        tokens = self.work.tokens
         return sum(int(number) for number in tokens.values()) if tokens else None
+
+    @property
+    def doing(self) -> str:
+        """What it did last, where it has not ended well."""
+        return said(self.work.within[-1]) if self.work.within and self.work.kind is not Kind.DONE else ""
+
+    @property
+    def not_called(self) -> list[str]:
+        """The calls of tools that were not made because they may have happened before."""
+        unusual = [event for event in self.work.within if phase_of(event) is StepPhase.TOOL and not is_routine(event)]
+        return [said(event) for event in unusual]
 
     @property
     def artifact(self) -> str:

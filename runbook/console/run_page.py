@@ -9,9 +9,11 @@ from runbook.artifacts import Artifact
 from runbook.console.details import ArtifactView, EnvironmentLog, RunDetails, StepView
 from runbook.console.html import about, ago, badge, block, code, folded, moment, table, text
 from runbook.costs import Cost
-from runbook.labels import NOTHING, amount, duration
+from runbook.labels import NOTHING, amount, duration, item_label
 from runbook.log_lines import LogLine
 from runbook.markdown import to_html
+from runbook.within import said
+from runtime.journal.records import Event
 
 Sections = list[tuple[str, str]]
 """Names and HTML, in the order in which they are shown."""
@@ -71,25 +73,26 @@ def _timeline(found: RunDetails) -> str:
     picture = figures.timeline(found.run)
     picture.savefig(file, format="svg", transparent=True)
     source = base64.b64encode(file.getvalue()).decode()
-    events = table(
-        ["seconds", "event", "step", "attempt", "error"],
-        [
-            [
-                f"{found.run.events.seconds(event):.3f}",
-                text(event.status),
-                text(event.step or ""),
-                str(event.attempt or ""),
-                f'<span class="rbc-error">{text(f"{event.error_type}: {event.error_message}", 300)}</span>'
-                if event.error_type
-                else "",
-            ]
-            for event in found.run.events
-        ],
-    )
+    rows = [
+        ["", text(row, 300), "", "", ""] if isinstance(row, str) else _event(found, row)
+        for row in found.run.events.folded()
+    ]
+    events = table(["seconds", "event", "step", "attempt", "what"], rows)
     return block(
         f'<h4>Timeline</h4><img class="rbc-picture" alt="Timeline of the run; its events are below" '
         f'src="data:image/svg+xml;base64,{source}">{folded(f"{len(found.run.events)} events", events)}'
     )
+
+
+def _event(found: RunDetails, event: Event) -> list[str]:
+    error = f"{event.error_type}: {event.error_message}" if event.error_type else ""
+    return [
+        f"{found.run.events.seconds(event):.3f}",
+        text(event.status),
+        text(f"{event.step}{item_label(event.item)}" if event.step else ""),
+        str(event.attempt or ""),
+        f'<span class="rbc-error">{text(error, 300)}</span>' if error else text(said(event)),
+    ]
 
 
 def _steps(found: RunDetails) -> Iterator[tuple[str, str]]:
@@ -104,8 +107,11 @@ def _step(step: StepView, written: ArtifactView | None) -> str:
     tokens = f", {step.tokens:,} tokens" if step.tokens is not None else ""
     taken = f", taken from run {text(step.taken_from[:8])}" if step.taken_from else ""
     attempt = f", attempt {step.work.attempt}" if (step.work.attempt or 1) > 1 else ""
-    line = f"{badge(step.state)} <b>{text(step.work.name)}</b>{took}{tokens}{attempt}{taken}"
+    turns = f", {step.work.turns} turns" if step.work.turns else ""
+    doing = f"<br><small>{text(step.doing)}</small>" if step.doing else ""
+    line = f"{badge(step.state)} <b>{text(step.work.name)}</b>{took}{turns}{tokens}{attempt}{taken}{doing}"
     error = f'<p class="rbc-error">{text(step.error)}</p>' if step.error else ""
+    error += "".join(f'<p class="rbc-error">{text(call)}</p>' for call in step.not_called)
     went_in = f"<p>In: {', '.join(['the request', *(f'what {text(name)} wrote' for name in step.inputs)])}.</p>"
     came_out = f"<p>Out:</p>{_rendered(written)}" if written else "<p>Out: nothing.</p>"
     return folded(line, went_in + came_out) + error

@@ -78,6 +78,7 @@ def test_work_as_json_has_the_journal_s_names() -> None:
         "item": 2,
         "state": "FAILED",
         "seconds": 3.0,
+        "turns": 0,
         "tokens": None,
         "artifact": None,
         "takenFrom": None,
