@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from runbook.labels import amount
+from runbook.labels import TOKENS, amount
 from runbook.pricing import CostItem, Usage, bill, prices, token_items, total
 from runbook.steps import step_tokens, summed
 from runbook.summary import RunSummary
@@ -135,11 +135,11 @@ def estimate(run: RunSummary, model_id: str, max_attempts: int, agent_seconds: f
 def _step_costs(events: Iterable[Event], model_id: str) -> Iterator[StepCost]:
     for step, tokens in step_tokens(events).items():
         used = summed(tokens.values())
-        numbers = [used.get(f"{kind}Tokens", 0) for kind in ("input", "output", "cacheRead", "cacheWrite")]
-        named = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
-        priced = token_items(Usage(**dict(zip(named, numbers, strict=True))), model_id)
-        has_price = all(item.usd is not None for item in priced)
-        yield StepCost(step, None if None in tokens else len(tokens), *numbers, total(priced) if has_price else None)
+        read, wrote, hit, cached = (used.get(name, 0) for name in TOKENS)
+        usage = Usage(input_tokens=read, output_tokens=wrote, cache_read_tokens=hit, cache_write_tokens=cached)
+        priced = token_items(usage, model_id)
+        usd = total(priced) if all(item.usd is not None for item in priced) else None
+        yield StepCost(step, None if None in tokens else len(tokens), read, wrote, hit, cached, usd)
 
 
 def write_units(events: Iterable[Event], max_attempts: int) -> int:

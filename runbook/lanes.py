@@ -118,7 +118,9 @@ def _mark_of(event: Event) -> Kind | None:
         return Kind.CALLED if (event.detail or {}).get("claim") == CLAIMED else Kind.NOT_CALLED
     # One for each turn, which has two events where it calls tools.
     is_heard = (event.detail or {}).get("after") == "tools"
-    return None if is_heard else {StepPhase.TURN: Kind.TURN, StepPhase.RESUMED: Kind.RESUMED}.get(phase_of(event))
+    if phase_of(event) is StepPhase.RESUMED:
+        return Kind.RESUMED
+    return Kind.TURN if phase_of(event) is StepPhase.TURN and not is_heard else None
 
 
 def _together(work: Iterable[Work]) -> Iterator[Span]:

@@ -145,7 +145,9 @@ def test_what_was_thrown_away_because_a_step_began_anew_is_paid_for_too() -> Non
 
 
 def test_tokens_from_and_into_a_cache_have_prices_of_their_own() -> None:
-    tokens = dict.fromkeys(("inputTokens", "outputTokens", "cacheReadTokens", "cacheWriteTokens"), 1000000)
+    tokens: dict[str, int] = dict.fromkeys(
+        ("inputTokens", "outputTokens", "cacheReadTokens", "cacheWriteTokens"), 1000000
+    )
     run = summary([at(0, Status.SESSION_INITIATED), called(1, 1, tokens)])
     for model, factor in ((SONNET, 1.0), (f"us.{SONNET}", 1.1)):
         cost = {item.item: round(item.usd or 0, 6) for item in estimate(run, model, 3, 1)}

@@ -24,8 +24,10 @@ from runbook.dead_letters import DeadLetter
 from runbook.errors import CloudNotRunning
 from runbook.outputs import StackOutputs
 from runbook.runbook import Runbook
+from runtime.journal.records import ToolClaim, to_item
 from runtime.journal.timestamps import utc_now
 from runtime.journal.vocabulary import Status
+from runtime.journal.writer import JournalWriter
 from tests.runbook.history import NOON, History, new_session_id, write_log
 from tests.runbook.test_steps import RESUMED
 
@@ -54,6 +56,53 @@ def failed(history: History) -> str:
         session_id, Status.SESSION_FAILED, NOW - timedelta(minutes=1), error_type="AgentLost", error_message="gone"
     )
     return session_id
+
+
+def test_trigger_limits_what_the_run_may_use(cli: Cli, rb: Runbook, monkeypatch: pytest.MonkeyPatch) -> None:
+    trigger = Mock(return_value="id")
+    monkeypatch.setattr(rb, "trigger", trigger)
+    cli("trigger", "Count", "--max-tokens", "200000", "--max-turns", "50")
+    assert trigger.call_args.kwargs["limits"] == {"tokens": 200_000, "turns": 50}
+    cli("trigger", "Count")
+    assert trigger.call_args.kwargs["limits"] is None
+
+
+def test_retry_lists_what_must_not_happen_twice_and_needs_to_be_told_again(
+    cli: Cli, failed: str, rb: Runbook, outputs: StackOutputs
+) -> None:
+    writer = JournalWriter(rb.clients.dynamodb, outputs.journal_table_name, ttl_days=90)
+    claim = ToolClaim("mailer", 2, 3, 0, "send_mail", "0" * 16, '{"to": "anna"}')
+    rb.clients.dynamodb.put_item(
+        TableName=outputs.journal_table_name,
+        Item=to_item(
+            failed,
+            claim.sort_key,
+            writer.stamp(failed, "TASK_MAILER_TOOL").attributes()
+            | {"step": "mailer", "item": 2, "turn": 3}
+            | claim.attributes(),
+        ),
+    )
+    result = cli("retry", failed)
+    assert (result.exit_code, result.stdout) == (commands.REFUSED, "")
+    assert 'mailer [2] send_mail({"to": "anna"}). It may have taken effect' in result.stderr
+    assert "--again" in result.stderr
+    assert len(cli("retry", failed, "--again").stdout.strip()) == 36
+
+
+def test_show_lists_each_turn_only_if_all_is_asked_for(cli: Cli, failed: str, history: History) -> None:
+    for number in range(1, 9):
+        detail = {"after": "model", "tools": [{"call": 0, "tool": "search", "input": f"{number}"}]}
+        at = NOW - timedelta(seconds=100 - number)
+        history.add(failed, "TASK_ANALYST_TURN", at, step="analyst", attempt=1, turn=number, detail=detail)
+    assert "8 turns, the last after" in cli("show", failed).stdout
+    assert "TASK_ANALYST_TURN" not in cli("show", failed).stdout
+    assert cli("show", failed, "--all").stdout.count("TASK_ANALYST_TURN") == 8
+
+
+def test_show_says_how_to_go_on_after_a_spent_budget(cli: Cli, history: History) -> None:
+    session_id = history.claim(NOW)
+    history.close(session_id, Status.AGENT_BACKGROUND_TASK_FAILED, NOW, error_type="BudgetExceeded", error_message="x")
+    assert f"--retry-of {session_id}" in " ".join(cli("show", session_id).stdout.split())
 
 
 def test_trigger_prints_the_session_id(cli: Cli) -> None:
