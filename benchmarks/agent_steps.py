@@ -24,10 +24,13 @@ from runtime.agent.artifacts import Artifact, ArtifactStore, Usage
 from runtime.agent.attempt import Attempt
 from runtime.agent.definition import Step, StepInput, Workflow
 from runtime.agent.run_clock import RunClock
+from runtime.agent.step_journal import StepJournal, Stores
 from runtime.agent.steps import WorkflowRun
+from runtime.agent.turns import TurnStore
 from runtime.contract.job import Job
 from runtime.contract.request import RunRequest
 from runtime.journal.client import CLIENT_CONFIG
+from runtime.journal.reader import JournalReader
 from runtime.journal.writer import JournalWriter
 from tests.support.paced_model import PacedModel
 
@@ -147,6 +150,8 @@ class _Here:
         bucket: Any = boto3.client("s3", **key)
         self._journal = JournalWriter(table, environ["JOURNAL_TABLE"], ttl_days=90)
         self._artifacts = ArtifactStore(bucket, environ["ARTIFACT_BUCKET"])
+        turns = TurnStore(bucket, environ["ARTIFACT_BUCKET"])
+        self._stores = Stores(self._artifacts, turns, JournalReader(table, environ["JOURNAL_TABLE"]))
 
     def run(self, workflow: Workflow, parallel_steps: int) -> None:
         """Run a workflow's steps."""
@@ -156,7 +161,7 @@ class _Here:
             job = Job(str(uuid.uuid4()), RunRequest(PROMPT), 1, max_attempts=3, now=now, seconds_left=3600)
             clock = RunClock(now)
             attempt = Attempt(job, self._journal, clock=clock, environment_id="here", lease_seconds=LEASE_SECONDS)
-            ending = await WorkflowRun(attempt, self._artifacts, workflow, _no_model, parallel_steps).run()
+            ending = await WorkflowRun(attempt, self._stores, workflow, _no_model, parallel_steps).run()
             if ending.error_type:
                 raise RuntimeError(f"{ending.error_type}: {ending.error_message}")
 
@@ -177,5 +182,5 @@ class _Here:
         self._journal.append_as_attempt([event], 1, 3)
 
 
-async def _no_model(step: Step, _message: str) -> Artifact:
+async def _no_model(step: Step, _message: str, _journal: StepJournal) -> Artifact:
     raise NotImplementedError(step.name)

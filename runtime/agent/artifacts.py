@@ -7,7 +7,7 @@ can still add up the whole run.
 import hashlib
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from typing import TYPE_CHECKING
 
 import boto3
@@ -22,8 +22,8 @@ from runtime.journal.vocabulary import check_step_name
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-INPUT_TOKENS = "input-tokens"
-OUTPUT_TOKENS = "output-tokens"
+METADATA_NAMES = ("input-tokens", "output-tokens", "cache-read-tokens", "cache-write-tokens")
+DETAIL_NAMES = ("inputTokens", "outputTokens", "cacheReadTokens", "cacheWriteTokens")
 MADE_FROM = "made-from"
 CONTENT_TYPES = {"md": "text/markdown; charset=utf-8", "json": "application/json"}
 TRANSIENT_STATUSES = {409, 429}
@@ -35,17 +35,34 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens that a model read and wrote."""
+    """Tokens that a model read and wrote.
+
+    :ivar input_tokens: without those that came from a prompt cache or went into one
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
 
     def __add__(self, other: "Usage") -> "Usage":
-        return Usage(self.input_tokens + other.input_tokens, self.output_tokens + other.output_tokens)
+        return Usage(*map(sum, zip(astuple(self), astuple(other), strict=True)))
+
+    @property
+    def total(self) -> int:
+        """All of them together."""
+        return sum(astuple(self))
 
     def as_detail(self) -> dict[str, int]:
-        """Return the tokens in the journal's form."""
-        return {"inputTokens": self.input_tokens, "outputTokens": self.output_tokens}
+        """Return the tokens in the journal's form; those of caches only where there are any."""
+        tokens = {"inputTokens": self.input_tokens, "outputTokens": self.output_tokens}
+        cached = {"cacheReadTokens": self.cache_read_tokens, "cacheWriteTokens": self.cache_write_tokens}
+        return tokens | {name: count for name, count in cached.items() if count}
+
+    @classmethod
+    def of_detail(cls, detail: Mapping[str, int]) -> "Usage":
+        """Return the tokens of the journal's form."""
+        return cls(*(detail.get(name, 0) for name in DETAIL_NAMES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,13 +190,17 @@ class ArtifactStore:
             Body=artifact.text.encode(),
             ContentType=CONTENT_TYPES[artifact.extension],
             Metadata={
-                INPUT_TOKENS: str(artifact.usage.input_tokens),
-                OUTPUT_TOKENS: str(artifact.usage.output_tokens),
+                **_tokens(artifact.usage),
                 **({MADE_FROM: artifact.made_from} if artifact.made_from else {}),
             },
             IfNoneMatch="*",
         )
 
 
+def _tokens(usage: Usage) -> dict[str, str]:
+    counts = zip(METADATA_NAMES, astuple(usage), strict=True)
+    return {name: str(count) for name, count in counts if count}
+
+
 def _usage(metadata: Mapping[str, str]) -> Usage:
-    return Usage(int(metadata.get(INPUT_TOKENS, "0")), int(metadata.get(OUTPUT_TOKENS, "0")))
+    return Usage(*(int(metadata.get(name, "0")) for name in METADATA_NAMES))

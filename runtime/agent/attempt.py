@@ -27,8 +27,8 @@ from runtime.journal.errors import (
     JournalUnavailable,
     RunClosed,
 )
-from runtime.journal.records import Event, error_text
-from runtime.journal.vocabulary import Status
+from runtime.journal.records import Event, ToolClaim, error_text
+from runtime.journal.vocabulary import Status, StepPhase, step_status
 from runtime.journal.writer import MAX_EVENTS, JournalWriter
 
 HEARTBEAT_SHARE = 1 / 4
@@ -104,6 +104,26 @@ class Attempt:
         if self._flushing is None or self._flushing.done():
             self._flushing = asyncio.create_task(self._flush(), name="journal")
         await written
+
+    async def claim_tool(self, claim: ToolClaim) -> None:
+        """Claim a call of a tool that must not happen twice, trying again for as long as the lease lasts.
+
+        :raises ToolClaimed: if an earlier attempt has claimed it
+        :raises AttemptOver: as for :meth:`append`
+        :raises JournalDenied: as for :meth:`append`
+        """
+
+        def write(event: Event) -> None:
+            self._journal.claim_tool(event, claim, self.job.attempt, self.job.max_attempts)
+
+        await self._write_alone(
+            write,
+            step_status(claim.step, StepPhase.TOOL),
+            step=claim.step,
+            item=claim.item,
+            turn=claim.turn,
+            detail={"call": claim.call, "tool": claim.tool, "claim": "claimed"},
+        )
 
     async def close(self, ending: Ending) -> None:
         """Close the run with this ending and never with another, trying again for as long as the lease lasts.

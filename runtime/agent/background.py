@@ -116,7 +116,7 @@ class BackgroundTask:
         deadline = self._attempt.clock.began_at + timedelta(seconds=self._attempt.job.seconds_left)
         error = RunTimedOut(f"the run's deadline, {to_timestamp(deadline)}, came: {running}")
         await self._workflow.journal_failure(error)
-        return Ending.failed(error)
+        return self._workflow.failed(error)
 
     async def _release(self) -> None:
         await self._give_lease_back(self._attempt.release(self._workflow.running))

@@ -68,11 +68,14 @@ class Step:
     :ivar work: the code in an agent's place
     :ivar after: the steps that it comes after; None for the one before it, () for none
     :ivar each: a step with a list as its result: this one runs once for each item of it, of a hundred at most
+    :ivar once: names of tools whose calls must not happen twice: each is claimed in the journal before it is made, and
+        not made again where an earlier attempt may have made it
     :ivar model: the id of its own Bedrock model; the stack's, if left out
     :ivar result: a pydantic model, or a list of these or of plain types; without it the result is text
     :raises InvalidStepName: if the name can't become part of an event's status
     :raises InvalidWorkflow: if there are both prompt and code or neither, code with tools or that is not async, no such
-        file, a result that JSON can't hold, or an agent's result that contains itself
+        file, a tool once that is none of its tools, a result that JSON can't hold, or an agent's result that contains
+        itself
     """
 
     name: str
@@ -82,6 +85,7 @@ class Step:
     after: tuple[str, ...] | None = None
     each: str | None = None
     result: Any = None
+    once: Sequence[str] = ()
     model: str | None = None
 
     def __post_init__(self) -> None:
@@ -92,22 +96,29 @@ class Step:
             raise InvalidWorkflow(f"step {self.name} is plain code: tools are for steps with a prompt file")
         if self.work:
             self._check_work(self.work)
-        for field in ("tools", "after"):
+        for field in ("tools", "after", "once"):
             if not isinstance(getattr(self, field), tuple | list | None):
                 wrong = f"step {self.name} has {field}={getattr(self, field)!r}, which has to be a tuple: ({field}[0],)"
                 raise InvalidWorkflow(wrong)
         if self.prompt_file is not None and self.prompt_file not in {path.name for path in PROMPTS.iterdir()}:
             raise InvalidWorkflow(f"step {self.name} has the prompt file {self.prompt_file}, which is not in {PROMPTS}")
+        self._check_agent()
         if self.result is not None:
             self._check_result()
 
+    def _check_agent(self) -> None:
+        if unknown := sorted({*self.once} - {name_of(made) for made in self.tools}):
+            raise InvalidWorkflow(f"step {self.name} has once={unknown[0]}, which is none of its tools")
+        if self.work and self.model:
+            raise InvalidWorkflow(f"step {self.name} is plain code: a model is for steps with a prompt file")
+
     def _check_work(self, work: Work) -> None:
         if not inspect.iscoroutinefunction(work):
-            raise InvalidWorkflow(f"step {self.name} has the work {_name_of(work)}, which is no async function")
+            raise InvalidWorkflow(f"step {self.name} has the work {name_of(work)}, which is no async function")
         try:
             inspect.signature(work).bind(None)
         except TypeError:
-            wrong = f"step {self.name} has the work {_name_of(work)}, which has to take one argument, the step's input"
+            wrong = f"step {self.name} has the work {name_of(work)}, which has to take one argument, the step's input"
             raise InvalidWorkflow(wrong) from None
 
     def _check_result(self) -> None:
@@ -159,11 +170,13 @@ class Step:
         return {
             "name": self.name,
             "prompt": self.system_prompt if self.prompt_file else None,
-            "tools": [_name_of(tool) for tool in self.tools],
-            "work": _name_of(self.work) if self.work else None,
+            "tools": [name_of(tool) for tool in self.tools],
+            "work": name_of(self.work) if self.work else None,
             "after": self.after,
             "each": self.each,
             "result": None if self.result is None else self.adapter.json_schema(),
+            "once": [*self.once],
+            "model": self.model,
         }
 
 
@@ -264,8 +277,9 @@ def _contains_itself(schema: Mapping[str, Any]) -> bool:
     return False
 
 
-def _name_of(function: Any) -> str:
-    return str(getattr(function, "__qualname__", None) or getattr(function, "tool_name", type(function).__name__))
+def name_of(function: Any) -> str:
+    """Return the name that a model knows a tool by; a function's own."""
+    return str(getattr(function, "tool_name", None) or getattr(function, "__name__", type(function).__name__))
 
 
 def _more_than_once(names: Iterable[str]) -> str | None:

@@ -21,12 +21,15 @@ from runtime.agent.background import BackgroundTask
 from runtime.agent.definition import Step
 from runtime.agent.run_clock import RunClock
 from runtime.agent.settings import AgentSettings
+from runtime.agent.step_journal import StepJournal, Stores
 from runtime.agent.steps import WorkflowRun
 from runtime.agent.threads import in_thread, replace_default_threads
+from runtime.agent.turns import TurnStore
 from runtime.agent.workflow import workflow_for
 from runtime.contract.job import Job
 from runtime.journal.client import CLIENT_CONFIG
 from runtime.journal.client import connect as connect_journal
+from runtime.journal.reader import JournalReader
 from runtime.journal.waker import Waker
 from runtime.journal.writer import JournalWriter
 
@@ -67,11 +70,23 @@ def waker() -> Waker:
 
 
 @cache
-def model() -> "BedrockModel":
-    """Return the model. The first call imports Strands, which takes more than a second."""
+def turns() -> TurnStore:
+    """Return the store of turns. The first call takes tens of milliseconds."""
+    return TurnStore(connect_artifacts(settings().region), settings().artifact_bucket)
+
+
+@cache
+def stores() -> Stores:
+    """Return where a run's work is kept. The first call takes tens of milliseconds."""
+    return Stores(artifacts(), turns(), JournalReader(connect_journal(settings().region), settings().journal_table))
+
+
+@cache
+def model(model_id: str) -> "BedrockModel":
+    """Return a model. The first call imports Strands, which takes more than a second."""
     from runtime.agent.model import build_model
 
-    return build_model(settings().model_id, settings().region)
+    return build_model(model_id, settings().region)
 
 
 @cache
@@ -84,12 +99,12 @@ def code_digest() -> str:
     return found.hexdigest()[:12]
 
 
-async def run_step(step: Step, message: str) -> Artifact:
+async def run_step(step: Step, message: str, journal: StepJournal) -> Artifact:
     """Run a Strands agent on a message; see :func:`runtime.agent.model.run_step`."""
-    built = await in_thread(model)
+    built = await in_thread(model, step.model or settings().model_id)
     from runtime.agent.model import run_step as run
 
-    return await run(built, step, message)
+    return await run(built, step, message, journal)
 
 
 async def background_task(job: Job, clock: RunClock) -> BackgroundTask:
@@ -103,7 +118,9 @@ async def background_task(job: Job, clock: RunClock) -> BackgroundTask:
         lease_seconds=settings().lease_seconds,
     )
     workflow = workflow_for(job.request)
-    run = WorkflowRun(attempt, await in_thread(artifacts), workflow, run_step, settings().parallel_steps)
+    run = WorkflowRun(
+        attempt, await in_thread(stores), workflow, run_step, settings().parallel_steps, settings().max_tokens
+    )
     # A lost run may go on with newer code.
     labels = {"workflow": workflow.name, "workflowDigest": await in_thread(lambda: workflow.digest)}
     labels["codeDigest"] = await in_thread(code_digest)

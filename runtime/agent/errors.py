@@ -1,5 +1,7 @@
 """Why an attempt doesn't complete. The journal shows the class names as `errorType`."""
 
+from collections.abc import Mapping, Sequence
+
 
 class AgentError(Exception):
     """Base of the errors of this package."""
@@ -74,3 +76,42 @@ class ArtifactMissing(AgentError):
     def __init__(self, key: str) -> None:
         super().__init__(f"artifact {key} is not in the bucket")
         self.key = key
+
+
+class TurnUnreadable(AgentError):
+    """A stored turn can't be read: its step begins anew."""
+
+    def __init__(self, key: str, why: str) -> None:
+        super().__init__(f"turn {key} can't be read: {why}")
+        self.key = key
+
+
+class CannotResume(AgentError):
+    """A step can't go on, as its turns can't be read, and may not begin anew, as it called tools that run once."""
+
+    def __init__(self, step: str, why: str, claimed: Sequence[str]) -> None:
+        super().__init__(f"step {step} can't go on and may not begin anew after {', '.join(claimed)}: {why}")
+        self.step = step
+        self.claimed = claimed
+
+
+class BudgetExceeded(AgentError):
+    """The run has spent the tokens that it may."""
+
+    def __init__(self, limit: int, by_step: Mapping[str, int]) -> None:
+        spent = ", ".join(f"{step} {tokens:,}" for step, tokens in by_step.items())
+        super().__init__(f"the run may spend {limit:,} tokens and has spent {sum(by_step.values()):,}: {spent}")
+        self.limit = limit
+        self.by_step = by_step
+
+
+class OutcomeUnknown(AgentError):
+    """What the model is told of a call that must not happen twice and may have happened. The run goes on."""
+
+    def __init__(self, tool: str, *, again: bool = False) -> None:
+        happened = f"{tool} was called like this before" if again else f"this call of {tool} was begun before"
+        super().__init__(
+            f"{happened} and interrupted: nobody knows whether it took effect, so it was not made now. Check by other "
+            "means, ask, or report that it is unknown; don't repeat it."
+        )
+        self.tool = tool

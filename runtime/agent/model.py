@@ -4,27 +4,29 @@ Importing this module takes more than a second, so only the background task does
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator
+import hashlib
+import json
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 from botocore.config import Config
 from strands import Agent, tool
 from strands.agent import AgentResult
-from strands.hooks import BeforeModelCallEvent
+from strands.agent.conversation_manager import SlidingWindowConversationManager
 from strands.middleware import ExecuteToolContext, ExecuteToolStage
+from strands.models import CacheConfig
 from strands.models.bedrock import BedrockModel
-from strands.types.content import Messages
 from strands.types.exceptions import EventLoopException
 from strands.types.tools import AgentTool
 
-from runtime.agent.artifacts import Artifact, Usage
+from runtime.agent.artifacts import Artifact
+from runtime.agent.conversation import STRANDS, Conversation, given_result
 from runtime.agent.definition import Items, Step
-from runtime.agent.errors import EmptyAnswer, Escaped, StepStopped, WrongResult
+from runtime.agent.errors import EmptyAnswer, Escaped, StepStopped
 from runtime.agent.results import serialized
+from runtime.agent.step_journal import StepJournal
 
 NORMAL_ENDS = {"end_turn", "stop_sequence"}
-MAX_TURNS = 50
-MAX_OUTPUT_TOKENS = 100_000
 
 
 def build_model(model_id: str, region: str) -> BedrockModel:
@@ -32,6 +34,8 @@ def build_model(model_id: str, region: str) -> BedrockModel:
     return BedrockModel(
         model_id=model_id,
         region_name=region,
+        # Where the model has it: a turn then pays a tenth for what the turn before it has said.
+        cache_config=CacheConfig(strategy="auto", system_prompt_ttl=True, tools_ttl=True),
         boto_client_config=Config(
             connect_timeout=5, read_timeout=120, retries={"mode": "standard", "total_max_attempts": 3}
         ),
@@ -62,39 +66,89 @@ async def hold_what_escapes(
         yield event
 
 
-async def run_step(model: BedrockModel, step: Step, message: str) -> Artifact:
-    """Run a new agent on a message and return what it wrote, or its result as JSON.
+async def run_step(model: BedrockModel, step: Step, message: str, journal: StepJournal) -> Artifact:
+    """Run an agent on a message, or go on where an earlier attempt was; return what it wrote, or its result as JSON.
 
     :raises StepStopped: if the model stopped at a limit or was stopped
     :raises EmptyAnswer: if it wrote nothing
     :raises WrongResult: if its result was wrong twice
+    :raises BudgetExceeded: if the run has spent its tokens
+    :raises CannotResume: if what was stored can't be read, and it may not begin anew
     :raises Exception: whatever Strands and Bedrock raise
     """
+    agent = _agent(model, step)
+    definition = _definition(agent, step)
+    digest = hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()[:12]
+    stored = await journal.restored()
+    await journal.define(json.dumps(definition | {"digest": digest, "message": message}).encode())
+    talk = Conversation(step, journal, digest, stored)
+    if stored:
+        agent.messages = talk.messages
+        await talk.resume(stored)
+    talk.attach(agent)
+    text = _stored_answer(step, talk) if stored else None
+    if text is None:
+        # Without a message Strands goes on: with the tools that the last answer asks for, or with the next answer.
+        text = _answer(step, await _run(agent, step, talk, _next_message(talk) if stored else message))
+    return Artifact(step.name, text, talk.usage)
+
+
+def _agent(model: BedrockModel, step: Step) -> Agent:
     # Here rather than by decorator, for which every start would have to import Strands.
     tools = [made if isinstance(made, AgentTool) else tool(made) for made in step.tools]
-    agent = Agent(model=model, system_prompt=step.system_prompt, tools=tools, name=step.name, callback_handler=None)
+    agent = Agent(
+        model=model,
+        system_prompt=step.system_prompt,
+        tools=tools,
+        name=step.name,
+        callback_handler=None,
+        # By default it forgets the request after forty messages. This one forgets when the model can't take more.
+        conversation_manager=SlidingWindowConversationManager(window_size=10**6, pin_first=1),
+    )
     agent.add_middleware(ExecuteToolStage, hold_what_escapes)
-    tries = ResultTries(step.name, step.result_object.__name__ if step.result_object else "")
-    agent.add_hook(tries.look)
+    return agent
+
+
+def _definition(agent: Agent, step: Step) -> dict[str, Any]:
+    """Return all that decides what the model is asked, but for the conversation."""
+    return {
+        "prompt": step.system_prompt,
+        "tools": agent.tool_registry.get_all_tool_specs(),
+        "result": None if step.result is None else step.adapter.json_schema(),
+        "model": {name: str(value) for name, value in agent.model.get_config().items()},
+        "strands": STRANDS,
+    }
+
+
+async def _run(agent: Agent, step: Step, talk: Conversation, message: str | None) -> AgentResult:
     try:
-        result = await agent.invoke_async(
-            message,
-            limits={"turns": MAX_TURNS, "output_tokens": MAX_OUTPUT_TOKENS},
-            structured_output_model=step.result_object,
-        )
-    except EventLoopException as error:
+        result = await agent.invoke_async(message, structured_output_model=step.result_object)
+    except EventLoopException:
         # Strands wraps what a hook raises.
-        if isinstance(error.original_exception, WrongResult):
-            raise error.original_exception from None
+        if talk.failure:
+            raise talk.failure from None
         raise
-    usage = result.metrics.accumulated_usage
-    return Artifact(step.name, _answer(step, result), Usage(usage["inputTokens"], usage["outputTokens"]))
+    if talk.failure:
+        raise talk.failure
+    return result
+
+
+def _next_message(talk: Conversation) -> str | None:
+    """Return what to say where the model has answered in words and has to give a result."""
+    return None if talk.answer() is None else "You must format the previous response as structured output."
+
+
+def _stored_answer(step: Step, talk: Conversation) -> str | None:
+    """Return what a conversation ended with that was stored to its end, or None."""
+    if step.result is None:
+        return talk.answer()
+    given = given_result(step, talk.messages)
+    return None if given is None else _as_stored(step, given)
 
 
 def _answer(step: Step, result: AgentResult) -> str:
     if step.result is not None and result.structured_output is not None:
-        given = result.structured_output
-        return serialized(step, given.items if isinstance(given, Items) else given)
+        return _as_stored(step, result.structured_output)
     # Strands raises nothing at a limit: only the stop reason tells.
     if result.stop_reason not in NORMAL_ENDS or step.result is not None:
         raise StepStopped(step.name, result.stop_reason)
@@ -104,35 +158,5 @@ def _answer(step: Step, result: AgentResult) -> str:
     return text
 
 
-class ResultTries:
-    """Lets a model try its result twice, and fails then with what was wrong: Strands alone asks again and again.
-
-    :param tool_name: the tool by which Strands asks for the result
-    """
-
-    def __init__(self, step: str, tool_name: str) -> None:
-        self._step = step
-        self._tool_name = tool_name
-
-    def look(self, event: BeforeModelCallEvent) -> None:
-        """Count the results that were refused so far.
-
-        :raises WrongResult: if there is no try left
-        """
-        refused = [*_refused(event.agent.messages, self._tool_name)] if self._tool_name else []
-        if len(refused) > 1:
-            raise WrongResult(self._step, refused[-1])
-
-
-def _refused(messages: Messages, tool_name: str) -> Iterator[str]:
-    asked = {
-        block["toolUse"]["toolUseId"]
-        for message in messages
-        for block in message["content"]
-        if "toolUse" in block and block["toolUse"]["name"] == tool_name
-    }
-    for message in messages:
-        for block in message["content"]:
-            answer = block.get("toolResult")
-            if answer and answer["toolUseId"] in asked and answer["status"] == "error":
-                yield " ".join(str(part.get("text", "")) for part in answer["content"])
+def _as_stored(step: Step, given: Any) -> str:
+    return serialized(step, given.items if isinstance(given, Items) else given)

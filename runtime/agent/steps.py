@@ -11,18 +11,19 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from botocore.exceptions import BotoCoreError, ClientError
 from pydantic_core import to_jsonable_python
 
 from runtime.agent.apart import run_apart
-from runtime.agent.artifacts import Artifact, ArtifactStore, Usage, artifact_key, is_transient
+from runtime.agent.artifacts import Artifact, Usage, artifact_key
 from runtime.agent.attempt import Attempt, Ending
 from runtime.agent.definition import Step, StepInput, Workflow
-from runtime.agent.errors import ArtifactMissing, AttemptOver
-from runtime.agent.patience import pauses
+from runtime.agent.errors import ArtifactMissing, AttemptOver, BudgetExceeded, TurnUnreadable
 from runtime.agent.plan import Plan, Unit
 from runtime.agent.results import begun_before, extension_of, message_for, serialized
-from runtime.agent.threads import in_thread, until_idle
+from runtime.agent.spending import Spending
+from runtime.agent.step_journal import StepJournal, Stores, persistently
+from runtime.agent.threads import until_idle
+from runtime.agent.turns import newest_of, units_of
 from runtime.contract.request import StepSource
 from runtime.journal.errors import JournalError
 from runtime.journal.records import error_text
@@ -30,8 +31,8 @@ from runtime.journal.vocabulary import Status, StepPhase, step_status
 
 T = TypeVar("T")
 logger = logging.getLogger("bedrock_agentcore.app.steps")
-StepRunner = Callable[[Step, str], Awaitable[Artifact]]
-"""Runs an agent on a message."""
+StepRunner = Callable[[Step, str, StepJournal], Awaitable[Artifact]]
+"""Runs an agent on a message, or goes on where the journal says that an earlier attempt was."""
 STOP_SHARE = 1 / 8
 
 
@@ -46,22 +47,28 @@ class WorkflowRun:
     """One attempt's way through the workflow.
 
     :param parallel_steps: how many steps, and items, are worked on at the same time
+    :param max_tokens: how many the run may spend, over all its attempts; 0: any. The request may allow fewer
     """
 
     def __init__(
         self,
         attempt: Attempt,
-        artifacts: ArtifactStore,
+        stores: Stores,
         workflow: Workflow,
         run_step: StepRunner,
         parallel_steps: int,
+        max_tokens: int = 0,
     ) -> None:
         self._attempt = attempt
-        self._artifacts = artifacts
+        self._stores = stores
+        self._artifacts = stores.artifacts
         self._plan = Plan(workflow)
         self._run_step = run_step
         self._parallel_steps = parallel_steps
         self._session_id = attempt.job.session_id
+        limits = attempt.job.request.limits
+        self._spending = Spending(min(filter(None, (max_tokens, limits and limits.tokens)), default=0))
+        self._turn_keys: list[str] = []
         self._running: list[Unit] = []
         self._finished = set[str]()
         self._sources: list[tuple[StepSource, set[str]]] = []
@@ -89,7 +96,14 @@ class WorkflowRun:
                 # Whoever cancelled journals why, whatever the step raises instead.
                 raise asyncio.CancelledError from error
             self._log("The run failed", error)
-            return Ending.failed(error)
+            return self.failed(error)
+
+    def failed(self, error: BaseException) -> Ending:
+        """Return the ending that an error means, with what was spent."""
+        detail: dict[str, Any] = {"tokens": self._spending.total.as_detail()}
+        if isinstance(error, BudgetExceeded):
+            detail |= {"limit": error.limit, "spent": error.by_step}
+        return Ending.failed(error, detail)
 
     async def journal_failure(self, error: BaseException) -> None:
         """Journal that what is running failed."""
@@ -100,8 +114,25 @@ class WorkflowRun:
         self._finished = await self._blocking(self._artifacts.finished, self._session_id)
         for source in self._attempt.job.request.take_from:
             self._sources.append((source, await self._blocking(self._artifacts.finished, source.session_id)))
+        if self._attempt.job.attempt > 1:
+            await self._find_turns()
         await self._produce_all()
         return await self._complete(time.monotonic() - began)
+
+    async def _find_turns(self) -> None:
+        """Find what earlier attempts have stored of what they have not finished, and count what it cost."""
+        self._turn_keys = await self._blocking(self._stores.turns.keys, self._session_id)
+        units = units_of(self._turn_keys, self._session_id)
+        await asyncio.gather(*(self._count(step, item) for step, item in units))
+
+    async def _count(self, step: str, item: int | None) -> None:
+        if key := newest_of(self._turn_keys, self._session_id, step, item):
+            try:
+                turn = await self._blocking(self._stores.turns.turn, key)
+            except TurnUnreadable as error:
+                logger.warning("its tokens are not counted: %s", error)
+            else:
+                self._spending.note(step, item, turn.usage)
 
     async def _produce_all(self) -> None:
         """Work on what is ready, as much as may be at a time, until nothing is left; the first failure ends it."""
@@ -155,6 +186,7 @@ class WorkflowRun:
     async def _produced(self, unit: Unit) -> Artifact:
         if self._key(unit) in self._finished:
             found = unit.checked(await self._blocking(self._artifacts.get, self._session_id, *_name(unit)))
+            self._note_spent(unit, found)
             await self._journal(unit, StepPhase.SKIPPED, detail=self._detail(found))
             return found
         for source, keys in self._sources:
@@ -178,6 +210,7 @@ class WorkflowRun:
             began = time.monotonic()
             await self._journal(unit, StepPhase.STARTED)
             worked = await self._worked(unit)
+            self._note_spent(unit, worked)
             produced = replace(worked, item=unit.number, extension=extension_of(unit.step), made_from=unit.made_from)
             artifact = unit.checked(await self._blocking(self._artifacts.put, self._session_id, produced))
             detail = self._detail(artifact) | {"seconds": round(time.monotonic() - began, 3)}
@@ -189,9 +222,11 @@ class WorkflowRun:
     async def _worked(self, unit: Unit) -> Artifact:
         request, step, earlier = self._attempt.job.request, unit.step, self._plan.earlier(unit.step)
         if (code := step.work) is None:
-            item = to_jsonable_python(unit.item)
+            self._spending.check()
             begun = begun_before(request.claims, step.name, unit.number)
-            return await self._run_step(step, message_for(request.prompt, earlier, item, unit.place, begun))
+            message = message_for(request.prompt, earlier, to_jsonable_python(unit.item), unit.place, begun)
+            journal = StepJournal(self._attempt, self._stores, unit, self._spending, self._turn_keys)
+            return await self._run_step(step, message, journal)
         key = "/".join(map(str, (self._session_id, step.name, *([] if unit.number is None else [unit.number]))))
 
         # Megabytes of data are read and checked beside the event loop as well.
@@ -205,8 +240,8 @@ class WorkflowRun:
         key = self._plan.report.key(self._session_id)
         if key not in await self._blocking(self._artifacts.finished, self._session_id):
             raise ArtifactMissing(key)
-        usage = sum((artifact.usage for artifact in self._plan.artifacts()), Usage())
-        detail = {"reportKey": key, "seconds": round(seconds, 3), "tokens": usage.as_detail()}
+        tokens = self._spending.total.as_detail()
+        detail = {"reportKey": key, "seconds": round(seconds, 3), "tokens": tokens}
         return Ending(Status.AGENT_BACKGROUND_TASK_COMPLETED, detail=detail)
 
     async def _journal(self, unit: Unit, phase: StepPhase, **fields: Any) -> None:
@@ -222,6 +257,9 @@ class WorkflowRun:
             self._logged.append(error)
             logger.error("%s: %s", what, error_text(error), exc_info=error)
 
+    def _note_spent(self, unit: Unit, artifact: Artifact) -> None:
+        self._spending.note(unit.step.name, unit.number, artifact.usage)
+
     def _key(self, unit: Unit, session_id: str | None = None) -> str:
         return artifact_key(session_id or self._session_id, *_name(unit))
 
@@ -229,18 +267,7 @@ class WorkflowRun:
         return {"artifact": artifact.key(self._session_id), "tokens": artifact.usage.as_detail()}
 
     async def _blocking(self, function: Callable[..., T], *args: Any) -> T:
-        """Call the bucket in a thread and retry for as long as a lease: a step's text may have cost an hour."""
-        loop = asyncio.get_running_loop()
-        give_up, waits = loop.time() + self._attempt.lease_seconds, pauses(self._attempt.lease_seconds)
-        while True:
-            try:
-                return await in_thread(function, *args)
-            except (BotoCoreError, ClientError) as error:
-                pause = next(waits)
-                if not is_transient(error) or loop.time() + pause > give_up:
-                    raise
-                logger.warning("retrying the bucket in %.1f s: %s", pause, error)
-            await asyncio.sleep(pause)
+        return await persistently(self._attempt.lease_seconds, function, *args)
 
 
 def _artifact(produced: Artifact | _Failure) -> Artifact:

@@ -145,8 +145,15 @@ class ToolClaim:
     def from_item(cls, item: Mapping[str, Any]) -> "ToolClaim":
         """Return the claim of a record."""
         values = from_item(item)
-        names = ("step", "item", "turn", "call", "tool", "digest", "shown")
-        return cls(*(values.get(name) for name in names))
+        return cls(
+            step=values["step"],
+            item=values.get("item"),
+            turn=values["turn"],
+            call=values["call"],
+            tool=values["tool"],
+            digest=values["digest"],
+            shown=values["shown"],
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,7 +49,7 @@ def test_only_the_model_is_replaced_in_a_scripted_agent() -> None:
 
 
 async def worked(message: str) -> str:
-    return (await scripted_model.run_step(None, WORKFLOWS["default"].steps[0], message)).text
+    return (await scripted_model.run_step(None, WORKFLOWS["default"].steps[0], message, None)).text
 
 
 def test_a_scripted_agent_does_what_the_first_line_of_its_request_says() -> None:

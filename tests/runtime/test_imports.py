@@ -56,9 +56,10 @@ def test_the_agent_imports_strands_in_the_background_only() -> None:
         for path in RUNTIME
         if "agent" in path.parts
     }
-    assert [name for name, found in at_import.items() if found] == ["model.py"]
-    importers = [path.name for path in RUNTIME if "runtime.agent.model" in path.read_text(encoding="utf-8")]
-    assert sorted(set(importers)) == ["dependencies.py"]
+    assert sorted(name for name, found in at_import.items() if found) == ["conversation.py", "model.py"]
+    for module, importer in (("model", "dependencies.py"), ("conversation", "model.py")):
+        importers = [path.name for path in RUNTIME if f"from runtime.agent.{module} import" in path.read_text("utf-8")]
+        assert importers == [importer]
 
 
 def test_records_are_neither_updated_nor_deleted_anywhere() -> None:

@@ -12,7 +12,9 @@ from runtime.agent.attempt import Attempt
 from runtime.agent.background import BackgroundTask
 from runtime.agent.definition import Step, Workflow
 from runtime.agent.run_clock import RunClock
+from runtime.agent.step_journal import StepJournal, Stores
 from runtime.agent.steps import WorkflowRun
+from runtime.agent.turns import TurnStore
 from runtime.contract.job import Job
 from runtime.contract.request import RunRequest, StepSource
 from runtime.journal.reader import JournalReader
@@ -77,6 +79,7 @@ class Simulation:
     session_id: str
     workflow: Workflow = WORKFLOW
     parallel_steps: int = 4
+    max_tokens: int = 0
     take_from: tuple[StepSource, ...] = ()
     deadline_seconds: float = 3600.0
     work: dict[str, Work] = field(
@@ -92,6 +95,7 @@ class Simulation:
         self.table = FaultyDynamoDB(self.dynamodb)
         self.journal = JournalWriter(self.table.as_client(), "journal", ttl_days=30, now=self.now)
         self.artifacts = ArtifactStore(self.s3, "artifacts")
+        self.turns = TurnStore(self.s3, "artifacts")
         self._elapsed = 0.0
 
     def now(self) -> datetime:
@@ -147,10 +151,11 @@ class Simulation:
     def task(self, number: int = 1) -> BackgroundTask:
         """Return an attempt's background task."""
         attempt = self.attempt(number)
-        workflow = WorkflowRun(attempt, self.artifacts, self.workflow, self.run_step, self.parallel_steps)
+        stores = Stores(self.artifacts, self.turns, JournalReader(self.table.as_client(), "journal"))
+        workflow = WorkflowRun(attempt, stores, self.workflow, self.run_step, self.parallel_steps, self.max_tokens)
         return BackgroundTask(attempt, workflow, wake=self.wake)
 
-    async def run_step(self, step: Step, message: str) -> Artifact:
+    async def run_step(self, step: Step, message: str, _journal: StepJournal) -> Artifact:
         """Do what the step's model is scripted to do."""
         self.messages[step.name] = message
         return Artifact(step.name, await self.work[step.name](), self.tokens)

@@ -16,6 +16,7 @@ from runtime.agent.artifacts import Artifact, Usage
 from runtime.agent.definition import Step, StepInput, Workflow
 from runtime.agent.entrypoint import app, running
 from runtime.agent.run_clock import RunClock
+from runtime.agent.step_journal import StepJournal
 from runtime.agent.workflow import WORKFLOWS
 from runtime.contract.job import Job, job_payload
 from runtime.journal.reader import JournalReader
@@ -82,7 +83,7 @@ def wait_until_idle(client: TestClient) -> None:
 
 
 def let_steps(monkeypatch: pytest.MonkeyPatch, work: Callable[[Step], Awaitable[str]]) -> None:
-    async def run_step(step: Step, _message: str) -> Artifact:
+    async def run_step(step: Step, _message: str, _journal: StepJournal) -> Artifact:
         return Artifact(step.name, await work(step), Usage(1, 2))
 
     monkeypatch.setattr(dependencies, "run_step", run_step)

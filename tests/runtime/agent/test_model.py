@@ -2,97 +2,24 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable
-from typing import Any, Generic, TypeVar, cast
+from collections.abc import AsyncIterator
+from typing import Any, Generic, TypeVar
 
 import pytest
 from pydantic import BaseModel, RootModel
 from strands import tool
-from strands.models.bedrock import BedrockModel
-from strands.models.model import Model
 from strands.tools.structured_output.structured_output_tool import _TOOL_SPEC_CACHE
 from strands.types.exceptions import MaxTokensReachedException, ModelThrottledException
 
 from runtime.agent.artifacts import Artifact, Usage
 from runtime.agent.errors import EmptyAnswer, StepStopped, WrongResult
-from runtime.agent.model import build_model, run_step
-from runtime.agent.threads import Threads
+from runtime.agent.model import build_model
+from runtime.agent.progress import progress
 from runtime.agent.workflow import Step
+from tests.support.mortal_run import MortalRun
+from tests.support.scripted_model import ScriptedModel, Turn, calls, says
 
 T = TypeVar("T")
-Turn = list[dict[str, Any]]
-METADATA: dict[str, Any] = {
-    "metadata": {
-        "usage": {"inputTokens": 10, "outputTokens": 5, "totalTokens": 15},
-        "metrics": {"latencyMs": 1},
-    }
-}
-
-
-class ScriptedModel(Model):
-    """Plays one turn after another, and keeps what it was told."""
-
-    def __init__(self, *turns: Turn | Exception) -> None:
-        self.turns = list(turns)
-        self.told: list[Any] = []
-        self.system_prompts: list[Any] = []
-        self.tools: list[Any] = []
-
-    def update_config(self, **model_config: Any) -> None:
-        """Nothing can be configured."""
-
-    def get_config(self) -> Any:
-        """Nothing is configured."""
-        return {}
-
-    def structured_output(self, *args: Any, **kwargs: Any) -> Any:
-        """Not used by the agent."""
-        raise NotImplementedError
-
-    async def stream(self, messages: Any, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Play the next turn."""
-        self.told.append([dict(message) for message in messages])
-        self.tools.append(args[0] if args else kwargs.get("tool_specs"))
-        self.system_prompts.append(args[1] if len(args) > 1 else kwargs.get("system_prompt"))
-        turn = self.turns.pop(0)
-        if isinstance(turn, Exception):
-            raise turn
-        for event in turn:
-            yield event
-
-    def as_bedrock(self) -> BedrockModel:
-        """Return itself under the type that the agent asks for."""
-        return cast("BedrockModel", self)
-
-
-def says(text: str, stop_reason: str = "end_turn") -> Turn:
-    return [
-        {"messageStart": {"role": "assistant"}},
-        {"contentBlockStart": {"start": {}}},
-        {"contentBlockDelta": {"delta": {"text": text}}},
-        {"contentBlockStop": {}},
-        {"messageStop": {"stopReason": stop_reason}},
-        METADATA,
-    ]
-
-
-def calls(*names: str, **given: Any) -> Turn:
-    """Return a turn that calls tools, all with the same arguments."""
-    blocks: Iterable[Turn] = (
-        [
-            {"contentBlockStart": {"start": {"toolUse": {"name": name, "toolUseId": f"{name}-{number}"}}}},
-            {"contentBlockDelta": {"delta": {"toolUse": {"input": json.dumps(given)}}}},
-            {"contentBlockStop": {}},
-        ]
-        for number, name in enumerate(names)
-    )
-    start: Turn = [{"messageStart": {"role": "assistant"}}]
-    return [
-        *start,
-        *(event for block in blocks for event in block),
-        {"messageStop": {"stopReason": "tool_use"}},
-        METADATA,
-    ]
 
 
 @tool
@@ -112,12 +39,9 @@ def step_with(*tools: Any) -> Step:
 
 
 def run(model: ScriptedModel, step: Step | None = None) -> Artifact:
-    async def main() -> Artifact:
-        asyncio.get_running_loop().set_default_executor(Threads())
-        async with asyncio.timeout(10):
-            return await run_step(model.as_bedrock(), step or step_with(), "Why?")
-
-    return asyncio.run(main())
+    artifact = MortalRun(step or step_with(), model).begin()
+    assert artifact
+    return artifact
 
 
 def test_a_steps_artifact_is_what_the_model_says_and_what_it_cost() -> None:
@@ -227,13 +151,10 @@ def test_a_tool_that_is_cancelled_with_its_step_is_no_error_for_the_model() -> N
             raise
         return ""
 
-    async def main() -> None:
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.2):
-                await run_step(model.as_bedrock(), step_with(wait), "Why?")
-
-    model = ScriptedModel(calls("wait"))
-    asyncio.run(main())
+    model = ScriptedModel(calls("wait", "progress", text="so far"))
+    # It dies as the first tool would be journalled: the tool beside it is cancelled.
+    run = MortalRun(step_with(wait, progress), model, dies_at=4)
+    assert run.begin() is None
     assert cancelled == ["wait"]
     assert len(model.told) == 1
 
@@ -252,7 +173,7 @@ def test_a_model_that_runs_into_its_token_limit_has_not_done_its_step() -> None:
 
 def test_a_model_that_never_stops_calling_tools_is_stopped() -> None:
     with pytest.raises(StepStopped, match="limit"):
-        run(ScriptedModel(*(calls("look_up") for _ in range(100))), step_with(look_up))
+        run(ScriptedModel(*(calls("look_up") for _ in range(300))), step_with(look_up))
 
 
 @pytest.mark.parametrize("text", ["", " \n\t"])
