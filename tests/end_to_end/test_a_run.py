@@ -47,8 +47,10 @@ def test_the_journal_tells_the_whole_story_in_order(cloud: RunningCloud, session
     assert [status for status in without_signs_of_life if status != "AGENT_INVOCATION_SUCCEEDED"][2:] == [
         "AGENT_BACKGROUND_TASK_STARTED",
         "TASK_ANALYST_STARTED",
+        "TASK_ANALYST_TURN",
         "TASK_ANALYST_COMPLETED",
         "TASK_REPORTER_STARTED",
+        "TASK_REPORTER_TURN",
         "TASK_REPORTER_COMPLETED",
         "AGENT_BACKGROUND_TASK_COMPLETED",
     ]

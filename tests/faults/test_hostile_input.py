@@ -25,7 +25,7 @@ MAX_BYTES = 300 * 1024
 TIMESTAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 COMMON = {"PK", "SK", "sessionId", "createdAt", "expiresAt"}
 EVENT = {
-    *("eventId", "status", "attempt", "environmentId", "leaseExpiresAt", "step", "item"),
+    *("eventId", "status", "attempt", "environmentId", "leaseExpiresAt", "step", "item", "turn"),
     *("errorType", "errorMessage", "detail"),
 }
 RECORDS = {

@@ -50,10 +50,12 @@ def test_finished_steps_are_skipped_and_their_output_handed_on(faulty: FaultyClo
     story = story_of(killed_in_the_second_step)
     assert [status for status in story.statuses if status.startswith("TASK_")] == [
         "TASK_ANALYST_STARTED",
+        "TASK_ANALYST_TURN",
         "TASK_ANALYST_COMPLETED",
         "TASK_REPORTER_STARTED",
         "TASK_ANALYST_SKIPPED",
         "TASK_REPORTER_STARTED",
+        "TASK_REPORTER_TURN",
         "TASK_REPORTER_COMPLETED",
     ]
     assert faulty.model.steps_of(story.session_id) == ["analyst", "reporter", "reporter"]
