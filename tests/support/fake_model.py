@@ -42,6 +42,16 @@ class Conversation:
         """The text of what was said last."""
         return str(self.messages[-1].get("content") or "")
 
+    @property
+    def first_message(self) -> str:
+        """The text of what the user said first."""
+        return next((str(message["content"]) for message in self.messages if message["role"] == "user"), "")
+
+    @property
+    def answers(self) -> int:
+        """How many answers of the model it has so far."""
+        return sum(message["role"] == "assistant" for message in self.messages)
+
 
 class FakeModel(HttpServer):
     """Answers with what was queued; each reply serves one call.
@@ -91,9 +101,14 @@ class FakeModel(HttpServer):
         return replace(super().answer(request), **{"delay_seconds": given.seconds} if given.seconds else {})
 
     def _tool_call(self, name: str, arguments: Mapping[str, Any], delay_seconds: float = 0) -> Reply:
-        function = {"name": name, "arguments": json.dumps(arguments)}
-        call = {"id": f"call_{uuid.uuid4().hex[:8]}", "type": "function", "function": function}
-        return self._completion({"content": None, "tool_calls": [call]}, "tool_calls", delay_seconds)
+        return self._tool_calls({f"call_{uuid.uuid4().hex[:8]}": (name, arguments)}, delay_seconds)
+
+    def _tool_calls(self, calls: Mapping[str, tuple[str, Mapping[str, Any]]], delay_seconds: float = 0) -> Reply:
+        asked = [
+            {"id": call, "type": "function", "function": {"name": name, "arguments": json.dumps(arguments)}}
+            for call, (name, arguments) in calls.items()
+        ]
+        return self._completion({"content": None, "tool_calls": asked}, "tool_calls", delay_seconds)
 
     def _completion(self, message: Mapping[str, Any], finish_reason: str, delay_seconds: float = 0) -> Reply:
         prompt_tokens, completion_tokens = self.usage

@@ -8,7 +8,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -68,10 +68,16 @@ class FaultyCloud:
         """Return an id for a run, to bind faults to before it starts."""
         return str(uuid.uuid4())
 
-    def start(self, session_id: str | None = None, workflow: str | None = None) -> str:
+    def start(
+        self, session_id: str | None = None, workflow: str | None = None, limits: Mapping[str, int] | None = None
+    ) -> str:
         """Start a run as the rule would, and return its session id, which is its prompt as well."""
         session_id = session_id or self.new_session_id()
-        request = {"prompt": session_id} | ({"workflow": workflow} if workflow else {})
+        request = (
+            {"prompt": session_id}
+            | ({"workflow": workflow} if workflow else {})
+            | ({"limits": limits} if limits else {})
+        )
         self.cloud.start_execution(json.dumps({"session_id": session_id, "request": request}))
         return session_id
 

@@ -7,8 +7,9 @@ at work at the same time. Which calls are meant, a test says with regular expres
 import json
 import re
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any, TypeAlias
 
 from runtime.agent.workflow import WORKFLOWS
 from tests.support.fake_model import COMPLETIONS_PATH, Conversation, FakeModel
@@ -18,6 +19,8 @@ from tests.support.waiting import wait_until
 MAX_HELD_SECONDS = 60.0
 LEADS = 7
 """What the planner of the workflow `investigate` lists."""
+Answer: TypeAlias = "str | Sequence[tuple[str, Mapping[str, Any]]]"
+"""Words, or the tools to call and what each is given."""
 _PLACE = re.compile(r"# Your part, (\d+ of \d+)")
 
 
@@ -50,7 +53,9 @@ class PacedModel(FakeModel):
 
     def __init__(self, seconds: float, leads: int = LEADS) -> None:
         super().__init__()
+        self._seconds = seconds
         self._default = self._completion({"content": "A few words."}, "stop", seconds)
+        self._scripts: dict[str, Sequence[Answer]] = {}
         self._holds: list[Hold] = []
         self._replies: dict[str, Reply] = {}
         self._once: dict[str, Reply] = {}
@@ -68,6 +73,16 @@ class PacedModel(FakeModel):
     def call_tool(self, name: str, *, to: str) -> None:
         """Ask for a tool, without arguments, at the first call that matches `to`."""
         self._once[to] = self._tool_call(name, {})
+
+    def play(self, *answers: Answer, to: str) -> None:
+        """Answer a conversation that has tools, and whose first message has `to`, by how many answers it has so far."""
+        self._scripts[to] = answers
+
+    def asked(self, to: str) -> list[int]:
+        """Return the number of each answer, from 1, that such a conversation was asked for, in order."""
+        bodies = [json.loads(request.body) for request in list(self.requests) if request.path == COMPLETIONS_PATH]
+        talks = [Conversation(body["messages"]) for body in bodies if body.get("tools")]
+        return [talk.answers + 1 for talk in talks if to in talk.first_message]
 
     @contextmanager
     def held(self, *patterns: str) -> Generator[Hold]:
@@ -89,7 +104,8 @@ class PacedModel(FakeModel):
         """Return the answer, once nothing holds it back."""
         if request.path == COMPLETIONS_PATH:
             body = json.loads(request.body)
-            said = Conversation(body["messages"]).last_message
+            talk = Conversation(body["messages"])
+            said = talk.last_message
             for hold in [hold for hold in self._holds if all(re.search(each, said) for each in hold.patterns)]:
                 hold.calls += 1
                 hold.released.wait(MAX_HELD_SECONDS)
@@ -98,9 +114,20 @@ class PacedModel(FakeModel):
             for pattern, reply in self._replies.items():
                 if re.search(pattern, said):
                     return reply
+            if body.get("tools") and (script := self._script_of(talk)):
+                return self._played(script[talk.answers], talk.answers + 1)
             if "planner" in [tool["function"]["name"] for tool in body.get("tools", [])]:
                 return self._plan
         return super().answer(request)
+
+    def _script_of(self, talk: Conversation) -> Sequence[Answer] | None:
+        return next((script for to, script in self._scripts.items() if to in talk.first_message), None)
+
+    def _played(self, answer: Answer, number: int) -> Reply:
+        if isinstance(answer, str):
+            return self._completion({"content": answer}, "stop", self._seconds)
+        # The same each time: what is said can be compared with what was said elsewhere.
+        return self._tool_calls({f"call-{number}-{place}": each for place, each in enumerate(answer)}, self._seconds)
 
 
 def _step_of(talk: Conversation) -> str:
