@@ -11,27 +11,17 @@ import math
 import time
 import uuid
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
-import boto3
-
-from benchmarks.agent_app import OURS, PROMPT, AgentApp, Services, agent_app, services
+from benchmarks.agent_app import OURS, AgentApp, Services, agent_app, services
+from benchmarks.agent_parts import AgentParts
 from benchmarks.progress import progress
 from benchmarks.rows import Row, ratio_row
 from benchmarks.samples import Samples, interleaved, seconds_of
-from runtime.agent.artifacts import Artifact, ArtifactStore, Usage
-from runtime.agent.attempt import Attempt
+from runtime.agent.artifacts import Artifact, Usage
 from runtime.agent.definition import Step, StepInput, Workflow
-from runtime.agent.run_clock import RunClock
-from runtime.agent.step_journal import StepJournal, Stores
+from runtime.agent.step_journal import StepJournal
 from runtime.agent.steps import WorkflowRun
-from runtime.agent.turns import TurnStore
-from runtime.contract.job import Job
-from runtime.contract.request import RunRequest
-from runtime.journal.client import CLIENT_CONFIG
-from runtime.journal.reader import JournalReader
-from runtime.journal.writer import JournalWriter
 from tests.support.paced_model import PacedModel
 
 CHAIN = 10
@@ -43,7 +33,6 @@ MOST_PARALLEL_STEPS = 32
 ITEMS = 100
 ITEM_SECONDS = 8.0
 """Long enough for a hundred agents to be at work at the same time."""
-LEASE_SECONDS = 120
 MIB = 1024 * 1024
 
 
@@ -139,29 +128,14 @@ class _Here:
     """The agent's parts in this process."""
 
     def __init__(self, service: Services) -> None:
-        environ = service.environ
-        key: dict[str, Any] = {
-            "region_name": environ["AWS_REGION"],
-            "endpoint_url": environ["AWS_ENDPOINT_URL"],
-            "aws_access_key_id": environ["AWS_ACCESS_KEY_ID"],
-            "aws_secret_access_key": environ["AWS_SECRET_ACCESS_KEY"],
-        }
-        table: Any = boto3.client("dynamodb", config=CLIENT_CONFIG, **key)
-        bucket: Any = boto3.client("s3", **key)
-        self._journal = JournalWriter(table, environ["JOURNAL_TABLE"], ttl_days=90)
-        self._artifacts = ArtifactStore(bucket, environ["ARTIFACT_BUCKET"])
-        turns = TurnStore(bucket, environ["ARTIFACT_BUCKET"])
-        self._stores = Stores(self._artifacts, turns, JournalReader(table, environ["JOURNAL_TABLE"]))
+        self._parts = AgentParts(service)
 
     def run(self, workflow: Workflow, parallel_steps: int) -> None:
         """Run a workflow's steps."""
 
         async def main() -> None:
-            now = datetime.now(UTC)
-            job = Job(str(uuid.uuid4()), RunRequest(PROMPT), 1, max_attempts=3, now=now, seconds_left=3600)
-            clock = RunClock(now)
-            attempt = Attempt(job, self._journal, clock=clock, environment_id="here", lease_seconds=LEASE_SECONDS)
-            ending = await WorkflowRun(attempt, self._stores, workflow, _no_model, parallel_steps).run()
+            attempt = self._parts.attempt(str(uuid.uuid4()))
+            ending = await WorkflowRun(attempt, self._parts.stores, workflow, _no_model, parallel_steps).run()
             if ending.error_type:
                 raise RuntimeError(f"{ending.error_type}: {ending.error_message}")
 
@@ -169,17 +143,13 @@ class _Here:
 
     def write_like(self, workflow: Workflow) -> None:
         """Write what the steps write, and list what is there before and after, without the steps."""
-        session_id = str(uuid.uuid4())
-        self._artifacts.finished(session_id)
+        session_id, artifacts = str(uuid.uuid4()), self._parts.stores.artifacts
+        artifacts.finished(session_id)
         for step in workflow.steps:
-            self._append(session_id, f"TASK_{step.name.upper()}_STARTED")
-            self._artifacts.put(session_id, Artifact(step.name, "done", Usage()))
-            self._append(session_id, f"TASK_{step.name.upper()}_COMPLETED")
-        self._artifacts.finished(session_id)
-
-    def _append(self, session_id: str, status: str) -> None:
-        event = self._journal.stamp(session_id, status, attempt=1, environment_id="here", lease_seconds=LEASE_SECONDS)
-        self._journal.append_as_attempt([event], 1, 3)
+            self._parts.append(session_id, f"TASK_{step.name.upper()}_STARTED")
+            artifacts.put(session_id, Artifact(step.name, "done", Usage()))
+            self._parts.append(session_id, f"TASK_{step.name.upper()}_COMPLETED")
+        artifacts.finished(session_id)
 
 
 async def _no_model(step: Step, _message: str, _journal: StepJournal) -> Artifact:

@@ -14,7 +14,14 @@ from benchmarks.rows import Row
 GROUPS: Mapping[str, Mapping[str, float]] = MappingProxyType(
     {
         "invoker": {"invoker_warm": 60, "invoker_cold": 120, "invoker_zip": 30},
-        "agent": {"agent_warm": 180, "agent_cold": 150, "agent_ping": 90, "agent_memory": 120, "agent_steps": 180},
+        "agent": {
+            "agent_warm": 180,
+            "agent_cold": 150,
+            "agent_ping": 90,
+            "agent_memory": 120,
+            "agent_steps": 180,
+            "agent_turns": 180,
+        },
         "journal": {"journal_event": 60, "poll": 150},
         "runs": {"completion": 300, "make_run": 180, "many_runs": 930},
         "capacity": {"capacity.model": 60},
