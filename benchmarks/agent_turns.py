@@ -81,7 +81,7 @@ def _overhead(parts: AgentParts, rounds: int) -> Row:
         "a turn, without Strands' own work",
         (ours - alone) / writes,
         target=1.2,
-        baseline="its object and its event, and the step's definition once, written one after the other by the same code",
+        baseline="its object, its event and the step's definition, written one after the other by the same code",
         measured={f"{name}, s": found for name, found in samples.items()},
         reason="two threads a turn, and on a busy machine each change of threads waits",
     )
