@@ -16,7 +16,7 @@ from runtime.agent.step_journal import StepJournal, Stores
 from runtime.agent.steps import WorkflowRun
 from runtime.agent.turns import TurnStore
 from runtime.contract.job import Job
-from runtime.contract.request import RunRequest, StepSource
+from runtime.contract.request import ClaimedCall, RunRequest, StepSource
 from runtime.journal.reader import JournalReader
 from runtime.journal.records import Event
 from runtime.journal.writer import JournalWriter
@@ -81,6 +81,7 @@ class Simulation:
     parallel_steps: int = 4
     max_tokens: int = 0
     take_from: tuple[StepSource, ...] = ()
+    claims: tuple[ClaimedCall, ...] = ()
     deadline_seconds: float = 3600.0
     work: dict[str, Work] = field(
         default_factory=lambda: {"analyst": says("the analysis"), "reporter": says("the report")}
@@ -134,7 +135,7 @@ class Simulation:
         """Return an attempt of the run; its lease begins now."""
         job = Job(
             session_id=self.session_id,
-            request=RunRequest("Why is it slow?", take_from=self.take_from),
+            request=RunRequest("Why is it slow?", take_from=self.take_from, claims=self.claims),
             attempt=number,
             max_attempts=3,
             now=self.now(),

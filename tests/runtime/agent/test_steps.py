@@ -7,7 +7,7 @@ import pytest
 from botocore.exceptions import ResponseStreamingError
 
 from runtime.agent.artifacts import Artifact, Usage, artifact_key
-from runtime.contract.request import StepSource
+from runtime.contract.request import ClaimedCall, StepSource
 from tests.runtime.agent.simulation import LEASE_SECONDS, Simulation, hangs, raises, says
 from tests.support.faulty_dynamodb import client_error, timed_out
 
@@ -210,3 +210,10 @@ def test_a_bucket_that_refuses_fails_the_run_at_once(simulation: Simulation) -> 
     simulation.run_task()
     assert simulation.statuses[-2:] == ["ANALYST_FAILED", "FAILED"]
     assert simulation.seconds < 5
+
+
+def test_a_step_is_told_which_calls_an_earlier_run_began(simulation: Simulation) -> None:
+    simulation.claims = (ClaimedCall("reporter", None, "send_mail", '{"to": "ann"}'),)
+    simulation.run_task()
+    assert "send_mail" in simulation.messages["reporter"]
+    assert "send_mail" not in simulation.messages["analyst"]
