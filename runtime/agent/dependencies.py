@@ -3,29 +3,32 @@
 It only saves time. Nothing may rely on it: requests of one session can meet in one process or land in several.
 """
 
+import gc
 import hashlib
 import logging
 import os
-import uuid
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+from botocore.httpsession import URLLib3Session
 
 from runtime.agent.artifacts import Artifact, ArtifactStore
 from runtime.agent.artifacts import connect as connect_artifacts
 from runtime.agent.attempt import Attempt
 from runtime.agent.background import BackgroundTask
 from runtime.agent.definition import Step
+from runtime.agent.identity import environment_id
 from runtime.agent.run_clock import RunClock
 from runtime.agent.settings import AgentSettings
 from runtime.agent.step_journal import StepJournal, Stores
 from runtime.agent.steps import WorkflowRun
 from runtime.agent.threads import in_thread, replace_default_threads
 from runtime.agent.turns import TurnStore
-from runtime.agent.workflow import workflow_for
+from runtime.agent.workflow import WORKFLOWS, workflow_for
 from runtime.contract.job import Job
 from runtime.journal.client import CLIENT_CONFIG
 from runtime.journal.client import connect as connect_journal
@@ -38,7 +41,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("bedrock_agentcore.app.dependencies")
 RUNTIME = Path(__file__).parents[1]
-ENVIRONMENT_ID = str(uuid.uuid4())
+# What is imported where it is first needed, by whoever: Strands, botocore, the standard library.
+_LATE: tuple[str, ...] = ()
 
 
 @cache
@@ -99,6 +103,30 @@ def code_digest() -> str:
     return found.hexdigest()[:12]
 
 
+def warm_up() -> None:
+    """Import and build now what else the first job would: for a process that is about to become a snapshot.
+
+    Nothing stays connected: a socket does not survive a restore, and a call on a dead one would wait for its whole time
+    limit. Credentials do survive; botocore asks for new ones by the wall clock, ten minutes or more before they expire.
+
+    :raises KeyError: if a variable is missing; the message is its name
+    :raises NoCredentialsError: if there are none, and so none in any environment: clients don't look again
+    """
+    for part in (journal, stores, code_digest, *([waker] if settings().wakes else [])):
+        part()
+    own = (step.model for workflow in WORKFLOWS.values() for step in workflow.steps if step.model)
+    for model_id in {settings().model_id, *own}:
+        model(model_id)
+    for module in _LATE:
+        import_module(module)
+    if boto3.DEFAULT_SESSION is None or boto3.DEFAULT_SESSION.get_credentials() is None:
+        raise NoCredentialsError
+    # Those of the clients, and those by which credentials were fetched.
+    for found in gc.get_objects():
+        if type(found) is URLLib3Session:
+            found.close()
+
+
 async def run_step(step: Step, message: str, journal: StepJournal) -> Artifact:
     """Run a Strands agent on a message; see :func:`runtime.agent.model.run_step`."""
     built = await in_thread(model, step.model or settings().model_id)
@@ -114,7 +142,7 @@ async def background_task(job: Job, clock: RunClock) -> BackgroundTask:
         job,
         await in_thread(journal),
         clock=clock,
-        environment_id=ENVIRONMENT_ID,
+        environment_id=environment_id(),
         lease_seconds=settings().lease_seconds,
     )
     workflow = workflow_for(job.request)

@@ -15,9 +15,11 @@ from bedrock_agentcore import BedrockAgentCoreApp
 from bedrock_agentcore.runtime.context import RequestContext
 from starlette.requests import Request
 from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
 
 from runtime.agent import dependencies, telemetry
 from runtime.agent.background import BackgroundTask
+from runtime.agent.identity import environment_id
 from runtime.agent.run_clock import RunClock, beginning
 from runtime.agent.threads import in_thread
 from runtime.agent.workflow import workflow_for
@@ -32,6 +34,7 @@ from runtime.journal.vocabulary import Status
 # Together with the time `main.py` gives to requests, well within the 15 seconds that AgentCore takes to end a session.
 SHUTDOWN_SECONDS = 1.5
 FLUSH_SECONDS = 5.0
+INVOCATIONS = "/invocations"
 ACKNOWLEDGEMENT_SECONDS = 0.02
 HESITATION_SECONDS = 2.0
 """How long a process that has worked on a session waits before it claims another attempt of it.
@@ -103,7 +106,17 @@ async def lifespan(_app: BedrockAgentCoreApp) -> AsyncGenerator[None]:
     await telemetry.flush(FLUSH_SECONDS)
 
 
-app = BedrockAgentCoreApp(lifespan=lifespan)
+class AgentApp(BedrockAgentCoreApp):
+    """The SDK's app, which notices its first invocation before anything else does: OpenTelemetry's middleware, too."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] == "http" and scope["path"] == INVOCATIONS:
+            environment_id()
+        await super().__call__(scope, receive, send)
+
+
+app = AgentApp(lifespan=lifespan)
 
 
 async def refuse_unreadable(_request: Request, error: Exception) -> JSONResponse:
@@ -160,7 +173,7 @@ def journal_refusal(session_id: str | None, refusal: InvalidRequest) -> None:
         event = journal.stamp(
             session_id,
             Status.AGENT_RUNTIME_INVOKE_FAILED,
-            environment_id=dependencies.ENVIRONMENT_ID,
+            environment_id=environment_id(),
             error_type=type(refusal).__name__,
             error_message=error_text(refusal),
         )

@@ -19,6 +19,11 @@ if __name__ == "__main__":
     gc.disable()
     from runtime.agent.entrypoint import app
 
+    # Every environment is then restored from what this process is at its first /ping.
+    if os.environ.get("PLATFORM_VERSION") == "V2":
+        from runtime.agent.dependencies import warm_up
+
+        warm_up()
     gc.freeze()
     gc.enable()
     app.run(

@@ -1,7 +1,10 @@
 """How long to wait before retrying after a transient failure of the journal or of the artifacts' bucket."""
 
-import random
 from collections.abc import Iterator
+from random import SystemRandom
+
+# The usual generator's state is part of a snapshot: environments that meet once would meet again and again.
+_RANDOM = SystemRandom()
 
 
 def pauses(lease_seconds: float) -> Iterator[float]:
@@ -16,5 +19,5 @@ def conflict_pauses() -> Iterator[float]:
 
 def _growing(pause: float, longest: float) -> Iterator[float]:
     while True:
-        yield random.uniform(pause / 2, pause)
+        yield _RANDOM.uniform(pause / 2, pause)
         pause = min(pause * 2, longest)

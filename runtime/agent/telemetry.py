@@ -1,4 +1,4 @@
-"""Flushes OpenTelemetry before the environment ends.
+"""Flushes OpenTelemetry before the environment ends, and tells environments apart in what it sends.
 
 Its batches wait for up to five seconds and are flushed by `atexit`, which a process ended by a signal skips. What is
 exported, and where to, is set up by whoever starts the process (`opentelemetry-instrument`), if at all.
@@ -36,11 +36,24 @@ async def flush(seconds: float) -> None:
         logger.warning("OpenTelemetry could not send everything: %r", error)
 
 
+def name_instance(instance_id: str) -> None:
+    """Give what this process sends an instance id of its own, in place of the one that was drawn when it started."""
+    for provider in _providers():
+        resource: Any = getattr(provider, "resource", None)
+        if "service.instance.id" in getattr(resource, "attributes", ()):
+            # All that is sent refers to this object, which has no setter.
+            resource._attributes = {**resource.attributes, "service.instance.id": instance_id}
+
+
 def _flushes() -> Iterator[Callable[[], Any]]:
+    for provider in _providers():
+        # The API's no-op providers, in place while no SDK is set up, have none.
+        if flush_it := getattr(provider, "force_flush", None):
+            yield flush_it
+
+
+def _providers() -> Iterator[Any]:
     for module, provider_of in _PROVIDERS.items():
         # A module that was never imported holds nothing to send.
         if module in sys.modules:
-            provider = getattr(sys.modules[module], provider_of)()
-            # The API's no-op providers, in place while no SDK is set up, have none.
-            if flush_it := getattr(provider, "force_flush", None):
-                yield flush_it
+            yield getattr(sys.modules[module], provider_of)()

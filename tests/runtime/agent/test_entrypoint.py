@@ -15,6 +15,7 @@ from runtime.agent import dependencies, entrypoint
 from runtime.agent.artifacts import Artifact, Usage
 from runtime.agent.definition import Step, StepInput, Workflow
 from runtime.agent.entrypoint import app, running
+from runtime.agent.identity import environment_id
 from runtime.agent.run_clock import RunClock
 from runtime.agent.step_journal import StepJournal
 from runtime.agent.workflow import WORKFLOWS
@@ -132,7 +133,7 @@ def test_what_is_no_job_is_refused_with_400_and_journalled_before_the_answer(
     [event] = reader.events(session_id)
     assert (event.status, event.error_type) == (Status.AGENT_RUNTIME_INVOKE_FAILED, "InvalidRequest")
     assert event.error_message == answered.json()["error"]
-    assert event.environment_id == dependencies.ENVIRONMENT_ID
+    assert event.environment_id == environment_id()
     assert ping(client) == "Healthy"
 
 

@@ -16,6 +16,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import psutil
 import pytest
 
 from runtime.agent.entrypoint import FLUSH_SECONDS
@@ -35,6 +36,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[3]
 SESSION_HEADER = "X-Amzn-Bedrock-AgentCore-Runtime-Session-Id"
+WITHOUT_KEYS = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
 DENIED = Reply(403, b'{"message": "not this model"}', {"x-amzn-ErrorType": "AccessDeniedException"})
 
 
@@ -226,6 +228,32 @@ def received(collector: HttpServer) -> dict[str, Counter[str]]:
         batch = json.loads(request.body)
         arrived[batch["kind"]].update(batch["names"])
     return arrived
+
+
+def connections_to(url: str, process: "subprocess.Popen[bytes]") -> list[Any]:
+    """Return what a process has open to a server."""
+    port = int(url.rpartition(":")[2])
+    return [c for c in psutil.Process(process.pid).net_connections() if c.raddr and c.raddr.port == port]
+
+
+def test_a_process_for_a_snapshot_has_its_credentials_and_no_open_connection_when_it_answers(tmp_path: Path) -> None:
+    document = {"AccessKeyId": "test", "SecretAccessKey": "test", "Token": "t", "Expiration": "2099-01-01T00:00:00Z"}
+    with HttpServer(Reply(200, json.dumps(document).encode())) as metadata:
+        own = {"PLATFORM_VERSION": "V2", "AWS_CONTAINER_CREDENTIALS_FULL_URI": metadata.url} | WITHOUT_KEYS
+        with running_agent(tmp_path, variables=own) as agent:
+            assert len(metadata.requests) > 0
+            assert connections_to(metadata.url, agent.process) == []
+
+
+def test_a_process_for_a_snapshot_never_answers_if_it_would_have_no_credentials(tmp_path: Path) -> None:
+    own = {"PLATFORM_VERSION": "V2", "HOME": str(tmp_path)} | WITHOUT_KEYS
+    process = start(environ(free_port(), "http://127.0.0.1:1", "http://127.0.0.1:1") | own, tmp_path / "log")
+    try:
+        assert process.wait(20) not in (0, None)
+    finally:
+        process.kill()
+        process.wait(5)
+    assert "NoCredentialsError" in (tmp_path / "log").read_text()
 
 
 def test_a_process_without_one_of_its_variables_ends_and_names_it(tmp_path: Path) -> None:
