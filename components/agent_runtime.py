@@ -21,6 +21,10 @@ from components.settings import Settings
 
 ENDPOINT = "live"
 SUFFIX_LENGTH = 6
+# https://docs.aws.amazon.com/bedrock-agentcore/latest/devguide/runtime-how-it-works.html#runtime-platform-versions
+VARIABLES_BYTES = {"zip": {"V1": 4096, "V2": 1536}, "image": {"V1": 4096, "V2": 2560}}
+# The longest name of a bucket; those of tables are as long here.
+NAME_BYTES = 63
 # AWS's OpenTelemetry distribution and Strands would both export prompts and replies by default; the second variable
 # gives Strands an empty list of attributes to show.
 _NO_MODEL_TEXT = {
@@ -85,7 +89,9 @@ class AgentRuntime(pulumi.ComponentResource):
             agent_runtime_artifact=self._artifact(name, args),
             network_configuration={"network_mode": "PUBLIC"},
             protocol_configuration={"server_protocol": "HTTP"},
-            environment_variables=_environment(args),
+            # Always said: what AgentCore would choose depends on Region and date.
+            platform_version=settings.platform_version,
+            environment_variables=_fitting(_environment(args), settings),
             lifecycle_configurations=[
                 {
                     "idle_runtime_session_timeout": settings.idle_session_timeout_seconds,
@@ -183,6 +189,22 @@ def _suffix() -> str:
     return secrets.token_hex(SUFFIX_LENGTH // 2)
 
 
+def _fitting(variables: dict[str, pulumi.Input[str]], settings: Settings) -> dict[str, pulumi.Input[str]]:
+    """Return the variables.
+
+    :raises pulumi.RunError: if AgentCore would refuse them for their size, names that aren't known yet being long ones
+    """
+    known = {name: value if isinstance(value, str) else "?" * NAME_BYTES for name, value in variables.items()}
+    size = sum(len(f"{name}{value}".encode()) for name, value in known.items())
+    limit = VARIABLES_BYTES["image" if settings.agent_image else "zip"][settings.platform_version]
+    if size > limit:
+        raise pulumi.RunError(
+            f"The agent's environment variables take {size:,} bytes; on platformVersion {settings.platform_version} "
+            f"AgentCore accepts {limit:,}. Leave some out."
+        )
+    return variables
+
+
 def _environment(args: AgentRuntimeArgs) -> dict[str, pulumi.Input[str]]:
     settings = args["settings"]
     return {
@@ -196,6 +218,8 @@ def _environment(args: AgentRuntimeArgs) -> dict[str, pulumi.Input[str]]:
         "PARALLEL_STEPS": str(settings.parallel_steps),
         "MAX_TOKENS": str(settings.max_tokens),
         "COMPLETION": settings.completion,
+        # AWS documents nothing by which a process could tell.
+        "PLATFORM_VERSION": settings.platform_version,
         # AgentCore checks the agent's health every two seconds; each check would be a trace.
         "OTEL_PYTHON_STARLETTE_EXCLUDED_URLS": "/ping",
         "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": ",".join(_UNUSED_INSTRUMENTATIONS),

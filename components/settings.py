@@ -41,6 +41,9 @@ LOG_RETENTION_DAYS = (
     *(1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545),
     *(731, 1096, 1827, 2192, 2557, 2922, 3288, 3653),
 )
+# Where AgentCore has platform version V2: since September 2026, and Frankfurt since November. AWS keeps adding Regions.
+# https://docs.aws.amazon.com/bedrock-agentcore/latest/devguide/runtime-how-it-works.html#runtime-platform-versions
+V2_REGIONS = ("ap-northeast-1", "eu-central-1", "eu-west-1", "us-east-1", "us-east-2", "us-west-2")
 TEXTS: dict[str, tuple[str, str]] = {
     "agentCode": ("bundle|source", "bundle or source"),
     "agentImage": (
@@ -56,6 +59,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "empty or at most 200 letters, digits and . _ / - that don't start with aws.",
     ),
     "modelId": (r"[a-z0-9][a-z0-9.:_-]{2,199}", "a model id or inference profile id, not an ARN"),
+    "platformVersion": ("|V1|V2", "V1, V2 or empty"),
     "schedule": (r"|(rate|cron|at)\(.+\)", "rate(...), cron(...), at(...) or empty"),
 }
 # Regions of the partition aws, by AWS's own pattern; ARNs and service principals are written for it.
@@ -101,6 +105,7 @@ class Settings:
     max_tokens: int
     model_id: str
     parallel_steps: int
+    platform_version: str
     poll_growth_percent: int
     poll_interval_seconds: int
     poll_max_interval_seconds: int
@@ -151,6 +156,7 @@ class Settings:
             max_tokens=_integer(config, "maxTokens"),
             model_id=_text(config, "modelId"),
             parallel_steps=_integer(config, "parallelSteps"),
+            platform_version=_text(config, "platformVersion") or _platform_version(),
             poll_growth_percent=_integer(config, "pollGrowthPercent"),
             poll_interval_seconds=_integer(config, "pollIntervalSeconds"),
             poll_max_interval_seconds=_integer(config, "pollMaxIntervalSeconds"),
@@ -212,6 +218,10 @@ def _scheduled_request(config: pulumi.Config) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise _not_allowed("scheduledRequest", value, "an object")
     return cast("dict[str, Any]", value)
+
+
+def _platform_version() -> str:
+    return "V2" if pulumi.Config("aws").get("region") in V2_REGIONS else "V1"
 
 
 def _check_together(settings: Settings) -> None:

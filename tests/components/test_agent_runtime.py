@@ -7,8 +7,9 @@ from fnmatch import fnmatchcase
 from unittest.mock import Mock
 
 import pytest
+from pulumi import RunError
 
-from components import agent_execution_role
+from components import agent_execution_role, agent_runtime
 from runtime.agent.definition import Step, Workflow, table
 from tests.support import pulumi_program
 from tests.support.pulumi_program import ACCOUNT_ID, REGION, deploy, deployed
@@ -65,6 +66,22 @@ def test_prompts_and_replies_are_not_exported_unless_the_configuration_says_so()
     assert hidden["OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"] == "false"
     assert hidden["OTEL_SEMCONV_STABILITY_OPT_IN"] == "gen_ai_unredacted_attributes="
     assert not TEXT_SWITCHES & set(environment(True))
+
+
+def test_the_runtime_and_its_agent_are_told_the_same_platform_version() -> None:
+    for stack, version in (("dev", "V2"), ("everything", "V1")):
+        runtime = deployed(stack).one("AgentcoreAgentRuntime").inputs
+        assert runtime["platformVersion"] == runtime["environmentVariables"]["PLATFORM_VERSION"] == version
+
+
+def test_more_variables_than_a_snapshot_may_have_are_refused_in_a_preview(monkeypatch: pytest.MonkeyPatch) -> None:
+    size = sum(
+        len(f"{k}{v}") for k, v in deployed("dev").one("AgentcoreAgentRuntime").inputs["environmentVariables"].items()
+    )
+    assert size < agent_runtime.VARIABLES_BYTES["zip"]["V2"] - 500
+    monkeypatch.setitem(agent_runtime.VARIABLES_BYTES["zip"], "V2", 500)
+    with pytest.raises(RunError, match=r"variables take \d+ bytes; on platformVersion V2 AgentCore accepts 500"):
+        deploy("dev", preview=True)
 
 
 def test_a_start_loads_no_instrumentation_that_no_agent_uses_and_keeps_those_that_link_its_spans() -> None:

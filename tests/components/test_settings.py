@@ -28,6 +28,7 @@ BAD_TEXTS = {
     "completion": "push",
     "eventSource": "aws.events",
     "modelId": "arn:aws:bedrock:us-east-1:123456789012:inference-profile/x",
+    "platformVersion": "2",
     "schedule": "every day",
 }
 SHORT = {"idleSessionTimeoutSeconds": 60, "maxRunSeconds": 60, "maxSessionLifetimeSeconds": 600}
@@ -166,11 +167,28 @@ def test_defaults_without_a_stack_are_what_a_stack_gets_that_sets_nothing(tmp_pa
     program = """
 from components.settings import Settings
 
-assert Settings.from_config() == Settings.defaults(event_source="fire-and-forget.bare")
-assert Settings.from_config() != Settings.defaults(event_source="fire-and-forget.bare", lease_seconds=7)
+computed = {"event_source": "fire-and-forget.bare", "platform_version": "V2"}
+assert Settings.from_config() == Settings.defaults(**computed)
+assert Settings.from_config() != Settings.defaults(**computed, lease_seconds=7)
 """
     (tmp_path / "__main__.py").write_text(program, encoding="utf-8")
     (tmp_path / "Pulumi.yaml").symlink_to(PROJECT / "Pulumi.yaml")
     (tmp_path / "Pulumi.bare.yaml").write_text("", encoding="utf-8")
     configured = stack_config("bare", project=tmp_path) | {"aws:region": "us-east-1"}
     run_program(NoResources(), configured, "bare", project=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "region", "expected"),
+    [("", "us-east-1", "V2"), ("", "sa-east-1", "V1"), ("V1", "us-east-1", "V1"), ("V2", "sa-east-1", "V2")],
+)
+def test_a_platform_version_is_always_said_and_is_the_newest_that_the_region_is_known_to_have(
+    chosen: str, region: str, expected: str, tmp_path: Path
+) -> None:
+    program = (
+        f"from components.settings import Settings\n\nassert Settings.from_config().platform_version == '{expected}'"
+    )
+    (tmp_path / "__main__.py").write_text(program, encoding="utf-8")
+    (tmp_path / "Pulumi.yaml").symlink_to(PROJECT / "Pulumi.yaml")
+    overrides = {"platformVersion": chosen, "modelId": "anthropic.claude-x"}
+    run_program(NoResources(), stack_config("dev", overrides) | {"aws:region": region}, "dev", project=tmp_path)

@@ -216,6 +216,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "maxAttempts": 6,
         "maxRunSeconds": 555,
         "maxSessionLifetimeSeconds": 7200,
+        "platformVersion": "V1",
         "pollMaxIntervalSeconds": 3600,
         "quietHours": 6,
         "schedule": "cron(0 6 * * ? *)",

@@ -37,6 +37,7 @@ class RuntimeVersion:
     :ivar entry_point: the script and its arguments, relative to `code_directory`.
     :ivar environment: the runtime's environment variables.
     :ivar code_directory: where its code is unpacked.
+    :ivar snapshot: whether its environments come from one that was prepared: platform version V2.
     """
 
     runtime_arn: str
@@ -47,6 +48,7 @@ class RuntimeVersion:
     idle_seconds: float
     max_lifetime_seconds: float
     code_directory: Path
+    snapshot: bool = False
 
 
 class RuntimeCatalog:
@@ -98,6 +100,7 @@ class RuntimeCatalog:
             idle_seconds=lifecycle.get("idleRuntimeSessionTimeout", DEFAULT_IDLE_SECONDS),
             max_lifetime_seconds=lifecycle.get("maxLifetime", DEFAULT_MAX_LIFETIME_SECONDS),
             code_directory=self._unpack(code["code"]["s3"], found),
+            snapshot=found.get("platformVersion") == "V2",
         )
 
     def _unpack(self, location: Mapping[str, str], found: Mapping[str, Any]) -> Path:

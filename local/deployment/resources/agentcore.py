@@ -18,7 +18,7 @@ def runtime(new: Resource) -> Created:
     inputs, control = new.inputs, new.emulator.client("bedrock-agentcore-control")
     network: Any = inputs.block("networkConfiguration").some("networkMode")
     options: dict[str, Any] = {
-        **inputs.some("description", "environmentVariables", "tags"),
+        **inputs.some("description", "environmentVariables", "platformVersion", "tags"),
         "protocolConfiguration": inputs.block("protocolConfiguration").some("serverProtocol"),
         "lifecycleConfiguration": _lifecycle(inputs.block("lifecycleConfigurations")),
     }

@@ -2,7 +2,7 @@
 
 import os
 
-from local.emulator.edge import access, functions, model, workflows
+from local.emulator.edge import access, functions, model, runtimes, workflows
 
 if __name__ == "__main__":
     # Removed from the environment, because functions inherit it.
@@ -10,6 +10,7 @@ if __name__ == "__main__":
     functions.install(float(os.environ.pop("EDGE_FUNCTION_QUEUE_SECONDS")))
     workflows.install()
     model.install()
+    runtimes.install()
 
     import ministack.app
 
