@@ -56,7 +56,7 @@ class DataPlaneApi:
             routes=[
                 Route("/runtimes/{arn:path}/invocations", _Operation(self._invoke), methods=["POST"]),
                 Route("/runtimes/{arn:path}/stopruntimesession", _Operation(self._stop), methods=["POST"]),
-                Route(f"{CREDENTIALS_PATH}/{{environment_id}}", _Operation(self._credentials), methods=["GET"]),
+                Route(CREDENTIALS_PATH, _Operation(self._credentials), methods=["GET"]),
                 Route("/{path:path}", _Operation(_unknown)),
             ]
         )
@@ -88,7 +88,7 @@ class DataPlaneApi:
     async def _credentials(self, request: Request, request_id: str, send: Send) -> None:
         del request_id
         token = request.headers.get("Authorization", "")
-        credentials = await self.pool.credentials_for(request.path_params["environment_id"], token)
+        credentials = await self.pool.credentials_for(token)
         await JSONResponse(credentials.as_document())(request.scope, request.receive, send)
 
 

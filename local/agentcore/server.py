@@ -24,6 +24,7 @@ from local.agentcore.authorizer import Authorizer
 from local.agentcore.environments.environment import Host
 from local.agentcore.environments.log_shipping import LogShipper
 from local.agentcore.environments.pool import EnvironmentPool
+from local.agentcore.environments.prepared import Snapshots
 from local.agentcore.environments.role_credentials import RoleCredentialsStore
 from local.agentcore.environments.runtime_catalog import RuntimeCatalog
 from local.agentcore.environments.settings import DataPlaneSettings
@@ -90,13 +91,18 @@ async def _assemble(address: Address, settings: DataPlaneSettings) -> AsyncGener
     directory = Path(tempfile.mkdtemp(prefix="agentcore-"))
     guard = ProcessGuard(directory)
     logs = LogShipper(client("logs"))
+    # No region: AWS doesn't document that AgentCore sets one, so a runtime must set its own.
+    variables = {
+        "AWS_ENDPOINT_URL": settings.agent_endpoint_url or address.emulator_url,
+        # The same for all, as on AWS: a snapshot's clients ask there, too. Their tokens tell them apart.
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI": address.url + CREDENTIALS_PATH,
+    }
     host = Host(
         guard=guard,
         logs=logs,
         directory=directory,
-        # No region: AWS doesn't document that AgentCore sets one, so a runtime must set its own.
-        variables={"AWS_ENDPOINT_URL": settings.agent_endpoint_url or address.emulator_url},
-        credentials_url=address.url + CREDENTIALS_PATH,
+        variables=variables,
+        snapshots=Snapshots(directory, guard, variables, settings.start_limit_seconds),
         settings=settings,
         closing=asyncio.Event(),
     )

@@ -8,7 +8,6 @@ import hashlib
 import logging
 import os
 from functools import cache
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,8 +40,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("bedrock_agentcore.app.dependencies")
 RUNTIME = Path(__file__).parents[1]
-# What is imported where it is first needed, by whoever: Strands, botocore, the standard library.
-_LATE: tuple[str, ...] = ()
 
 
 @cache
@@ -114,11 +111,11 @@ def warm_up() -> None:
     """
     for part in (journal, stores, code_digest, *([waker] if settings().wakes else [])):
         part()
+    from runtime.agent.model import prepare
+
     own = (step.model for workflow in WORKFLOWS.values() for step in workflow.steps if step.model)
     for model_id in {settings().model_id, *own}:
-        model(model_id)
-    for module in _LATE:
-        import_module(module)
+        prepare(model(model_id))
     if boto3.DEFAULT_SESSION is None or boto3.DEFAULT_SESSION.get_credentials() is None:
         raise NoCredentialsError
     # Those of the clients, and those by which credentials were fetched.

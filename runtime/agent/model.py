@@ -42,6 +42,11 @@ def build_model(model_id: str, region: str) -> BedrockModel:
     )
 
 
+def prepare(model: BedrockModel) -> None:
+    """Import what the first agent would: Strands imports some of itself when one is made."""
+    Agent(model=model, callback_handler=None)
+
+
 async def hold_what_escapes(
     context: ExecuteToolContext, next_fn: Callable[[ExecuteToolContext], AsyncGenerator[Any, None]]
 ) -> AsyncGenerator[Any, None]:

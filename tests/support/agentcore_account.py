@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from mypy_boto3_bedrock_agentcore import BedrockAgentCoreClient
 
 REAL_AGENT = Path(__file__).with_name("agentcore_agent.py").read_text()
+CLONED_AGENT = Path(__file__).with_name("cloned_agent.py").read_text()
+QUICK_UVICORN = {"uvicorn.py": Path(__file__).with_name("quick_uvicorn.py").read_text()}
 QUICK_AGENT = Path(__file__).with_name("quick_agent.py").read_text()
 INVOKE = "bedrock-agentcore:InvokeAgentRuntime"
 STOP = "bedrock-agentcore:StopRuntimeSession"
@@ -35,6 +37,7 @@ class AgentCoreAccount:
 
     def __init__(self, emulator: Emulator) -> None:
         self.client = emulator.client
+        self.emulator = emulator
         self.bucket = f"agentcore-{uuid.uuid4().hex[:12]}"
         self.client("s3").create_bucket(Bucket=self.bucket)
         self._root = self.client("sts").get_caller_identity()["Arn"]
@@ -46,13 +49,19 @@ class AgentCoreAccount:
         role: str | None = None,
         entry_point: tuple[str, ...] = ("opentelemetry-instrument", "main.py"),
         environment: Mapping[str, str] | None = None,
+        files: Mapping[str, str] | None = None,
+        platform_version: str = "V1",
         **lifecycle: int,
     ) -> str:
-        """Create a runtime that runs `main`; gives its ARN."""
+        """Create a runtime that runs `main`; gives its ARN.
+
+        :param files: what else is in its zip.
+        """
         name = f"agent_{uuid.uuid4().hex[:12]}"
         package = io.BytesIO()
         with zipfile.ZipFile(package, "w") as archive:
-            archive.writestr("main.py", main)
+            for path, content in {"main.py": main, **(files or {})}.items():
+                archive.writestr(path, content)
         self.client("s3").put_object(Bucket=self.bucket, Key=name, Body=package.getvalue())
         code = {"s3": {"bucket": self.bucket, "prefix": name}}
         return self.client("bedrock-agentcore-control").create_agent_runtime(
@@ -62,6 +71,7 @@ class AgentCoreAccount:
             },
             roleArn=role or self.role(),
             networkConfiguration={"networkMode": "PUBLIC"},
+            platformVersion=platform_version,
             environmentVariables={"AWS_DEFAULT_REGION": REGION, **(environment or {})},
             lifecycleConfiguration=lifecycle,
         )["agentRuntimeArn"]

@@ -64,4 +64,9 @@ class Agent(BaseHTTPRequestHandler):
 if __name__ == "__main__":
     if "IGNORE_SIGTERM" in os.environ:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    ThreadingHTTPServer((os.environ["HOST"], int(os.environ["PORT"])), Agent).serve_forever()
+    if "PORT" in os.environ:
+        ThreadingHTTPServer((os.environ["HOST"], int(os.environ["PORT"])), Agent).serve_forever()
+    else:  # to be cloned: see quick_uvicorn.py
+        import uvicorn
+
+        uvicorn.run(Agent)  # pyright: ignore[reportArgumentType]

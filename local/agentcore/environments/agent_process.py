@@ -11,11 +11,11 @@ import os
 import shutil
 import signal
 import sys
-from asyncio.subprocess import DEVNULL, Process
-from collections.abc import Mapping
+from asyncio.subprocess import DEVNULL
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 from local.agentcore.environments.log_buffer import LogBuffer
 from local.agentcore.environments.runtime_catalog import RuntimeVersion
@@ -28,10 +28,65 @@ _KILLED_SECONDS = 5.0
 _LAST_OUTPUT_SECONDS = 1.0
 
 
+class Spawned(Protocol):
+    """What asyncio's processes and clones have in common.
+
+    :ivar pid: also its process group.
+    """
+
+    pid: int
+
+    @property
+    def returncode(self) -> int | None:
+        """The exit code, negative for a signal; None while it runs."""
+        ...
+
+    async def wait(self) -> int:
+        """Wait until it has ended, but not what it started."""
+        ...
+
+
+Spawn = Callable[[Mapping[str, str], int], Awaitable[Spawned]]
+"""Makes a process with these environment variables and this file descriptor for its output."""
+
+
+def new_process(version: RuntimeVersion, *before: str, pass_fds: tuple[int, ...] = ()) -> Spawn:
+    """Return what starts the version's entry point with this project's Python.
+
+    :param before: a script that is to run it, with its arguments.
+    """
+
+    async def spawn(variables: Mapping[str, str], output: int) -> Spawned:
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            *before,
+            *version.entry_point,
+            cwd=version.code_directory,
+            env=dict(variables),
+            stdin=DEVNULL,
+            stdout=output,
+            stderr=output,
+            pass_fds=pass_fds,
+            start_new_session=True,
+        )
+
+    return spawn
+
+
+def variables_of(version: RuntimeVersion, directory: Path, environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment variables of a process.
+
+    :param directory: its HOME and TMPDIR.
+    :param environment: the platform's variables, which override the runtime's own.
+    """
+    own = {"HOME": str(directory), "TMPDIR": str(directory)}
+    return {"PYTHONPATH": str(AGENT_PATH), "PYTHONUNBUFFERED": "1", **version.environment, **own, **environment}
+
+
 class AgentProcess:
     """A running process. Create it with `start`; `end` must always be called."""
 
-    def __init__(self, process: Process, output: int, directory: Path, log: LogBuffer, guard: ProcessGuard) -> None:
+    def __init__(self, process: Spawned, output: int, directory: Path, log: LogBuffer, guard: ProcessGuard) -> None:
         self.pid = process.pid
         self._process = process
         self._directory = directory
@@ -41,38 +96,22 @@ class AgentProcess:
     @classmethod
     async def start(
         cls,
-        version: RuntimeVersion,
+        spawn: Spawn,
         directory: Path,
-        environment: Mapping[str, str],
+        variables: Mapping[str, str],
         log: LogBuffer,
         guard: ProcessGuard,
     ) -> Self:
-        """Start the version's entry point with this project's Python.
+        """Start a process.
 
         :param directory: its HOME and TMPDIR, deleted by `end`.
-        :param environment: the platform's variables, which override the runtime's own.
+        :param variables: see :func:`variables_of`.
         :raises OSError: if the process can't be started.
         """
         # Not asyncio's own pipe: with that, waiting for a process also waits for every other holder of the pipe.
         output, its_end = os.pipe()
         try:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *version.entry_point,
-                cwd=version.code_directory,
-                env={
-                    "PYTHONPATH": str(AGENT_PATH),
-                    "PYTHONUNBUFFERED": "1",
-                    **version.environment,
-                    "HOME": str(directory),
-                    "TMPDIR": str(directory),
-                    **environment,
-                },
-                stdin=DEVNULL,
-                stdout=its_end,
-                stderr=its_end,
-                start_new_session=True,
-            )
+            process = await spawn(variables, its_end)
         except BaseException:
             os.close(output)
             raise

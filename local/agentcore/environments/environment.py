@@ -20,9 +20,10 @@ from pathlib import Path
 from time import monotonic
 
 from local.agentcore.environments.agent_client import AgentClient
-from local.agentcore.environments.agent_process import AgentProcess
+from local.agentcore.environments.agent_process import AgentProcess, new_process, variables_of
 from local.agentcore.environments.lifecycle import Lifecycle, LifecycleLimits
 from local.agentcore.environments.log_shipping import LogShipper
+from local.agentcore.environments.prepared import PreparedProcess, Snapshots
 from local.agentcore.environments.runtime_catalog import RuntimeVersion
 from local.agentcore.environments.settings import DataPlaneSettings
 from local.agentcore.protocol.errors import SEE_LOGS, RuntimeClientError
@@ -70,7 +71,7 @@ class Host:
 
     :ivar directory: for their files.
     :ivar variables: environment variables that the platform adds for all of them.
-    :ivar credentials_url: where each gets its role's credentials, without its own id.
+    :ivar snapshots: what those on platform version V2 are forked from.
     :ivar closing: set when the data plane ends: nothing is delayed any more.
     """
 
@@ -78,7 +79,7 @@ class Host:
     logs: LogShipper
     directory: Path
     variables: Mapping[str, str]
-    credentials_url: str
+    snapshots: Snapshots
     settings: DataPlaneSettings
     closing: asyncio.Event
 
@@ -191,18 +192,28 @@ class Environment:
         )
 
     async def _launch(self) -> AgentProcess:
-        variables = {
+        platform = {
             **self._host.variables,
             "HOST": "127.0.0.1",
             "PORT": str(self._port),
-            "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{self._host.credentials_url}/{self.id}",
             "AWS_CONTAINER_AUTHORIZATION_TOKEN": self.credentials_token,
         }
         try:
+            spawn = new_process(self.version)
+            if self.version.snapshot:
+                spawn = (await self._prepared()).fork
             directory = Path(tempfile.mkdtemp(prefix=f"{self.id}-", dir=self._host.directory))
-            return await AgentProcess.start(self.version, directory, variables, self.log, self._host.guard)
+            variables = variables_of(self.version, directory, platform)
+            return await AgentProcess.start(spawn, directory, variables, self.log, self._host.guard)
         except OSError as error:
             raise RuntimeClientError(f"An error occurred when starting the runtime: {error}.") from error
+
+    async def _prepared(self) -> PreparedProcess:
+        preparing = asyncio.ensure_future(self._host.snapshots.of(self.version, self.log))
+        await _wait_for_first(preparing, self._stopping.wait())
+        if not preparing.done() or preparing.cancelled():
+            raise self._start_failure
+        return preparing.result()
 
     async def _wait_until_it_answers(self, process: AgentProcess) -> None:
         limit_seconds = self._host.settings.start_limit_seconds

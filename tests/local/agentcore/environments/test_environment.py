@@ -23,7 +23,7 @@ from local.agentcore.environments.settings import DataPlaneSettings
 from local.agentcore.protocol.errors import RuntimeClientError
 from local.emulator.clients import AccessKey
 from local.emulator.process import Emulator
-from tests.support.agentcore_account import QUICK_AGENT, AgentCoreAccount, ask, client_of, new_session
+from tests.support.agentcore_account import QUICK_AGENT, QUICK_UVICORN, AgentCoreAccount, ask, client_of, new_session
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -39,9 +39,10 @@ def account(emulator: Emulator) -> AgentCoreAccount:
     return AgentCoreAccount(emulator)
 
 
-@pytest.fixture(scope="module")
-def runtime(account: AgentCoreAccount) -> str:
-    return account.runtime(QUICK_AGENT)
+@pytest.fixture(scope="module", params=["V1", "V2"])
+def runtime(request: pytest.FixtureRequest, account: AgentCoreAccount) -> str:
+    """An agent whose environments are processes of their own, or clones of a prepared one."""
+    return account.runtime(QUICK_AGENT, platform_version=request.param, files=QUICK_UVICORN)
 
 
 @pytest.fixture(scope="module")
