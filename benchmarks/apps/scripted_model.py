@@ -16,6 +16,10 @@ def build_model(model_id: str, region: str) -> None:
     """Return nothing: there is no model."""
 
 
+def prepare(_model: None) -> None:
+    """There is nothing to import."""
+
+
 async def run_step(_model: None, step: Step, message: str, _journal: object) -> Artifact:
     """Do what the first line of the request says."""
     verb, seconds = message.split("\n\n")[1].split()

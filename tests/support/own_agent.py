@@ -50,6 +50,7 @@ class OwnAgent:
             cwd=PROJECT,
             env={
                 **runtime["environmentVariables"],
+                "PLATFORM_VERSION": "V1",  # nothing is restored from it
                 "PYTHONPATH": str(AGENT_PATH),
                 "HOST": "127.0.0.1",
                 "PORT": str(self._port),
