@@ -30,9 +30,10 @@ _READ_BYTES = 65_536
 _PIPES_MAX = 64
 # What serving and the first /ping import, which on AWS come before the snapshot.
 _FIRST_PING = (
-    *("uvicorn.loops.asyncio", "anyio.lowlevel", "anyio.streams.memory", "anyio.streams.stapled", "anyio.streams.tls"),
+    *("uvicorn.loops.asyncio", "uvicorn.loops.auto", "anyio.lowlevel", "anyio.streams.memory"),
+    *("anyio.streams.stapled", "anyio.streams.tls"),
     *("anyio._core._sockets", "anyio._core._streams", "anyio._core._tasks", "anyio._core._testing"),
-    *("anyio._core._typedattr", "anyio.abc._resources"),
+    *("anyio._core._typedattr", "anyio.abc._resources", "anyio._backends._asyncio"),
 )
 
 
