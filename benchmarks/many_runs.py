@@ -1,7 +1,7 @@
 """A thousand runs with a trivial workflow through the embedded cloud: all complete, how fast, with how much memory.
 
 Events come in through EventBridge, so many at a time that a fixed number of runs is open; every run has an
-environment, that is a process, of its own.
+environment of its own, a process that is forked from a prepared one.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from runtime.journal.vocabulary import Status
 from tests.support.running_cloud import RunningCloud
 
 RUNS = 1000
-OPEN_RUNS = 10
+OPEN_RUNS = 20
 SPARES = 4
 COUNTED = 30
 LIMIT_SECONDS = 900.0
-LOOK_SECONDS = 0.5
-LOOKS_A_MEMORY_SAMPLE = 4
+LOOK_SECONDS = 0.2
+LOOKS_A_MEMORY_SAMPLE = 10
 MIB = 1024 * 1024
 
 
@@ -50,7 +50,15 @@ def rows(runs: int = RUNS, limit_seconds: float = LIMIT_SECONDS) -> list[Row]:
             measured={str(status): count for status, count in Counter(ended.values()).items()},
             reason=reason,
         ),
-        Row(f"{runs} runs: runs per second", completed / seconds, "/s", measured={"seconds": seconds}),
+        Row(
+            f"{runs} runs: runs per second",
+            completed / seconds,
+            "/s",
+            target=10.0,
+            at_least=True,
+            measured={"seconds": seconds},
+            reason="it is the machine's processors that limit it: others at work on them are in it",
+        ),
         Row(f"{runs} runs: peak memory, all processes", max(memory), "MiB", measured={"MiB": Samples.of(memory)}),
         Row(f"{runs} runs: state transitions a run", Samples.of(transitions).median, ""),
     ]
