@@ -21,6 +21,8 @@ GROUPS: Mapping[str, Mapping[str, float]] = MappingProxyType(
             "agent_memory": 120,
             "agent_steps": 180,
             "agent_turns": 180,
+            "agent_restored": 120,
+            "agent_zip": 600,
         },
         "journal": {"journal_event": 60, "poll": 150},
         "runs": {"completion": 300, "make_run": 180, "many_runs": 930},

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import os
 import signal
-import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -17,34 +15,17 @@ from components.agent_bundle import own_files
 from local.agentcore.data_plane import DataPlane
 from local.agentcore.environments.settings import DataPlaneSettings
 from local.agentcore.protocol.errors import RuntimeClientError
-from local.cloud import AGENT_ENDPOINT
 from local.deployment.program import PROJECT
 from local.emulator.process import Emulator
 from runtime.agent.workflow import WORKFLOWS
 from tests.support.agentcore_account import CLONED_AGENT, AgentCoreAccount, ask, client_of, new_session
-from tests.support.running_cloud import RunningCloud, running_cloud
+from tests.support.running_cloud import RunningCloud
 from tests.support.waiting import wait_until
+from tests.support.watched_clones import imported, watched_cloud
 
 pytestmark = pytest.mark.slow
 
 OWN_CODE = {name: path.read_text(encoding="utf-8") for name, path in own_files(PROJECT).items() if name != "main.py"}
-# Prepended to the agent's own `main.py`. Which modules a clone has that it didn't have at first ends in its log.
-WATCHED = """
-import os, sys, threading, time
-
-def _watch():
-    known = set(sys.modules)
-    def look():
-        while True:
-            new = set(sys.modules) - known
-            known.update(new)
-            for name in sorted(new):
-                os.write(2, f"imported {name}\\n".encode())
-            time.sleep(0.01)
-    threading.Thread(target=look, daemon=True).start()
-
-os.register_at_fork(after_in_child=_watch)
-"""
 WITH_A_THREAD = """
 import threading, uvicorn
 threading.Thread(target=threading.Event().wait, name="mine").start()
@@ -113,47 +94,23 @@ def test_what_can_not_be_prepared_says_why(plane: DataPlane, account: AgentCoreA
 
 
 @pytest.fixture(scope="module")
-def watched_cloud() -> Iterator[RunningCloud]:
-    """A cloud whose agents say what they import after they were forked."""
-    with running_cloud() as cloud:
-        control, runtime_id = cloud.client("bedrock-agentcore-control"), cloud.output("agentRuntimeId")
-        now = control.get_agent_runtime(agentRuntimeId=runtime_id)
-        assert now["platformVersion"] == "V2"
-        place = now["agentRuntimeArtifact"]["codeConfiguration"]["code"]["s3"]
-        s3 = cloud.client("s3")
-        code = s3.get_object(Bucket=place["bucket"], Key=place["prefix"])["Body"].read()
-        place["prefix"] += ".watched"
-        s3.put_object(Bucket=place["bucket"], Key=place["prefix"], Body=watched(code))
-        kept = ("agentRuntimeArtifact", "roleArn", "networkConfiguration")
-        version = control.update_agent_runtime(agentRuntimeId=runtime_id, **{name: now[name] for name in kept})
-        control.update_agent_runtime_endpoint(
-            agentRuntimeId=runtime_id, endpointName=AGENT_ENDPOINT, agentRuntimeVersion=version["agentRuntimeVersion"]
-        )
+def cloud_of_clones() -> Iterator[RunningCloud]:
+    with watched_cloud() as cloud:
         yield cloud
 
 
-def watched(code: bytes) -> bytes:
-    changed = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(code)) as old, zipfile.ZipFile(changed, "w") as new:
-        for name in old.namelist():
-            new.writestr(name, (WATCHED.encode() if name == "main.py" else b"") + old.read(name))
-    return changed.getvalue()
-
-
 @pytest.mark.parametrize("workflow", WORKFLOWS)
-def test_clones_import_nothing_to_work_on_a_run(watched_cloud: RunningCloud, workflow: str) -> None:
-    session_id = watched_cloud.runbook.trigger("What is slow?", workflow=workflow)
-    assert watched_cloud.wait_for_end(session_id).status == "AGENT_BACKGROUND_TASK_COMPLETED"
-    lines = [line.message for line in watched_cloud.runbook.log_events(session_id)]
-    assert any("began in environment" in line for line in lines)
-    assert {line.removeprefix("imported ") for line in lines if line.startswith("imported ")} == set[str]()
+def test_clones_import_nothing_to_work_on_a_run(cloud_of_clones: RunningCloud, workflow: str) -> None:
+    session_id = cloud_of_clones.runbook.trigger("What is slow?", workflow=workflow)
+    assert cloud_of_clones.wait_for_end(session_id).status == "AGENT_BACKGROUND_TASK_COMPLETED"
+    assert imported(cloud_of_clones, session_id) == []
 
 
-def test_a_run_s_lease_is_of_the_clone_that_works_on_it(watched_cloud: RunningCloud) -> None:
-    runs = [watched_cloud.runbook.trigger("What is slow?") for _ in range(2)]
+def test_a_run_s_lease_is_of_the_clone_that_works_on_it(cloud_of_clones: RunningCloud) -> None:
+    runs = [cloud_of_clones.runbook.trigger("What is slow?") for _ in range(2)]
     for session_id in runs:
-        watched_cloud.wait_for_end(session_id)
-    events = {session_id: watched_cloud.runbook.events(session_id) for session_id in runs}
+        cloud_of_clones.wait_for_end(session_id)
+    events = {session_id: cloud_of_clones.runbook.events(session_id) for session_id in runs}
     first, second = ([event for event in events[session_id] if event.environment_id] for session_id in runs)
     assert {event.environment_id for event in first}.isdisjoint({event.environment_id for event in second})
     assert {event.event_id for event in first}.isdisjoint({event.event_id for event in second})
