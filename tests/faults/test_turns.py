@@ -16,7 +16,7 @@ from tests.support.clerk_office import (
     tokens,
     turns_of,
 )
-from tests.support.fault_proxy import Call, failed, share_of, throttled
+from tests.support.fault_proxy import Call, failed, first, share_of, throttled
 from tests.support.faulty_cloud import FaultyCloud
 from tests.support.http_server import Reply
 from tests.support.run_story import RunStory
@@ -39,20 +39,20 @@ def killed_together(faulty: FaultyCloud) -> tuple[dict[str, RunStory], dict[str,
     faulty.model.play(*[[looked_up(budget, number)] for number in range(9)], to=budget)
     with (
         office(faulty) as clerks,
-        faulty.model.held(f"sent to {between}") as first,
-        faulty.model.held(f"{budget}-1 is") as third,
+        faulty.model.held(f"sent to {between}") as third,
+        faulty.model.held(f"{budget}-1 is") as another,
         clerks.held_after_a_mail(inside),
     ):
         for session_id in runs.values():
             clerks.serve(session_id)
             faulty.start(session_id, limits={"tokens": BUDGET} if session_id == budget else None)
         successor = clerks.hired(PROMPT_FILE="reporter.md")
-        first.wait_for_call()
         third.wait_for_call()
+        another.wait_for_call()
         clerks.wait_for_mail(inside)
         clerks.replace(successor)
-        first.release()
         third.release()
+        another.release()
         stories = {name: faulty.story(session_id) for name, session_id in runs.items()}
         return stories, {name: clerks.mails(session_id) for name, session_id in runs.items()}
 
@@ -93,6 +93,7 @@ def frozen_while_its_turn_is_on_its_way(faulty: FaultyCloud) -> RunStory:
 
 @scenario
 def with_a_bucket_that_fails(faulty: FaultyCloud) -> tuple[RunStory, list[str], int]:
+    """The answer to the claim gets lost as well."""
     session_id, wrong = faulty.new_session_id(), list[Call]()
     faulty.model.play(*mailing(session_id), to=session_id)
 
@@ -103,7 +104,14 @@ def with_a_bucket_that_fails(faulty: FaultyCloud) -> tuple[RunStory, list[str], 
     def is_turn(call: Call) -> bool:
         return call.service == "s3" and call.mentions(session_id)
 
-    with office(faulty) as clerks, faulty.aws.rule(share_of(SHARE, SEED, fault, is_turn)):
+    def is_claim(call: Call) -> bool:
+        return call.operation == "TransactWriteItems" and call.mentions(session_id) and call.mentions("TOOL#")
+
+    with (
+        office(faulty) as clerks,
+        faulty.aws.rule(share_of(SHARE, SEED, fault, is_turn)),
+        faulty.aws.rule(first(1, faulty.aws.lost, is_claim)),
+    ):
         clerks.serve(session_id)
         faulty.start(session_id)
         return faulty.story(session_id), clerks.mails(session_id), len(wrong)
@@ -164,6 +172,7 @@ def test_a_bucket_of_which_every_fifth_call_fails_costs_no_answer_and_no_mail(
     story, mails, wrong = story_of(with_a_bucket_that_fails)
     check_taken_up(faulty, story.check_completed(), answers=4)
     assert wrong > 0
+    assert claimed(story) == ["claimed"]
     assert mails == [story.session_id]
 
 

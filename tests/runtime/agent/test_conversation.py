@@ -337,6 +337,7 @@ def test_what_a_zombie_stores_late_is_on_nobodys_line() -> None:
     prefix = next(iter(run.bucket.objects)).rpartition("/001/")[0]
     run.bucket.objects[f"{prefix}/001/0009m.json"] = b"a zombie's"
     assert run.begin()
+    assert run.model.asked.count(1) == 1
 
 
 def test_a_budget_counts_over_attempts_and_ends_the_run_before_the_next_call() -> None:
