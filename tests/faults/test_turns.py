@@ -41,16 +41,17 @@ def killed_together(faulty: FaultyCloud) -> tuple[dict[str, RunStory], dict[str,
         office(faulty) as clerks,
         faulty.model.held(f"sent to {between}") as third,
         faulty.model.held(f"{budget}-1 is") as another,
-        clerks.held_after_a_mail(inside),
     ):
         for session_id in runs.values():
             clerks.serve(session_id)
-            faulty.start(session_id, limits={"tokens": BUDGET} if session_id == budget else None)
-        successor = clerks.hired(PROMPT_FILE="reporter.md")
-        third.wait_for_call()
-        another.wait_for_call()
-        clerks.wait_for_mail(inside)
-        clerks.replace(successor)
+        with clerks.held_after_a_mail(inside):
+            for session_id in runs.values():
+                faulty.start(session_id, limits={"tokens": BUDGET} if session_id == budget else None)
+            successor = clerks.hired(PROMPT_FILE="reporter.md")
+            third.wait_for_call()
+            another.wait_for_call()
+            clerks.wait_for_mail(inside)
+            clerks.replace(successor)
         third.release()
         another.release()
         stories = {name: faulty.story(session_id) for name, session_id in runs.items()}

@@ -56,7 +56,7 @@ class Office:
 
     @contextmanager
     def held_after_a_mail(self, session_id: str) -> Generator[None]:
-        """Let the tool wait once the mail is sent, and return when that is so for the block's run."""
+        """Let the tool wait after a run's mail is sent, for a `with` block."""
         held = (self._desk / session_id).with_suffix(".held")
         held.touch()
         try:
