@@ -113,8 +113,8 @@ def in_words(faulty: FaultyCloud, story: RunStory) -> list[str]:
 
 
 def _has_come(faulty: FaultyCloud, session_id: str, attempt: int, turns: int) -> bool:
-    """Whether an attempt has journalled so many turns, or the step has none left."""
+    """Whether an attempt, or those after it, have journalled so many turns, or the step has none left."""
     found = faulty.events(session_id, "TASK_ANALYST_TURN", "TASK_ANALYST_COMPLETED", "TASK_ANALYST_SKIPPED")
-    return len([event for event in found if event.attempt == attempt]) >= turns or any(
+    return len([event for event in found if (event.attempt or 0) >= attempt]) >= turns or any(
         not event.status.endswith("TURN") for event in found
     )

@@ -94,7 +94,7 @@ def frozen_while_its_turn_is_on_its_way(faulty: FaultyCloud) -> RunStory:
 
 @scenario
 def with_a_bucket_that_fails(faulty: FaultyCloud) -> tuple[RunStory, list[str], int]:
-    """The answer to the claim gets lost as well."""
+    """One turn's put fails more often than its client tries, and the answer to the claim gets lost."""
     session_id, wrong = faulty.new_session_id(), list[Call]()
     faulty.model.play(*mailing(session_id), to=session_id)
 
@@ -105,12 +105,16 @@ def with_a_bucket_that_fails(faulty: FaultyCloud) -> tuple[RunStory, list[str], 
     def is_turn(call: Call) -> bool:
         return call.service == "s3" and call.mentions(session_id)
 
+    def is_result(call: Call) -> bool:
+        return call.operation == "PutObject" and call.mentions(turn_key(session_id, STEP, None, 1, 2, TurnKind.TOOLS))
+
     def is_claim(call: Call) -> bool:
         return call.operation == "TransactWriteItems" and call.mentions(session_id) and call.mentions("TOOL#")
 
     with (
         office(faulty) as clerks,
         faulty.aws.rule(share_of(SHARE, SEED, fault, is_turn)),
+        faulty.aws.rule(first(4, fault, is_result)),
         faulty.aws.rule(first(1, faulty.aws.lost, is_claim)),
     ):
         clerks.serve(session_id)
