@@ -32,7 +32,7 @@ RECORDS = {
     "METADATA": {"day", "executionArn", "request", "workflow", "bounds"},
     rf"EVENT#{TIMESTAMP}#[0-9a-f-]{{29,32}}": EVENT,
     r"ATTEMPT#\d": EVENT,
-    r"TOOL#[a-z0-9_]+#(\d{4}|-)#\d{4}#\d{2}": EVENT | {"tool", "input", "shown"},
+    r"TOOL#[a-z0-9_]+#(\d{4}|-)#\d{4}#\d{2}": EVENT | {"call", "tool", "digest", "shown"},
     rf"TOKEN#{TIMESTAMP}#\d+": {"taskToken"},
     "EVENT~OUTCOME": EVENT | {"day"},
 }
