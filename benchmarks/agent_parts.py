@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import boto3
@@ -15,6 +16,7 @@ from runtime.agent.step_journal import Stores
 from runtime.agent.turns import TurnStore
 from runtime.contract.job import Job
 from runtime.contract.request import RunRequest
+from runtime.journal.claims import tool_claims
 from runtime.journal.client import CLIENT_CONFIG
 from runtime.journal.reader import JournalReader
 from runtime.journal.writer import JournalWriter
@@ -39,10 +41,11 @@ class AgentParts:
         table: Any = boto3.client("dynamodb", config=CLIENT_CONFIG, **key)
         bucket: Any = boto3.client("s3", **key)
         self._journal = JournalWriter(table, environ["JOURNAL_TABLE"], ttl_days=90)
+        self.reader = JournalReader(table, environ["JOURNAL_TABLE"])
         self.stores = Stores(
             ArtifactStore(bucket, environ["ARTIFACT_BUCKET"]),
             TurnStore(bucket, environ["ARTIFACT_BUCKET"]),
-            JournalReader(table, environ["JOURNAL_TABLE"]),
+            partial(tool_claims, table, environ["JOURNAL_TABLE"]),
         )
 
     def attempt(self, session_id: str) -> Attempt:

@@ -62,7 +62,7 @@ def _overhead(parts: AgentParts, rounds: int) -> Row:
     written = [
         (key, parts.stores.turns.turn(key)) for key in sorted(parts.stores.turns.keys(session_id)) if "def" not in key
     ]
-    events = [event for event in parts.stores.journal.events(session_id) if event.status == STATUS]
+    events = [event for event in parts.reader.events(session_id) if event.status == STATUS]
     times: dict[str, list[float]] = {"ours": [], "Strands alone": [], "writes alone": []}
     for number in range(rounds + 2):
         again = str(uuid.uuid4())

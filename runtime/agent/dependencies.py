@@ -7,7 +7,7 @@ import gc
 import hashlib
 import logging
 import os
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,9 +29,9 @@ from runtime.agent.threads import in_thread, replace_default_threads
 from runtime.agent.turns import TurnStore
 from runtime.agent.workflow import WORKFLOWS, workflow_for
 from runtime.contract.job import Job
+from runtime.journal.claims import tool_claims
 from runtime.journal.client import CLIENT_CONFIG
 from runtime.journal.client import connect as connect_journal
-from runtime.journal.reader import JournalReader
 from runtime.journal.waker import Waker
 from runtime.journal.writer import JournalWriter
 
@@ -79,7 +79,8 @@ def turns() -> TurnStore:
 @cache
 def stores() -> Stores:
     """Return where a run's work is kept. The first call takes tens of milliseconds."""
-    return Stores(artifacts(), turns(), JournalReader(connect_journal(settings().region), settings().journal_table))
+    table = connect_journal(settings().region)
+    return Stores(artifacts(), turns(), partial(tool_claims, table, settings().journal_table))
 
 
 @cache

@@ -20,7 +20,6 @@ from runtime.agent.spending import Spending
 from runtime.agent.threads import in_thread
 from runtime.agent.turns import StoredTurn, Turn, TurnStore, definition_key, newest_of, turn_key
 from runtime.journal.errors import ToolClaimed
-from runtime.journal.reader import JournalReader
 from runtime.journal.records import ToolClaim
 from runtime.journal.vocabulary import StepPhase, step_status
 
@@ -30,11 +29,14 @@ logger = logging.getLogger("bedrock_agentcore.app.steps")
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """Where a run's work is kept."""
+    """Where a run's work is kept.
+
+    :ivar claims: reads the claimed calls of tools of a run, a step and an item
+    """
 
     artifacts: ArtifactStore
     turns: TurnStore
-    journal: JournalReader
+    claims: Callable[[str, str, int | None], Iterable[ToolClaim]]
 
 
 class StepJournal:
@@ -86,7 +88,7 @@ class StepJournal:
 
     async def claims(self) -> list[ToolClaim]:
         """Return the calls that were claimed, by this attempt and earlier ones."""
-        return await self._blocking(lambda: [*self._stores.journal.tool_claims(*self.place)])
+        return await self._blocking(lambda: [*self._stores.claims(*self.place)])
 
     async def define(self, content: bytes) -> None:
         """Store what the step is in this attempt."""

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from runtime.journal.keys import BY_DAY_INDEX, EVENT_PREFIX, METADATA, OUTCOME, TOOL_PREFIX, partition_key, tool_prefix
+from runtime.journal.claims import tool_claims
+from runtime.journal.keys import BY_DAY_INDEX, EVENT_PREFIX, METADATA, OUTCOME, partition_key
 from runtime.journal.records import Event, Item, RunMetadata, ToolClaim, from_item
 
 if TYPE_CHECKING:
@@ -48,16 +49,8 @@ class JournalReader:
         return RunMetadata.from_item(item) if item else None
 
     def tool_claims(self, session_id: str, step: str = "", item: int | None = None) -> Iterator[ToolClaim]:
-        """Yield a run's claimed calls of tools, or those of one step or item (strongly consistent)."""
-        for found in self._query(
-            KeyConditionExpression="PK = :pk AND begins_with(SK, :prefix)",
-            ExpressionAttributeValues={
-                ":pk": {"S": partition_key(session_id)},
-                ":prefix": {"S": tool_prefix(step, item) if step else TOOL_PREFIX},
-            },
-            ConsistentRead=True,
-        ):
-            yield ToolClaim.from_item(found)
+        """Return a run's claimed calls of tools, or those of one step or item (strongly consistent)."""
+        return tool_claims(self._client, self._table_name, session_id, step, item)
 
     def by_day(self, day: date, *, since: str = "") -> Iterator[RunMetadata | Event]:
         """Yield what began (metadata) and what ended (outcome) on a day, in order (eventually consistent).

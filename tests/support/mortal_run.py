@@ -121,6 +121,10 @@ class MortalRun:
         if self._dead.is_set():
             await asyncio.Event().wait()
 
+    def claimed(self, *_: object) -> list[ToolClaim]:
+        """Return what was claimed."""
+        return [*self.claims.values()]
+
     @property
     def turns(self) -> dict[str, bytes]:
         """What is stored of the conversation, by the ends of the keys."""
@@ -159,22 +163,11 @@ class _Attempt:
         self._run.events.append(("TOOL", claim.turn, {"tool": claim.tool, "claim": "claimed"}))
 
 
-class _Claims:
-    """What a step's journal asks of the table."""
-
-    def __init__(self, run: MortalRun) -> None:
-        self._run = run
-
-    def tool_claims(self, *_: Any) -> list[ToolClaim]:
-        """Return what was claimed."""
-        return [*self._run.claims.values()]
-
-
 class _Journal(StepJournal):
     """A step's journal whose calls of the bucket are acts."""
 
     def __init__(self, run: MortalRun, turns: TurnStore, unit: Unit) -> None:
-        stores = Stores(cast("Any", None), turns, cast("Any", _Claims(run)))
+        stores = Stores(cast("Any", None), turns, run.claimed)
         keys = turns.keys(SESSION)
         super().__init__(cast("Attempt", _Attempt(run)), stores, unit, Spending(run.max_tokens), keys)
         self._run = run

@@ -1,4 +1,4 @@
-"""What the quick agent is served with where it must look like one that uvicorn serves: packed as `uvicorn.py`."""
+"""Serves the quick agent where it must look like one that uvicorn serves: it is packed under that name."""
 
 from __future__ import annotations
 

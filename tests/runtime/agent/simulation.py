@@ -5,6 +5,7 @@ import gc
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from runtime.agent.artifacts import Artifact, ArtifactStore, Usage
@@ -17,6 +18,7 @@ from runtime.agent.steps import WorkflowRun
 from runtime.agent.turns import TurnStore
 from runtime.contract.job import Job
 from runtime.contract.request import ClaimedCall, RunRequest, StepSource
+from runtime.journal.claims import tool_claims
 from runtime.journal.reader import JournalReader
 from runtime.journal.records import Event
 from runtime.journal.writer import JournalWriter
@@ -152,7 +154,7 @@ class Simulation:
     def task(self, number: int = 1) -> BackgroundTask:
         """Return an attempt's background task."""
         attempt = self.attempt(number)
-        stores = Stores(self.artifacts, self.turns, JournalReader(self.table.as_client(), "journal"))
+        stores = Stores(self.artifacts, self.turns, partial(tool_claims, self.dynamodb, "journal"))
         workflow = WorkflowRun(attempt, stores, self.workflow, self.run_step, self.parallel_steps, self.max_tokens)
         return BackgroundTask(attempt, workflow, wake=self.wake)
 
