@@ -5,6 +5,7 @@ Errors of the journal (`InvalidRequest`, `RunClosed`) and of AWS (`botocore.exce
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -155,6 +156,17 @@ class DemoRefused(RunbookError):
             f"demo would start runs, and may end an environment, in stack {stack!r}: nothing was done; set "
             "demo_on_any_stack as well if that is wanted"
         )
+
+
+class PulledRunUnusable(RunbookError):
+    """A folder of a pulled run is not as it was written.
+
+    :ivar path: the file that is not
+    """
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path} can't be used: {reason}; pull the run again")
+        self.path = path
 
 
 class TriggerFailed(RunbookError):

@@ -94,7 +94,11 @@ class Event:
     @classmethod
     def from_item(cls, item: Mapping[str, Any]) -> "Event":
         """Return the event of an event or outcome record."""
-        values = from_item(item)
+        return cls.from_attributes(from_item(item))
+
+    @classmethod
+    def from_attributes(cls, values: Mapping[str, Any]) -> "Event":
+        """Return the event of :meth:`attributes`, or of a record's."""
         lease = values.get("leaseExpiresAt")
         return cls(
             session_id=values["sessionId"],
