@@ -169,6 +169,22 @@ class PulledRunUnusable(RunbookError):
         self.path = path
 
 
+class FolderInUse(RunbookError):
+    """A run is to be pulled into a folder that holds something else."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path} holds {reason}: remove it, or pull to another folder with --to")
+        self.path = path
+
+
+class RedactionFailed(RunbookError):
+    """What is to redact texts can't; nothing that it was not asked about is written."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"can't redact with {name}: {reason}")
+        self.name = name
+
+
 class TriggerFailed(RunbookError):
     """EventBridge did not take every event.
 

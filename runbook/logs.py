@@ -135,6 +135,10 @@ class AgentLogs:
         names = self.names(session_id, days)
         return LogLines(session_id, (line for name in names for line in self._read(name) if accept(line)))
 
+    def each_line(self, session_id: str, days: Iterable[date]) -> list[Iterator[LogLine]]:
+        """Return the lines of each of the session's environments, read as they are asked for."""
+        return [self._pages(name) for name in self.names(session_id, days)]
+
     def _of_day(self, session_id: str, day: date) -> Iterator[StreamName]:
         prefix = f"{day:%Y/%m/%d}/[runtime-logs-{session_id}]"
         pages = self._client.get_paginator("describe_log_streams").paginate(

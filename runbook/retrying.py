@@ -42,19 +42,21 @@ def read_request(client: "SFNClient", metadata: RunMetadata) -> Any:
     The execution's own input, because the journal's copy has numbers of 15 digits; that copy where Step Functions
     doesn't have the input any more (after 90 days).
     """
-    request = _read_input(client, metadata.execution_arn, metadata.request)
+    request, _ = given_request(client, metadata)
     if not isinstance(request, dict):
         return request
     fields = cast("dict[str, Any]", request)
     return {name: value for name, value in fields.items() if name not in RETRY_FIELDS}
 
 
-def _read_input(client: "SFNClient", execution_arn: str, stored: Any) -> Any:
+def given_request(client: "SFNClient", metadata: RunMetadata) -> tuple[Any, bool]:
+    """Return a run's whole request, and whether it is the execution's own input and not the journal's copy."""
     try:
-        given: object = json.loads(client.describe_execution(executionArn=execution_arn).get("input", ""))
+        given: object = json.loads(client.describe_execution(executionArn=metadata.execution_arn).get("input", ""))
     except (client.exceptions.ExecutionDoesNotExist, ValueError, RecursionError):
-        return stored
-    return cast("dict[str, Any]", given).get("request", stored) if isinstance(given, dict) else stored
+        return metadata.request, False
+    fields = cast("dict[str, Any]", given) if isinstance(given, dict) else {}
+    return fields.get("request", metadata.request), "request" in fields
 
 
 def lineage(

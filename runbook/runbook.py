@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from runbook import cancelling, costs, events, executions, log_lines, retrying, stuck
+from runbook import cancelling, costs, events, executions, log_lines, pulling, retrying, stuck
 from runbook.artifacts import Artifact
 from runbook.clients import Clients
 from runbook.costs import Cost
@@ -393,6 +394,38 @@ class Runbook:
         """Return the model that the agent uses now."""
         found = self.clients.agentcore_control.get_agent_runtime(agentRuntimeId=self.outputs.agent_runtime_id)
         return found.get("environmentVariables", {}).get("MODEL_ID", "")
+
+    def pull(
+        self,
+        session_id: str,
+        to: Path | str | None = None,
+        *,
+        redact: Callable[[str], str] | None = None,
+        progress: pulling.Progress = lambda _done, _all: None,
+    ) -> pulling.Pulled:
+        """Bring all that is known of a run into a folder, to be replayed; one that was interrupted goes on.
+
+        :param to: the folder; `runs/<session id>` if left out
+        :param redact: changes each text before it is written
+        :param progress: is told how many of how many objects are there
+        :raises FolderInUse: if the folder holds something else
+        :raises PulledRunUnusable: if the run is there, and something in it has changed
+        :raises RedactionFailed: if a text can't be changed
+        """
+        metadata = self.metadata(session_id)
+        request, is_given = retrying.given_request(self.clients.stepfunctions, metadata)
+        sources = pulling.Sources(
+            self._reader,
+            self._logs,
+            self.clients.s3,
+            self.outputs.artifact_bucket_name,
+            self.outputs.name_prefix,
+            self._days(metadata.session_id),
+            request,
+            is_given,
+        )
+        directory = Path(to) if to else Path("runs", metadata.session_id)
+        return pulling.Pull(metadata, sources, directory, redact, progress).run()
 
     # -- many runs
 

@@ -1,5 +1,7 @@
 """Commands that show one run."""
 
+import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,6 +21,8 @@ from runbook.cli.commands import (
 from runbook.cli.following import follow
 from runbook.connection import EMBEDDED, connect
 from runbook.labels import item_label
+from runbook.plain_text import visible
+from runbook.redacting import load_hook
 from runbook.render_steps import tree
 from runbook.summary import RunSummary
 from runtime.journal.vocabulary import Status
@@ -117,6 +121,35 @@ def cost(session: Session, as_json: AsJson = False, stack: Stack = EMBEDDED) -> 
     print_json(estimate.as_json()) if as_json else show(render_tables.cost(estimate))
 
 
+@command("pull", "pull latest --to incident")
+def pull(
+    session: Session,
+    to: Annotated[Path | None, typer.Option("--to", help="The folder; runs/<session id> if left out.")] = None,
+    redact: Annotated[
+        str | None, typer.Option(metavar="MODULE:FUNCTION", help="Changes each text before it is written.")
+    ] = None,
+    as_json: AsJson = False,
+    stack: Stack = EMBEDDED,
+) -> None:
+    """Bring all that is known of a run into a folder, to be replayed without an account; again goes on with it."""
+    hook = load_hook(redact) if redact else None
+    with render.console(sys.stderr).status("Reading the journal …") as waiting:
+        found = connect(stack).pull(
+            session,
+            to,
+            redact=hook,
+            progress=lambda done, objects: waiting.update(f"{done:,} of {objects:,} objects"),
+        )
+    if as_json:
+        manifest = found.run.manifest
+        said = {"sessionId": found.run.session_id, "directory": str(found.run.directory)}
+        print_json(said | {"files": len(manifest.files), "missing": manifest.missing, "secrets": found.secrets})
+        return
+    for sentence in found.said:
+        typer.echo(visible(sentence))
+    show(Text(f"Next: python -m local replay {found.run.directory}", "dim"))
+
+
 def _next_steps(summary: RunSummary) -> list[str]:
     session_id, outcome = summary.session_id, summary.outcome
     if outcome is None:
@@ -127,4 +160,5 @@ def _next_steps(summary: RunSummary) -> list[str]:
         more = "with more: --max-tokens, or the stack's maxTokens"
         return [f"Next: trigger … --retry-of {session_id}, {more}"]
     following = f"retry {session_id}" if summary.can_be_retried else "trigger a new run, this one can't be retried"
-    return [f"Why:  logs {session_id} --level WARNING", f"Next: {following}"]
+    replay = f"Or:   pull {session_id}, then `python -m local replay runs/{session_id}`"
+    return [f"Why:  logs {session_id} --level WARNING", f"Next: {following}", replay]
