@@ -122,6 +122,17 @@ class AlreadyRetried(RunbookError):
         self.retried_as = retried_as
 
 
+class OtherWorkflow(RunbookError):
+    """A run would take over steps of a run of another workflow."""
+
+    def __init__(self, session_id: str, theirs: str, wanted: str) -> None:
+        super().__init__(
+            f"run {session_id} is of workflow {theirs}, and nothing of it can be taken over into one of {wanted}: "
+            "steps of one name may be different ones; trigger a new run"
+        )
+        self.session_id = session_id
+
+
 MAX_CALLS_SHOWN = 10
 
 

@@ -1,7 +1,7 @@
 """A run in a folder, as `runbook pull` writes it: read without an account, and only if it is as it was written.
 
-A `manifest.json` names each file with its checksum. Turns and definitions are the bucket's objects as they were, below
-the folder's `turns/`, and only those of the line that won: what a zombie stored besides is not there.
+A `manifest.json` names each file with its checksum. Turns and definitions are the bucket's objects as they were,
+and only those of the line that won: what a zombie stored besides is not there.
 """
 
 import hashlib
@@ -148,13 +148,13 @@ class PulledRun:
     # -- artifacts
 
     def artifacts(self) -> dict[str, dict[str, str]]:
-        """Return each artifact's metadata by its key in the run, such as `investigator/0001.md`."""
+        """Return each artifact's metadata by its key in the run, which is the object's without the run's prefix."""
         return self._json(ARTIFACTS)
 
     def artifact(self, key: str) -> str:
         """Return an artifact's text.
 
-        :param key: in the run, such as `investigator/0001.md`
+        :param key: in the run, as :meth:`artifacts` has it
         :raises KeyError: if the run has no such artifact
         """
         return (self.directory / self._known(f"artifacts/{key}")).read_bytes().decode()

@@ -7,11 +7,13 @@ whether the artifacts are still there.
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from runbook.runs import request_text
+from runbook.errors import OtherWorkflow
+from runbook.runs import request_text, workflow_of
 from runtime.contract.errors import InvalidRequest
+from runtime.contract.fields import described
 from runtime.contract.request import (
     MAX_CLAIMS,
     MAX_RETRY_BYTES,
@@ -28,6 +30,8 @@ from runtime.journal.vocabulary import STEP_NAME
 
 if TYPE_CHECKING:
     from mypy_boto3_stepfunctions import SFNClient
+
+    from runtime.agent.definition import Workflow
 
 MAX_CLAIM_BYTES = MAX_RETRY_BYTES // 2
 """Of the calls that may have happened; finished steps have the other half where there are any such calls."""
@@ -79,8 +83,75 @@ def _retried(metadata: RunMetadata | None) -> str | None:
         return None
 
 
+def local_workflow(name: str | None) -> "Workflow":
+    """Return a workflow as the code beside this one has it, its first for None.
+
+    :raises InvalidRequest: if it has none of that name
+    """
+    # With its types and prompts: not for commands that need none of it.
+    from runtime.agent.workflow import WORKFLOWS
+
+    found = WORKFLOWS.get(name or next(iter(WORKFLOWS)))
+    if found is None:
+        known = f"one of {', '.join(WORKFLOWS)}, which this code has: only its definition tells what depends on a step"
+        raise InvalidRequest("workflow", described(name), known)
+    return found
+
+
+def done_again(workflow: "Workflow", step: str) -> set[str]:
+    """Return a step and those that come after it, directly or not.
+
+    :raises InvalidRequest: if the workflow has no such step
+    """
+    names = [found.name for found in workflow.steps]
+    if step not in names:
+        raise InvalidRequest("from_step", described(step), f"a step of workflow {workflow.name}: {', '.join(names)}")
+    return {found.name for found in workflow.steps if found.name == step or step in workflow.all_needs(found)}
+
+
+def thrown_away(
+    line: Sequence[tuple[str, RunMetadata | None]], step: str | None, workflow: "Callable[[], Workflow]"
+) -> Iterator[tuple[str, set[str]]]:
+    """Give the runs of a line, the newest first, each with the steps of which nothing is taken over from it.
+
+    What a retry threw away, and what comes after it, is thrown away in all runs that are older than this retry.
+
+    :param step: from which the new run does everything again; None if it does only what is not finished
+    :param workflow: asked only if some step was, or is, done again
+    :raises InvalidRequest: if the workflow has no such step
+    """
+    thrown = done_again(workflow(), step) if step else set[str]()
+    for session_id, metadata in line:
+        yield session_id, set(thrown)
+        if earlier := request_text(metadata, "retryFrom"):
+            try:
+                thrown |= done_again(workflow(), earlier)
+            except InvalidRequest:
+                # A step of another version: nobody knows any more what came after it.
+                return
+
+
+def without_steps(keys: Iterable[str], steps: Collection[str]) -> list[str]:
+    """Return the keys of artifacts but for those of some steps."""
+    return [key for key in keys if not ((found := _ARTIFACT.fullmatch(key)) and found["step"] in steps)]
+
+
+def check_one_workflow(line: Iterable[tuple[str, RunMetadata | None]], wanted: str | None) -> None:
+    """Check that all runs of a line are of the workflow that the new one is of, as far as it is known.
+
+    :raises OtherWorkflow: if one is of another
+    """
+    for session_id, metadata in line:
+        theirs = workflow_of(metadata)
+        if wanted and theirs and theirs != wanted:
+            raise OtherWorkflow(session_id, theirs, wanted)
+
+
 def retry_fields(
-    session_id: str, artifacts: Iterable[tuple[str, Iterable[str]]], claimed: Sequence[ClaimedCall] = ()
+    session_id: str,
+    artifacts: Iterable[tuple[str, Iterable[str]]],
+    claimed: Sequence[ClaimedCall] = (),
+    step: str | None = None,
 ) -> dict[str, Any]:
     """Return what makes a request a retry: which run it retries, where finished steps are, and what may have happened.
 
@@ -91,8 +162,9 @@ def retry_fields(
     :param artifacts: runs, the newest first, each with the keys of its artifacts
     :param claimed: calls of tools that the retried run has begun, see :func:`claimed_calls`; those of steps and items
         whose artifacts are taken over are left out
+    :param step: from which everything is done again
     """
-    fields: dict[str, Any] = {"retryOf": session_id}
+    fields: dict[str, Any] = {"retryOf": session_id, **({"retryFrom": step} if step else {})}
     room, taken = MAX_RETRY_BYTES - (MAX_CLAIM_BYTES if claimed else 0), set[tuple[str, int | None]]()
     for source, units in _sources(artifacts):
         longer = fields | {"takeFrom": [*fields.get("takeFrom", []), source]}
@@ -114,7 +186,22 @@ def claimed_calls(claims: Iterable[ToolClaim], request: object) -> list[ClaimedC
         told = parse_request(request).claims
     except InvalidRequest:
         told = ()
-    return list(dict.fromkeys([*told, *own]))
+    return added([*told], own)
+
+
+def added(known: Sequence[ClaimedCall], more: Iterable[ClaimedCall]) -> list[ClaimedCall]:
+    """Return calls with more of them, each once. What a request names of a call may be its beginning only."""
+    calls = list(dict.fromkeys(known))
+    for call in more:
+        if not any(_is_same(call, other) for other in calls):
+            calls.append(call)
+    return calls
+
+
+def _is_same(call: ClaimedCall, told: ClaimedCall) -> bool:
+    is_cut = len(told.shown) in SHOWN_CHARACTERS and bool(told.shown)
+    same_place = (call.step, call.item, call.tool) == (told.step, told.item, told.tool)
+    return same_place and (call.shown == told.shown or (is_cut and call.shown.startswith(told.shown)))
 
 
 def _fitting(calls: Sequence[ClaimedCall]) -> list[dict[str, Any]]:

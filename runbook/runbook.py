@@ -33,7 +33,7 @@ from runbook.labels import OPEN
 from runbook.log_lines import LogLines
 from runbook.logs import AgentLogs, LogStreams
 from runbook.outputs import StackOutputs
-from runbook.runs import CLOCK_SKEW, RunFinder, Runs, days
+from runbook.runs import CLOCK_SKEW, RunFinder, Runs, days, workflow_of
 from runbook.stuck import StuckRuns
 from runbook.summary import RunSummary
 from runbook.triggering import Trigger, request_of
@@ -47,6 +47,7 @@ from runtime.journal.waker import Waker
 
 if TYPE_CHECKING:
     from runbook.console import Console
+    from runtime.agent.definition import Workflow
 
 STUCK_WINDOW = timedelta(days=2)
 LATEST = "latest"
@@ -143,7 +144,10 @@ class Runbook:
         :raises TriggerFailed: if EventBridge doesn't take the event
         """
         request = request_of(prompt, fields, self.outputs.workflows)
-        return self._trigger.start([request | (self._retry_fields(retry_of, again) if retry_of is not None else {})])[0]
+        if retry_of is not None:
+            workflow = request.get("workflow") or next(iter(self.outputs.workflows), None)
+            request |= self._retry_fields(retry_of, again, workflow)
+        return self._trigger.start([request])[0]
 
     def trigger_many(self, prompts: Iterable[str]) -> list[str]:
         """Start a run for each prompt and return the session ids in the same order.
@@ -153,15 +157,27 @@ class Runbook:
         """
         return self._trigger.start([{"prompt": prompt} for prompt in prompts])
 
-    def retry(self, session_id: str, *, force: bool = False, again: bool = False) -> str:
+    def retry(
+        self,
+        session_id: str,
+        *,
+        from_step: str | None = None,
+        force: bool = False,
+        again: bool = False,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> str:
         """Start a new run with the request of one that failed, from the steps that it finished.
 
+        :param from_step: does this step, and all that come after it, again, even if the run completed; which these are
+            tells the workflow's definition in the code beside the runbook
         :param force: even if it was retried before
         :param again: even if it has begun calls of tools that must not happen twice, in steps that it did not finish;
             the new run's steps are told of them
+        :param say: is told in a sentence if that definition is not the one that the run had
         :return: the new run's session id
         :raises RunStillOpen: if the run has no outcome yet
-        :raises NothingToRetry: if it completed
+        :raises NothingToRetry: if it completed, and nothing is to be done again
+        :raises OtherWorkflow: if a run that it retried, directly or not, is of another workflow
         :raises AlreadyRetried: if a retry of it began in the last 14 days
         :raises ToolsMayRunAgain: if it has begun such calls, or the runs that it retried have, unless `again`
         :raises InvalidRequest: if its request can't be run
@@ -171,13 +187,16 @@ class Runbook:
         outcome = self._reader.outcome(session_id)
         if outcome is None:
             raise RunStillOpen(session_id)
-        if outcome.status == Status.AGENT_BACKGROUND_TASK_COMPLETED:
+        if outcome.status == Status.AGENT_BACKGROUND_TASK_COMPLETED and not from_step:
             raise NothingToRetry(session_id)
         if not force and (retried_as := self.retried_as(session_id)):
             raise AlreadyRetried(session_id, retried_as)
         request = retrying.read_request(self.clients.stepfunctions, metadata)
-        parse_request(request)
-        return self._trigger.start([request | self._retry_fields(session_id, again)])[0]
+        workflow = workflow_of(metadata) or parse_request(request).workflow
+        fields = self._retry_fields(session_id, again, workflow, from_step)
+        if from_step:
+            self._say_other_definition(session_id, retrying.local_workflow(workflow), say)
+        return self._trigger.start([request | fields])[0]
 
     def cancel(self, session_id: str, reason: str) -> Cancellation:
         """Close a run as cancelled, then stop its agent's session.
@@ -485,19 +504,40 @@ class Runbook:
         with suppress(ClientError, BotoCoreError):
             Waker(self.clients.dynamodb, self.clients.stepfunctions, self.outputs.journal_table_name).wake(session_id)
 
-    def _retry_fields(self, session_id: str, again: bool) -> dict[str, Any]:
-        """What a request says besides when it starts from a run's finished steps."""
+    def _retry_fields(
+        self, session_id: str, again: bool, workflow: str | None, step: str | None = None
+    ) -> dict[str, Any]:
+        """What a request says besides when it starts from a run's finished steps.
+
+        :param workflow: the new run's
+        :param step: from which everything is done again
+        """
         session_id = self.session_id(session_id, "retry_of")
-        runs = list(retrying.lineage(session_id, self._reader.metadata))
-        metadata = runs[0][1]
-        # What earlier runs of the line have begun stands in this one's request.
+        line = list(retrying.lineage(session_id, self._reader.metadata))
+        retrying.check_one_workflow(line, workflow)
+        thrown = list(retrying.thrown_away(line, step, lambda: retrying.local_workflow(workflow)))
+        metadata = line[0][1]
+        # What earlier runs of the line have begun stands in this one's request, but for steps that were finished.
         claimed = retrying.claimed_calls(self._reader.tool_claims(session_id), metadata.request if metadata else None)
-        fields = retrying.retry_fields(session_id, ((found, self.artifacts(found)) for found, _ in runs), claimed)
+        for earlier, steps in thrown[1:] if step else ():
+            claims = [claim for claim in self._reader.tool_claims(earlier) if claim.step in steps]
+            claimed = retrying.added(claimed, retrying.claimed_calls(claims, None))
+        artifacts = ((found, retrying.without_steps(self.artifacts(found), steps)) for found, steps in thrown)
+        fields = retrying.retry_fields(session_id, artifacts, claimed, step)
         if metadata is None and "takeFrom" not in fields:
             raise RunNotFound(session_id)
         if "claims" in fields and not again:
             raise ToolsMayRunAgain(session_id, fields["claims"])
         return fields
+
+    def _say_other_definition(self, session_id: str, workflow: "Workflow", say: Callable[[str], None]) -> None:
+        labels = (event.detail or {} for event in self._reader.events(session_id))
+        had = next((found["workflowDigest"] for found in labels if "workflowDigest" in found), None)
+        if had and had != workflow.digest:
+            say(
+                f"workflow {workflow.name} is {workflow.digest} in this code and was {had} in run {session_id}: what "
+                "depends on the step is told by this code, and the new run takes what the stack has"
+            )
 
     def _read_artifact(self, key: str) -> Artifact:
         answer = self.clients.s3.get_object(Bucket=self.outputs.artifact_bucket_name, Key=key)

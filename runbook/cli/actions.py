@@ -31,6 +31,9 @@ from runbook.render_tables import Lines
 @command("retry", "retry latest --watch")
 def retry(
     session: Session,
+    from_step: Annotated[
+        str | None, typer.Option("--from", metavar="STEP", help="Do this step and what comes after it again.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Even if it was retried before.")] = False,
     again: Again = False,
     watch: Watch = False,
@@ -40,7 +43,9 @@ def retry(
 ) -> None:
     """Start a new run with the request of one that failed, from the steps that it finished."""
     runbook = connect(stack)
-    session_id = runbook.retry(session, force=force, again=again)
+    session_id = runbook.retry(
+        session, from_step=from_step, force=force, again=again, say=lambda said: typer.echo(said, err=True)
+    )
     print_session(session_id, as_json=as_json)
     if watch:
         follow_new(runbook, session_id, timeout_seconds=timeout, as_json=as_json)

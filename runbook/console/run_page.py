@@ -56,6 +56,10 @@ def _head(found: RunDetails) -> str:
         error += folded(f"Traceback, {len(trace.splitlines())} lines", code(trace))
     elif row.is_failure and not found.logs.missing:
         error += "<p><small>No traceback is in its logs.</small></p>"
+    if row.is_failure:
+        run_id = text(found.run.session_id)
+        replay = f"<code>runbook pull {run_id}</code>, then <code>python -m local replay runs/{run_id}</code>"
+        error += f"<p><small>On your machine, without an account: {replay}.</small></p>"
     asked = folded(f"Asked: {text(row.prompt, 160)}", code(row.prompt)) if row.prompt else ""
     title = f"<h3>{badge(row.word)} {text(row.prompt, 90)}</h3>"
     return block(f'{title}{error}<div class="rbc-facts">{cells}</div>{asked}')

@@ -29,7 +29,7 @@ for all of a task's arguments (https://docs.aws.amazon.com/step-functions/latest
 MAX_RETRY_BYTES = 8 * 1024
 """What a retry may add, so that a request of just the size that is allowed can be retried: some 500 steps' names."""
 
-RETRY_FIELDS = ("retryOf", "takeFrom", "claims")
+RETRY_FIELDS = ("retryOf", "retryFrom", "takeFrom", "claims")
 MAX_SOURCES = 20
 """Runs that a retry may take finished steps from; each costs the agent a list of its artifacts."""
 
@@ -85,7 +85,8 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """A valid request. Its `retryOf` is for people only: what is taken over from where is in `take_from`.
+    """A valid request. Its `retryOf` and `retryFrom` are for people and the runbook: what is taken over from where is
+    in `take_from`.
 
     :ivar prompt: what the agents are to work on
     :ivar take_from: where finished steps are, the newest run first
@@ -133,6 +134,8 @@ def parse_request(value: object) -> RunRequest:
     retry_of = request.get("retryOf")
     if retry_of is not None:
         check_session_id(retry_of, "request.retryOf")
+    if (retry_from := request.get("retryFrom")) is not None:
+        _step_name(retry_from, "request.retryFrom")
     return RunRequest(
         prompt,
         take_from=_take_from(request.get("takeFrom")),

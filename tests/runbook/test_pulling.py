@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
+import io
 import json
+import sys
 import threading
 import tracemalloc
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -50,7 +52,7 @@ def called(tool: str, **given: Any) -> dict[str, Any]:
 def known_executions(rb: Runbook, monkeypatch: pytest.MonkeyPatch) -> None:
     """Step Functions that has the request with all its digits."""
     given = {"request": {"prompt": "Ask jo@example.com", "number": 1234567890123456789}}
-    monkeypatch.setattr(rb.clients.stepfunctions, "describe_execution", lambda **_: {"input": json.dumps(given)})
+    monkeypatch.setattr(rb.clients.stepfunctions, "describe_execution", Mock(return_value={"input": json.dumps(given)}))
 
 
 @pytest.fixture
@@ -102,7 +104,7 @@ def test_a_pulled_run_is_read_as_it_was_and_only_the_line_that_won(
     manifest = run.manifest
     assert (manifest.workflow, manifest.workflowDigest, manifest.codeDigest) == ("default", "w" * 12, "c" * 12)
     assert run.metadata.request["number"] == 1234567890123456789
-    assert run.outcome and run.outcome == rb.outcome(session_id)
+    assert run.outcome == rb.outcome(session_id) is not None
     assert [*run.events()] == [*rb.events(session_id)]
     assert [claim.tool for claim in run.claims()] == ["send"]
     assert [line["raw"] for line in run.log_lines()] == ["first", "second", "third jo@example.com"]
@@ -154,8 +156,6 @@ def test_a_folder_with_a_byte_changed_is_refused_by_name(
 
 
 def test_a_manifest_that_leads_out_of_its_folder_is_refused(rb: Runbook, session_id: str, tmp_path: Path) -> None:
-    from dataclasses import replace
-
     manifest = rb.pull(session_id, tmp_path / "run").run.manifest
     (tmp_path / "run" / MANIFEST).write_text(replace(manifest, files={"../x": "0"}).serialized())
     with pytest.raises(PulledRunUnusable, match="not in the folder"):
@@ -218,7 +218,7 @@ def test_a_hook_that_can_t_redact_writes_nothing_that_it_was_not_asked_about(
 ) -> None:
     (tmp_path / "own_hook.py").write_text(code)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delitem(importlib.sys.modules, "own_hook", raising=False)  # pyright: ignore[reportAttributeAccessIssue]
+    monkeypatch.delitem(sys.modules, "own_hook", raising=False)
     with pytest.raises(RedactionFailed, match=message):
         rb.pull(session_id, tmp_path / "run", redact=load_hook("own_hook:redact"))
     assert not any(b"jo@example" in path.read_bytes() for path in (tmp_path / "run").rglob("*"))
@@ -240,7 +240,7 @@ def test_a_hook_that_is_not_there_is_named(name: str) -> None:
         "sk-" + "a" * 30,
         "Authorization: Bearer " + "a" * 20,
         "postgres://jo:secret1@host/db",
-        r'{\"password\": \"hunter22\"}',
+        r"{\"password\": \"hunter22\"}",
         "api_key = abcdef123",
     ],
 )
@@ -255,23 +255,20 @@ def test_what_is_no_secret_is_left_alone() -> None:
 class Bucket:
     """As much of S3 as a pull uses, with turns of 20 KB that are made when they are read."""
 
-    class exceptions:
-        NoSuchKey = KeyError
-
     def __init__(self, objects: dict[str, bytes]) -> None:
         self.objects = objects
+        self.exceptions = Mock(NoSuchKey=KeyError)
 
-    def get_paginator(self, _name: str) -> Any:
-        pages = Mock()
-        pages.paginate = lambda Prefix, **_: [
-            {"Contents": [{"Key": key} for key in self.objects if key.startswith(Prefix)]}
-        ]
-        return pages
+    def get_paginator(self, _name: str) -> Mock:
+        """All keys on one page."""
+        return Mock(paginate=self._pages)
 
-    def get_object(self, Key: str, **_: Any) -> dict[str, Any]:
-        import io
+    def _pages(self, **asked: str) -> list[Any]:
+        return [{"Contents": [{"Key": key} for key in self.objects if key.startswith(asked["Prefix"])]}]
 
-        return {"Body": io.BytesIO(self.objects[Key].replace(b"FILL", b"word " * 4096)), "Metadata": {}}
+    def get_object(self, **asked: str) -> dict[str, Any]:
+        """An object with all its words."""
+        return {"Body": io.BytesIO(self.objects[asked["Key"]].replace(b"FILL", b"word " * 4096)), "Metadata": {}}
 
 
 def large_run(session_id: str) -> dict[str, bytes]:
@@ -295,25 +292,25 @@ def test_a_large_run_is_pulled_in_bounded_memory(tmp_path: Path) -> None:
     objects = large_run(run)
     assert sum(key.endswith(("m.json", "f.json")) for key in objects) == 1000
     at = utc_now()
-    reader = Mock()
-    reader.events = lambda _: (event(run, "TASK_ITEMS_TURN", at, detail={"text": "x" * 100}) for _ in range(5000))
-    reader.outcome = lambda _: event(run, Status.SESSION_FAILED, at)
-    reader.tool_claims = lambda _: []
-    logs = Mock()
-    logs.each_line = lambda *_: [(Mock(at=at, environment_id="one", raw="x" * 1000) for _ in range(2000))]
+    reader, logs = Mock(), Mock()
+    told = {"text": "x" * 100}
+    reader.events.return_value = (event(run, "TASK_ITEMS_TURN", at, detail=told) for _ in range(5000))
+    reader.outcome.return_value = event(run, Status.SESSION_FAILED, at)
+    reader.tool_claims.return_value = []
+    logs.each_line.return_value = [(Mock(at=at, environment_id="one", raw="x" * 1000) for _ in range(2000))]
     sources = Sources(reader, logs, Bucket(objects), "bucket", "dev", [], {"prompt": "x"}, True)  # pyright: ignore[reportArgumentType]
     metadata = RunMetadata(session_id=run, created_at=at, expires_at=0, execution_arn="", request={}, bounds=BOUNDS)
-    shown = list[tuple[int, int]]()
+    progress = Mock()
     tracemalloc.start()
     try:
-        Pull(metadata, sources, tmp_path / "run", progress=lambda *both: shown.append(both)).run()
+        Pull(metadata, sources, tmp_path / "run", None, progress).run()
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
     size = sum(path.stat().st_size for path in (tmp_path / "run").rglob("*") if path.is_file())
-    print(f"{size / 1e6:.1f} MB pulled with {peak / 1e6:.1f} MB at most")
+    sys.stdout.write(f"{size / 1e6:.1f} MB pulled with {peak / 1e6:.1f} MB at most\n")
     assert size > 20_000_000
     assert peak < 6_000_000
-    assert shown[-1] == (len(objects), len(objects))
+    assert progress.call_args.args == (len(objects), len(objects))
     assert len(PulledRun.open(tmp_path / "run").turns("step3")) == 100
     assert threading.active_count() < 8

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from unittest import mock
@@ -13,10 +14,18 @@ import pytest
 from botocore.stub import Stubber
 
 from runbook.clients import Clients
-from runbook.errors import AlreadyRetried, NothingToRetry, RunNotFound, RunStillOpen, ToolsMayRunAgain
+from runbook.errors import (
+    AlreadyRetried,
+    NothingToRetry,
+    OtherWorkflow,
+    RunNotFound,
+    RunStillOpen,
+    ToolsMayRunAgain,
+)
 from runbook.outputs import StackOutputs
-from runbook.retrying import MAX_CLAIM_BYTES, retry_fields
+from runbook.retrying import MAX_CLAIM_BYTES, added, retry_fields
 from runbook.runbook import Runbook
+from runtime.agent.workflow import WORKFLOWS
 from runtime.contract.errors import InvalidRequest
 from runtime.contract.request import (
     MAX_REQUEST_BYTES,
@@ -57,11 +66,11 @@ def given(stepfunctions: Stubber, execution_input: str) -> None:
     stepfunctions.add_response("describe_execution", answer, {"executionArn": ANY})
 
 
-def sent(rb: Runbook, session_id: str, *, force: bool = False, again: bool = False) -> dict[str, Any]:
+def sent(rb: Runbook, session_id: str, **how: Any) -> dict[str, Any]:
     """Retry a run, and return the request that was sent."""
     events = rb.clients.events
     with mock.patch.object(events, "put_events", wraps=events.put_events) as put_events:
-        assert rb.retry(session_id, force=force, again=again)
+        assert rb.retry(session_id, **how)
     return json.loads(put_events.call_args.kwargs["Entries"][0]["Detail"])
 
 
@@ -304,3 +313,109 @@ def test_however_many_calls_have_begun_a_retry_of_a_largest_request_names_or_cou
     assert fields["claims"][0]["input"] == ("2000 calls" if named == 1 else '"' * len(fields["claims"][0]["input"]))
     assert size_in_claim(fields["claims"]) <= MAX_CLAIM_BYTES
     parse_request(fields | {"prompt": "x" * (MAX_REQUEST_BYTES - size_in_claim({"prompt": ""}))})
+
+
+INVESTIGATE = {"prompt": "Count", "workflow": "investigate"}
+
+
+@pytest.fixture
+def as_journalled(rb: Runbook, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Step Functions that has forgotten all executions."""
+    gone = rb.clients.stepfunctions.exceptions.ExecutionDoesNotExist({"Error": {}}, "DescribeExecution")
+    monkeypatch.setattr(rb.clients.stepfunctions, "describe_execution", mock.Mock(side_effect=gone))
+
+
+@pytest.mark.usefixtures("as_journalled")
+def test_from_a_step_on_everything_that_comes_after_it_is_done_again(
+    rb: Runbook, history: History, clients: Clients, outputs: StackOutputs
+) -> None:
+    old = history.completed(request=INVESTIGATE)
+    before = [*rb.events(old)]
+    finish(clients, outputs, old, "planner", "investigator/0000", "investigator/0001", "summary")
+    request = sent(rb, old, from_step="investigator")
+    assert request == {
+        **INVESTIGATE,
+        "retryOf": old,
+        "retryFrom": "investigator",
+        "takeFrom": [{"session": old, "steps": ["planner"]}],
+    }
+    assert "takeFrom" not in sent(rb, old, from_step="planner")
+    # The old run stays as it is.
+    assert [*rb.events(old)] == before
+
+
+@pytest.mark.usefixtures("as_journalled")
+def test_what_an_earlier_retry_threw_away_stays_thrown_away(
+    rb: Runbook, history: History, clients: Clients, outputs: StackOutputs
+) -> None:
+    first = failed_run(history, INVESTIGATE)
+    finish(clients, outputs, first, "planner", "investigator/0000", "investigator/0001", "summary")
+    second = failed_run(history, sent(rb, first, from_step="planner"))
+    finish(clients, outputs, second, "investigator/0001")
+    third = failed_run(history, sent(rb, second))
+    assert rb.metadata(third).request["takeFrom"] == [{"session": second, "steps": ["investigator"]}]
+    # Neither where a retry of the retry asks for less.
+    assert "takeFrom" not in sent(rb, third, from_step="investigator")
+    assert sent(rb, third, from_step="summary")["takeFrom"] == [{"session": second, "steps": ["investigator"]}]
+
+
+@pytest.mark.usefixtures("as_journalled")
+def test_what_a_retry_of_another_version_threw_away_takes_all_that_is_older_with_it(
+    rb: Runbook, history: History, clients: Clients, outputs: StackOutputs
+) -> None:
+    first = failed_run(history, INVESTIGATE)
+    finish(clients, outputs, first, "planner")
+    second = failed_run(history, INVESTIGATE | {"retryOf": first, "retryFrom": "renamed"})
+    assert "takeFrom" not in sent(rb, second)
+
+
+@pytest.mark.usefixtures("as_journalled")
+def test_a_step_that_is_none_and_a_workflow_that_nobody_knows_are_named(rb: Runbook, history: History) -> None:
+    with pytest.raises(InvalidRequest, match=r"from_step is 'x' .*: planner, investigator, summary"):
+        rb.retry(failed_run(history, INVESTIGATE), from_step="x")
+    with pytest.raises(InvalidRequest, match=r"workflow is 'other' .*default, investigate"):
+        rb.retry(failed_run(history, {"prompt": "x", "workflow": "other"}), from_step="x")
+
+
+@pytest.mark.usefixtures("as_journalled")
+def test_nothing_is_taken_over_from_a_run_of_another_workflow(rb: Runbook, history: History) -> None:
+    first = failed_run(history, {"prompt": "Count", "workflow": "default"})
+    with pytest.raises(OtherWorkflow, match=f"run {first} is of workflow default, .* one of investigate"):
+        rb.trigger("Count", retry_of=first, workflow="investigate")
+    second = failed_run(history, INVESTIGATE | {"retryOf": first})
+    with pytest.raises(OtherWorkflow):
+        rb.retry(second, from_step="summary")
+
+
+@pytest.mark.usefixtures("as_journalled")
+@pytest.mark.parametrize("same", [True, False])
+def test_another_definition_is_taken_and_said(rb: Runbook, history: History, same: bool) -> None:
+    old = history.completed(request=INVESTIGATE)
+    digest = WORKFLOWS["investigate"].digest if same else "an older one"
+    history.add(old, Status.AGENT_BACKGROUND_TASK_STARTED, NOON, attempt=1, detail={"workflowDigest": digest})
+    said = list[str]()
+    assert sent(rb, old, from_step="planner", say=said.append)
+    assert said == [] if same else "was an older one in run" in said[0]
+
+
+@pytest.mark.usefixtures("as_journalled")
+def test_calls_of_steps_that_are_done_again_may_be_repeated_only_if_somebody_says_so(
+    rb: Runbook, history: History, clients: Clients, outputs: StackOutputs
+) -> None:
+    first = begun(rb, history, INVESTIGATE, ("investigator", 2), ("planner", None))
+    finish(clients, outputs, first, "planner", "investigator/0002")
+    # The run that retries it has begun no call of its own.
+    second = failed_run(history, sent(rb, first))
+    finish(clients, outputs, second, "planner", "investigator/0002")
+    assert "claims" not in rb.metadata(second).request
+    with pytest.raises(ToolsMayRunAgain, match=r"investigator \[2\]"):
+        rb.retry(second, from_step="investigator")
+    third = failed_run(history, sent(rb, second, from_step="investigator", again=True))
+    for request in (rb.metadata(third).request, sent(rb, third, from_step="investigator", again=True)):
+        assert [(claim["step"], claim["item"]) for claim in request["claims"]] == [("investigator", 2)]
+
+
+def test_a_call_that_a_request_names_in_part_is_no_other_one() -> None:
+    whole = ClaimedCall("mailer", None, "send", "x" * 400)
+    told = [replace(whole, shown="x" * 200)]
+    assert added(told, [whole, replace(whole, shown="y" * 400)]) == [*told, replace(whole, shown="y" * 400)]

@@ -165,6 +165,7 @@ CLAIM = {"step": "mailer", "tool": "send_mail", "input": ""}
         ({"prompt": "Why?", "retryOf": "short"}, "request.retryOf is 'short' (5 characters)"),
         ({"prompt": "Why?", "retryOf": 7}, "request.retryOf is 7:"),
         ({"prompt": "Why?", "retryOf": "../" * 12}, "request.retryOf is "),
+        ({"prompt": "Why?", "retryFrom": "../x"}, "request.retryFrom is '../x' (4 characters)"),
         ({"prompt": "x" * MAX_REQUEST_BYTES}, f"request is {MAX_REQUEST_BYTES + 20} bytes as JSON within JSON"),
         ({"prompt": "ä" * (MAX_REQUEST_BYTES // 2)}, f"request is {MAX_REQUEST_BYTES + 20} bytes as JSON within JSON"),
         # 163 KB of quoted CSV, which became 329 KB on their way.
