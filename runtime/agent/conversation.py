@@ -28,7 +28,7 @@ from runtime.agent.errors import OutcomeUnknown, StepStopped, WrongResult
 from runtime.agent.step_journal import StepJournal
 from runtime.agent.tool_call import ToolCall, current
 from runtime.agent.turns import StoredTurn, Turn, TurnKind, Unresolved
-from runtime.journal.records import ToolClaim
+from runtime.journal.records import ToolClaim, error_text
 from runtime.journal.vocabulary import StepPhase
 
 MAX_TURNS = 200
@@ -98,7 +98,7 @@ class Conversation:
         """Listen to an agent that begins with :attr:`messages`."""
         self._messages = agent.messages
         agent.add_hook(self._check)
-        agent.add_hook(self._notice_overflow)
+        agent.add_hook(self._notice_failure)
         agent.add_hook(self._keep)
         agent.add_middleware(ExecuteToolStage, self._around_tool)
 
@@ -127,7 +127,13 @@ class Conversation:
             self.failure = error
             raise
 
-    def _notice_overflow(self, event: AfterModelCallEvent) -> None:
+    def _notice_failure(self, event: AfterModelCallEvent) -> None:
+        # Strands tries some again, and wraps the last one.
+        self._journal.failed_call = event.exception and {
+            "turn": self._turn + 1,
+            "errorType": type(event.exception).__name__,
+            "errorMessage": error_text(event.exception),
+        }
         if isinstance(event.exception, ContextWindowOverflowException):
             # Strands then shortens results in place: what is stored is no part of what is there any more.
             self._stored = None

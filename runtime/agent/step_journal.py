@@ -5,7 +5,7 @@ It knows nothing of Strands; `conversation.py` does.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -43,6 +43,7 @@ class StepJournal:
     """One unit's side of the journal and of the bucket, within an attempt.
 
     :param turn_keys: the keys of the turns that earlier attempts of the run have stored
+    :ivar failed_call: the model's newest call if it failed: `turn` (the one it was for), `errorType`, `errorMessage`
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class StepJournal:
         self._unit = unit
         self.spending = spending
         self._turn_keys = turn_keys
+        self.failed_call: Mapping[str, Any] | None = None
 
     @property
     def place(self) -> tuple[str, str, int | None]:

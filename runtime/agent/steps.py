@@ -70,6 +70,7 @@ class WorkflowRun:
         self._spending = Spending(min(filter(None, (max_tokens, limits and limits.tokens)), default=0))
         self._turn_keys: list[str] = []
         self._running: list[Unit] = []
+        self._journals: dict[Unit, StepJournal] = {}
         self._finished = set[str]()
         self._sources: list[tuple[StepSource, set[str]]] = []
         self._logged: list[BaseException] = []
@@ -226,6 +227,7 @@ class WorkflowRun:
             begun = begun_before(request.claims, step.name, unit.number)
             message = message_for(request.prompt, earlier, to_jsonable_python(unit.item), unit.place, begun)
             journal = StepJournal(self._attempt, self._stores, unit, self._spending, self._turn_keys)
+            self._journals[unit] = journal
             return await self._run_step(step, message, journal)
         key = "/".join(map(str, (self._session_id, step.name, *([] if unit.number is None else [unit.number]))))
 
@@ -249,7 +251,10 @@ class WorkflowRun:
 
     async def _journal_failure(self, unit: Unit, error: BaseException) -> None:
         self._log(f"Step {unit} failed", error)
-        await self._journal(unit, StepPhase.FAILED, error_type=type(error).__name__, error_message=error_text(error))
+        journal = self._journals.get(unit)
+        call = journal.failed_call if journal else None
+        said = {"error_type": type(error).__name__, "error_message": error_text(error)}
+        await self._journal(unit, StepPhase.FAILED, detail={"modelCall": call} if call else None, **said)
 
     def _log(self, what: str, error: BaseException) -> None:
         """Log an error with its traceback, once: the journal has its class and its message only."""

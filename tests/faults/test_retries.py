@@ -36,6 +36,55 @@ def retried_twice(faulty: FaultyCloud) -> RunStory:
     return faulty.story(runbook.retry(retries[0]))
 
 
+OTHER_LEADS = [{"question": f"And what about {what}?", "why": "It decides."} for what in ("rain", "snow", "hail")]
+
+
+@scenario
+def retried_from_the_planner(faulty: FaultyCloud) -> list[RunStory]:
+    """Two items are finished and one failed; the retry plans otherwise and fails as well; its retry completes."""
+    first, runbook = faulty.new_session_id(), faulty.cloud.runbook
+    with faulty.model.held(first, "# Your part, 3 of") as third, faulty.model.held(first, "# Your part, [4-7] of 7"):
+        faulty.model.fail(to=rf"(?s){first}.*# Your part, 3 of 7")
+        faulty.start(first, "investigate")
+        faulty.wait_for(first, "TASK_INVESTIGATOR_COMPLETED", count=2)
+        third.wait_for_call()
+        third.release()
+        stories = [faulty.story(first).check()]
+    faulty.model.play([("planner", {"items": OTHER_LEADS})], to=first)
+    with faulty.model.held(first, "# Your part, 3 of 3") as last:
+        faulty.model.fail(to=rf"(?s){first}.*# Your part, 3 of 3")
+        second = runbook.retry(first, from_step="planner")
+        faulty.wait_for(second, "TASK_INVESTIGATOR_COMPLETED", count=2)
+        last.wait_for_call()
+        last.release()
+        stories.append(faulty.story(second).check())
+    return [*stories, faulty.story(runbook.retry(second))]
+
+
+def test_no_item_of_a_list_that_a_retry_threw_away_is_in_a_later_retry(faulty: FaultyCloud, story_of: Stories) -> None:
+    first, second, third = story_of(retried_from_the_planner)
+    third.check_completed()
+    requests = [faulty.cloud.runbook.metadata(story.session_id).request for story in (second, third)]
+    assert (requests[0]["retryFrom"], "takeFrom" in requests[0]) == ("planner", False)
+    assert [source["session"] for source in requests[1]["takeFrom"]] == [second.session_id]
+    taken = {(event.detail or {}).get("takenFrom") for event in third.events} - {None}
+    assert taken == {second.session_id}
+    planned = faulty.cloud.runbook.artifact(third.session_id, "planner").data
+    assert planned == OTHER_LEADS
+    items = [key for key in faulty.cloud.runbook.artifacts(third.session_id) if "/investigator/" in key]
+    assert len(items) == len(OTHER_LEADS)
+    # The old run stays as it is.
+    assert faulty.events(first.session_id) == first.events
+
+
+def test_a_step_that_failed_at_its_model_says_at_which_call_and_why(story_of: Stories) -> None:
+    first, *_ = story_of(retried_from_the_planner)
+    (failed,) = [event for event in first.events if event.status == "TASK_INVESTIGATOR_FAILED"]
+    call = (failed.detail or {})["modelCall"]
+    assert (call["turn"], "scripted failure" in call["errorMessage"]) == (1, True)
+    assert call["errorType"]
+
+
 def test_the_retry_of_a_retry_runs_no_step_that_the_first_run_has_finished(
     faulty: FaultyCloud, story_of: Stories
 ) -> None:
