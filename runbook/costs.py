@@ -7,7 +7,7 @@ Owns what a run used, as its journal and its execution tell; logs and traces are
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from runbook.labels import TOKENS, amount
@@ -113,12 +113,10 @@ def estimate(run: RunSummary, model_id: str, max_attempts: int, agent_seconds: f
     """
     assumed: dict[str, float] = prices()["assumptions"]
     calls = sum(event.status == Status.AGENT_INVOCATION_STARTED for event in run.events)
-    steps = StepCosts(_step_costs(run.events, model_id))
+    models = _own_models(run.events)
+    steps = StepCosts(_step_costs(run.events, models, model_id))
     usage = Usage(
-        input_tokens=sum(step.input_tokens for step in steps),
-        output_tokens=sum(step.output_tokens for step in steps),
-        cache_read_tokens=sum(step.cache_read_tokens for step in steps),
-        cache_write_tokens=sum(step.cache_write_tokens for step in steps),
+        **_tokens_of(step for step in steps if models.get(step.step, model_id) == model_id),
         agent_seconds=agent_seconds,
         transitions=run.execution.state_transitions if run.execution else 0,
         function_requests=calls + 1,
@@ -129,15 +127,32 @@ def estimate(run: RunSummary, model_id: str, max_attempts: int, agent_seconds: f
         artifacts_read=assumed["artifactGetsPerRun"],
         events=assumed["eventsPerRun"],
     )
-    return Cost(run.session_id, bill(usage, model_id), steps, prices()["asOf"], assumed)
+    others = [
+        replace(item, item=f"{item.item}, {other}")
+        for other in sorted({*models.values()} - {model_id})
+        for item in token_items(Usage(**_tokens_of(step for step in steps if models.get(step.step) == other)), other)
+    ]
+    return Cost(run.session_id, [*others, *bill(usage, model_id)], steps, prices()["asOf"], assumed)
 
 
-def _step_costs(events: Iterable[Event], model_id: str) -> Iterator[StepCost]:
+def _own_models(events: Iterable[Event]) -> dict[str, str]:
+    """Return the models of the steps that have one of their own, as their turns say."""
+    told = ((event.step, (event.detail or {}).get("model")) for event in events)
+    return {step: model for step, model in told if step and model}
+
+
+def _tokens_of(steps: Iterable[StepCost]) -> dict[str, float]:
+    names = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
+    found = list(steps)
+    return {name: sum(getattr(step, name) for step in found) for name in names}
+
+
+def _step_costs(events: Iterable[Event], models: Mapping[str, str], model_id: str) -> Iterator[StepCost]:
     for step, tokens in step_tokens(events).items():
         used = summed(tokens.values())
         read, wrote, hit, cached = (used.get(name, 0) for name in TOKENS)
         usage = Usage(input_tokens=read, output_tokens=wrote, cache_read_tokens=hit, cache_write_tokens=cached)
-        priced = token_items(usage, model_id)
+        priced = token_items(usage, models.get(step, model_id))
         usd = total(priced) if all(item.usd is not None for item in priced) else None
         yield StepCost(step, None if None in tokens else len(tokens), read, wrote, hit, cached, usd)
 

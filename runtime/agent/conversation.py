@@ -61,6 +61,7 @@ class Conversation:
         self._unresolved = list(stored.newest.unresolved) if stored else []
         self._messages: Messages = cast("Messages", decode_bytes_values(stored.messages)) if stored else []
         self._stored: list[Message] | None = [*self._messages]
+        self._failures: list[dict[str, str]] = []
         self._ends_with = stored.newest.kind if stored else None
         self.failure: Exception | None = None
 
@@ -129,11 +130,11 @@ class Conversation:
 
     def _notice_failure(self, event: AfterModelCallEvent) -> None:
         # Strands tries some again, and wraps the last one.
-        self._journal.failed_call = event.exception and {
-            "turn": self._turn + 1,
-            "errorType": type(event.exception).__name__,
-            "errorMessage": error_text(event.exception),
-        }
+        self._journal.failed_call = None
+        if event.exception:
+            error = {"errorType": type(event.exception).__name__, "errorMessage": error_text(event.exception)}
+            self._journal.failed_call = {"turn": self._turn + 1, **error}
+            self._failures.append(error | {"errorMessage": error["errorMessage"][:SHOWN_CHARACTERS]})
         if isinstance(event.exception, ContextWindowOverflowException):
             # Strands then shortens results in place: what is stored is no part of what is there any more.
             self._stored = None
@@ -158,6 +159,11 @@ class Conversation:
             kind = TurnKind.MODEL if uses else TurnKind.FINAL
             detail: dict[str, Any] = {"after": "model", "tools": _shown_calls(uses)} if uses else {"after": "answer"}
             detail["tokens"] = self._usage.as_detail()
+            if self._step.model:
+                detail["model"] = self._step.model
+            if self._failures:
+                detail["failed"] = self._failures[:SHOWN_CALLS]
+                self._failures = []
         added = self._added()
         self._parent = await self._journal.store(
             Turn(

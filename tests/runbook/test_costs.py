@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
@@ -47,6 +48,17 @@ def test_a_step_s_model_is_priced_with_all_its_items() -> None:
     assert [(step.step, step.items, step.usd) for step in steps] == [("analyst", None, 9.0), ("reporter", 2, 9.0)]
     assert [step["inputTokens"] for step in estimate(run_with_steps(), "", 3, 160).as_json()["steps"]] == [500_000] * 2
     assert {step.usd for step in estimate(run_with_steps(), "some.other-model", 3, 160).steps} == {None}
+
+
+def test_a_step_with_a_model_of_its_own_is_priced_by_it() -> None:
+    run = run_with_steps()
+    turn = event(
+        ID, "TASK_REPORTER_TURN", NOON, step="reporter", item=0, attempt=1, detail={"model": "some.other-model"}
+    )
+    cost = estimate(replace(run, events=Events(ID, [*run.events, turn])), SONNET, 3, 160)
+    assert [(step.step, step.usd) for step in cost.steps] == [("analyst", 9.0), ("reporter", None)]
+    items = {item.item: (item.quantity, item.usd) for item in cost}
+    assert (items["model input"], items["model input, some.other-model"]) == ((500_000, 1.5), (500_000, None))
 
 
 def test_the_sum_is_that_of_the_items() -> None:

@@ -265,11 +265,15 @@ def test_what_is_stored_grows_with_the_conversation_and_not_with_its_square() ->
 def test_a_conversation_that_was_shortened_is_stored_whole() -> None:
     script: list[Turn | Exception] = [*[calls("look_up", what="a" * 4096)] * 3, says("done")]
     model = Overflowing(*script)
-    run = MortalRun(World().step(), model)
+    run = MortalRun(World().step(model="its.own"), model)
     run.begin()
     whole = json.loads(run.turns["-/001/0003m.json"])
     assert whole["parent"] is None
     assert "Why?" in str(whole["messages"][0])
+    # The turn says which call failed before it, and its model.
+    [said] = [detail for _, turn, detail in run.events if turn == 3 and detail["after"] == "model"]
+    error = {"errorType": "ContextWindowOverflowException", "errorMessage": "too much"}
+    assert (said["failed"], said["model"]) == ([error], "its.own")
     # Its line ends there.
     again = MortalRun(run.step, model, bucket=run.bucket, attempt=1)
     assert again.begin()
