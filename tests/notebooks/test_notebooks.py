@@ -6,12 +6,14 @@ import ast
 import json
 import re
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
 from local.samples import make_samples
 from runbook.errors import DemoRefused
 from runbook.in_notebooks import check_demo
+from runbook.pulled import PulledRun
 from runtime.journal.timestamps import utc_now
 from runtime.journal.vocabulary import Status
 from tests.notebooks.conftest import NOTEBOOKS, Execute, read
@@ -234,7 +236,7 @@ def test_recovering_runs_does_nothing_unless_it_is_told_to(
 
 
 def test_recovering_a_run_cancels_it_and_starts_again_from_its_finished_steps(
-    cloud: RunningCloud, half_done: str, dead_letter: str, execute: Execute
+    cloud: RunningCloud, half_done: str, dead_letter: str, execute: Execute, tmp_path: Path
 ) -> None:
     done = execute(
         "04_recover_runs",
@@ -245,6 +247,8 @@ def test_recovering_a_run_cancels_it_and_starts_again_from_its_finished_steps(
         confirm_cancel=True,
         confirm_retry=True,
         confirm_redrive=True,
+        confirm_pull=True,
+        pull_to=str(tmp_path / "run"),
         reason="took too long",
     )
     assert done.values["cancelled.session_stopped"] is True
@@ -256,6 +260,7 @@ def test_recovering_a_run_cancels_it_and_starts_again_from_its_finished_steps(
     assert dead_letter in done.values["redriven"]
     assert cloud.wait_for_end(dead_letter).status == COMPLETED
     assert done.pictures == 2
+    assert PulledRun.open(tmp_path / "run").session_id == half_done
     again = execute("04_recover_runs", "retried", session_id=half_done, confirm_retry=True)
     assert again.values["retried"] == done.values["retried"]
     assert f"{half_done} was retried as {done.values['retried']}" in again.printed

@@ -20,7 +20,9 @@ import pytest
 
 from runbook.cli.process import PIPE_CLOSED
 from runbook.connection import PROJECT
+from runbook.pulled import PulledRun
 from runbook.steps import counted
+from runtime.agent.workflow import WORKFLOWS
 from runtime.journal.vocabulary import TERMINAL, Status
 from tests.runbook.conftest import COMMAND_SECONDS, run_command, start_command
 from tests.support.fake_model import FakeModel
@@ -93,6 +95,20 @@ def test_a_cancelled_run_stays_cancelled_and_its_retry_completes(cloud: RunningC
         "investigator": "2 done, 1 skipped",
         "summary": "1 done",
     }
+
+
+def test_a_run_is_pulled_with_its_conversations_definitions_and_log(
+    cloud: RunningCloud, session: str, tmp_path: Path
+) -> None:
+    cloud.runbook.pull(session, tmp_path / "run")
+    run = PulledRun.open(tmp_path / "run")
+    assert run.manifest.missing == []
+    assert (run.manifest.workflow, run.manifest.workflowDigest) == ("default", WORKFLOWS["default"].digest)
+    assert run.metadata.request == cloud.runbook.metadata(session).request
+    assert run.units() == [("analyst", None), ("reporter", None)]
+    assert run.turns("reporter")[-1].messages[-1]["content"][0]["text"] == run.artifact("reporter.md")
+    assert run.metadata.request["prompt"] in run.definition("analyst")["message"]
+    assert any("Attempt 1 of run" in line["raw"] for line in run.log_lines())
 
 
 def test_nothing_is_stuck_after_all_that(cloud: RunningCloud, session: str) -> None:

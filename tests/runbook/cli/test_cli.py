@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
@@ -23,6 +24,7 @@ from runbook.clients import Clients
 from runbook.dead_letters import DeadLetter
 from runbook.errors import CloudNotRunning
 from runbook.outputs import StackOutputs
+from runbook.pulled import PulledRun
 from runbook.runbook import Runbook
 from runtime.journal.records import ToolClaim, to_item
 from runtime.journal.timestamps import utc_now
@@ -438,6 +440,26 @@ def test_retry_starts_a_new_run_and_can_follow_it(
     assert session_id != failed
     assert followed.call_args.args[1] == session_id
     assert followed.call_args.kwargs == {"timeout_seconds": 5, "as_json": False}
+
+
+def test_pull_says_what_is_there_and_what_to_do_with_it(
+    cli: Cli, rb: Runbook, failed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = Mock(return_value={"input": "{}"})
+    monkeypatch.setattr(rb.clients.stepfunctions, "describe_execution", given)
+    result = cli("pull", failed, "--to", str(tmp_path / "run"))
+    assert result.exit_code == 0
+    assert f"run {failed} is in" in result.output
+    assert "python -m local replay" in result.output
+    assert PulledRun.open(tmp_path / "run").session_id == failed
+    assert json.loads(cli("pull", failed, "--to", str(tmp_path / "run"), "--json").output)["sessionId"] == failed
+    (tmp_path / "run" / "events.jsonl").write_bytes(b"")
+    changed = cli("pull", failed, "--to", str(tmp_path / "run"))
+    assert (changed.exit_code, "events.jsonl can't be used" in " ".join(changed.output.split())) == (3, True)
+
+
+def test_show_of_a_failed_run_points_at_pull_and_replay(cli: Cli, failed: str) -> None:
+    assert f"pull {failed}" in cli("show", failed).output
 
 
 def test_stuck_names_the_trouble(cli: Cli, history: History, rb: Runbook) -> None:
