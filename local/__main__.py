@@ -1,7 +1,7 @@
-"""The embedded cloud's command line: `python -m local run`, `up` and `notebooks`.
+"""The embedded cloud's command line: `python -m local run`, `up`, `notebooks` and `replay`.
 
 Owns arguments, signals and exit codes: 0 if the run completed, 1 if it did not, 2 if the cloud failed, 130 after
-Ctrl-C.
+Ctrl-C. For `replay`: 0 if it came to the same, 1 if not, 2 if the folder can't be used.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ import typer
 
 from local import stack_file
 from local.emulator.clients import REGION
+from local.replay.errors import ReplayError
 
 if TYPE_CHECKING:
     from local.cloud import EmbeddedCloud
@@ -140,6 +141,32 @@ def notebooks(
     raise typer.Exit(code if code >= 0 else 128 - code)
 
 
+@app.command()
+def replay(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `runbook pull` has written.")],
+    tools: Annotated[
+        list[str] | None, typer.Option("--tools", metavar="NAME", help="A tool that is really called; repeat it.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Even if it must not be called twice or needs a person.")
+    ] = False,
+    live_from: Annotated[
+        str | None,
+        typer.Option(metavar="STEP", help="Ask real models from this step on; those before it are replayed."),
+    ] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Run all in one thread, where a debugger stops.")] = False,
+    diff: Annotated[bool, typer.Option("--diff", help="Show what differs of the results.")] = False,
+) -> None:
+    """Run a pulled run again in this process: recorded answers and results of tools, today's code, no cloud."""
+    from local.replay import replayed
+    from local.replay.shown import print_replay
+    from runbook import render
+
+    found = replayed(directory, tools=tools or (), force=force, live_from=live_from, debug=debug)
+    print_replay(found, render.console(), diffs=diff)
+    raise typer.Exit(0 if found.same else 1)
+
+
 @contextmanager
 def _jupyter(options: list[str]) -> Generator[subprocess.Popen[bytes]]:
     """JupyterLab on the notebooks; it ends with the context."""
@@ -206,7 +233,7 @@ def main() -> NoReturn:
         code = app(standalone_mode=False) or 0
     except (KeyboardInterrupt, typer.Abort):
         code = 130
-    except (typer.BadParameter, stack_file.StackFileError) as error:
+    except (typer.BadParameter, stack_file.StackFileError, ReplayError) as error:
         print(error, file=sys.stderr)
         code = 2
     except Exception as error:

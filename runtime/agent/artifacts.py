@@ -64,6 +64,11 @@ class Usage:
         """Return the tokens of the journal's form."""
         return cls(*(detail.get(name, 0) for name in DETAIL_NAMES))
 
+    @classmethod
+    def of_metadata(cls, metadata: Mapping[str, str]) -> "Usage":
+        """Return the tokens of an artifact's metadata."""
+        return cls(*(int(metadata.get(name, "0")) for name in METADATA_NAMES))
+
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
@@ -152,7 +157,7 @@ class ArtifactStore:
         :raises ArtifactMissing: if it is not there
         """
         text, metadata = self.read(artifact_key(session_id, step, item, extension))
-        return Artifact(step, text, _usage(metadata), item, extension, metadata.get(MADE_FROM, ""))
+        return Artifact(step, text, Usage.of_metadata(metadata), item, extension, metadata.get(MADE_FROM, ""))
 
     def read(self, key: str) -> tuple[str, Mapping[str, str]]:
         """Return an artifact's text and metadata by its key.
@@ -200,7 +205,3 @@ class ArtifactStore:
 def _tokens(usage: Usage) -> dict[str, str]:
     counts = zip(METADATA_NAMES, astuple(usage), strict=True)
     return {name: str(count) for name, count in counts if count}
-
-
-def _usage(metadata: Mapping[str, str]) -> Usage:
-    return Usage(*(int(metadata.get(name, "0")) for name in METADATA_NAMES))

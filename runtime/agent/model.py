@@ -16,6 +16,7 @@ from strands.agent.conversation_manager import SlidingWindowConversationManager
 from strands.middleware import ExecuteToolContext, ExecuteToolStage
 from strands.models import CacheConfig
 from strands.models.bedrock import BedrockModel
+from strands.models.model import Model
 from strands.types.exceptions import EventLoopException
 from strands.types.tools import AgentTool
 
@@ -71,7 +72,7 @@ async def hold_what_escapes(
         yield event
 
 
-async def run_step(model: BedrockModel, step: Step, message: str, journal: StepJournal) -> Artifact:
+async def run_step(model: Model, step: Step, message: str, journal: StepJournal) -> Artifact:
     """Run an agent on a message, or go on where an earlier attempt was; return what it wrote, or its result as JSON.
 
     :raises StepStopped: if the model stopped at a limit or was stopped
@@ -98,7 +99,7 @@ async def run_step(model: BedrockModel, step: Step, message: str, journal: StepJ
     return Artifact(step.name, text, talk.usage)
 
 
-def _agent(model: BedrockModel, step: Step) -> Agent:
+def _agent(model: Model, step: Step) -> Agent:
     # Here rather than by decorator, for which every start would have to import Strands.
     tools = [made if isinstance(made, AgentTool) else tool(made) for made in step.tools]
     agent = Agent(

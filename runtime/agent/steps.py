@@ -7,7 +7,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -33,6 +33,8 @@ T = TypeVar("T")
 logger = logging.getLogger("bedrock_agentcore.app.steps")
 StepRunner = Callable[[Step, str, StepJournal], Awaitable[Artifact]]
 """Runs an agent on a message, or goes on where the journal says that an earlier attempt was."""
+CodeRunner = Callable[[Callable[[], Coroutine[Any, Any, str]]], Awaitable[str]]
+"""Runs a step's plain code."""
 STOP_SHARE = 1 / 8
 
 
@@ -48,6 +50,7 @@ class WorkflowRun:
 
     :param parallel_steps: how many steps, and items, are worked on at the same time
     :param max_tokens: how many the run may spend, over all its attempts; 0: any. The request may allow fewer
+    :param run_code: where plain code runs
     """
 
     def __init__(
@@ -58,12 +61,14 @@ class WorkflowRun:
         run_step: StepRunner,
         parallel_steps: int,
         max_tokens: int = 0,
+        run_code: CodeRunner = run_apart,
     ) -> None:
         self._attempt = attempt
         self._stores = stores
         self._artifacts = stores.artifacts
         self._plan = Plan(workflow)
         self._run_step = run_step
+        self._run_code = run_code
         self._parallel_steps = parallel_steps
         self._session_id = attempt.job.session_id
         limits = attempt.job.request.limits
@@ -236,7 +241,7 @@ class WorkflowRun:
             results = {result.step.name: result.value for result in earlier}
             return serialized(step, await code(StepInput(request, results, unit.item, key)))
 
-        return Artifact(step.name, await run_apart(work), Usage())
+        return Artifact(step.name, await self._run_code(work), Usage())
 
     async def _complete(self, seconds: float) -> Ending:
         key = self._plan.report.key(self._session_id)

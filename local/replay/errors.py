@@ -1,0 +1,48 @@
+"""Why a replay can't begin, and where one has to stop."""
+
+
+class ReplayError(Exception):
+    """A run can't be replayed like that: the folder can't be used, or what was asked for can't be done."""
+
+
+class RequestDiffers(Exception):
+    """A model was asked something else than in the recorded run.
+
+    :ivar unit: the step, or the item of a step
+    :ivar part: what differs first: `prompt`, `tools`, `result`, `messages` or `answers`
+    :ivar diff: from what was recorded to what is asked now, as a unified diff
+    """
+
+    def __init__(self, unit: str, turn: int, part: str, diff: str) -> None:
+        super().__init__(f"step {unit} asks its model something else in turn {turn}: the {part} differ")
+        self.unit = unit
+        self.turn = turn
+        self.part = part
+        self.diff = diff
+
+
+class NotRecorded(Exception):
+    """A tool is called in a way for which there is no recorded result."""
+
+    def __init__(self, unit: str, tool: str, given: str) -> None:
+        super().__init__(f"step {unit} calls {tool}({given}), which has no recorded result: run it with --tools {tool}")
+        self.unit = unit
+        self.tool = tool
+
+
+class RecordEnds(Exception):
+    """All that goes on in the run has come to the end of what was recorded."""
+
+    def __init__(self, unit: str, *, begun: bool) -> None:
+        what = "has no further answer of its model" if begun else "never asked its model"
+        super().__init__(f"step {unit} {what} in the recorded run")
+        self.unit = unit
+
+
+class RecordedError(Exception):
+    """An error of the recorded run, raised again. The class of each has the recorded name."""
+
+
+def recorded_error(error_type: str, message: str) -> RecordedError:
+    """Return an error with a recorded class name and message."""
+    return type(error_type, (RecordedError,), {})(message)

@@ -1,0 +1,163 @@
+"""A run recorded with the agent's own code, and written into a folder as `runbook pull` writes it."""
+
+import asyncio
+import hashlib
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from strands.models.model import Model
+
+from runbook import pulled
+from runbook.pulled import Manifest, local_name
+from runtime.agent.artifacts import Artifact, ArtifactStore
+from runtime.agent.attempt import Attempt, Ending
+from runtime.agent.definition import Step, Workflow
+from runtime.agent.model import run_step
+from runtime.agent.run_clock import RunClock
+from runtime.agent.step_journal import StepJournal, Stores
+from runtime.agent.steps import WorkflowRun
+from runtime.agent.threads import replace_default_threads
+from runtime.agent.turns import TurnStore
+from runtime.contract.job import Job
+from runtime.contract.request import parse_request
+from runtime.journal.reader import JournalReader
+from runtime.journal.records import Event, RunMetadata
+from runtime.journal.timestamps import utc_now
+from runtime.journal.vocabulary import Status
+from runtime.journal.writer import JournalWriter
+from tests.support.mortal_run import Bucket
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+SESSION = "recorded-run-00000000000000000000000000"
+NOTHING = cast("Any", None)
+ModelFor = Callable[[str, int | None], Model]
+
+
+class _Bucket(Bucket):
+    """A bucket whose objects have metadata."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.metadata: dict[str, Mapping[str, str]] = {}
+
+    def put_object(self, *, Key: str, Body: bytes, **others: Any) -> None:  # noqa: N803 - the client's names
+        """Store an object unless it is there."""
+        super().put_object(Key=Key, Body=Body)
+        self.metadata[Key] = others.get("Metadata", {})
+
+    def get_object(self, *, Key: str, **_: Any) -> dict[str, Any]:  # noqa: N803 - the client's names
+        """Return an object."""
+        return {"Body": io.BytesIO(self.objects[Key]), "Metadata": self.metadata[Key]}
+
+
+class _Journal(JournalWriter):
+    """A journal that keeps its events."""
+
+    def __init__(self) -> None:
+        super().__init__(NOTHING, "", ttl_days=1)
+        self.kept: list[Event] = []
+
+    def _commit(self, event: Event, guards: list[Any], others: Sequence[Event] = (), *_: Any) -> None:
+        del guards
+        self.kept += [event, *others]
+
+
+def record(
+    directory: Path,
+    workflow: Workflow,
+    model_for: ModelFor,
+    *,
+    prompt: str = "What is wrong with order 7?",
+    redacted: bool = False,
+    cancelled: Callable[[Event], bool] = lambda _: False,
+) -> None:
+    """Run a workflow once, and write what a pull of it would.
+
+    :param model_for: gives the model of a step, or of an item of it
+    :param cancelled: at which event a person cancels the run
+    """
+    bucket, journal = _Bucket(), _Journal()
+    client = cast("S3Client", bucket)
+    stores = Stores(ArtifactStore(client, ""), TurnStore(client, ""), JournalReader(NOTHING, ""))
+    request = {"prompt": prompt, "workflow": workflow.name}
+    now = utc_now()
+    job = Job(SESSION, parse_request(request), attempt=1, max_attempts=1, now=now, seconds_left=600)
+    attempt = Attempt(job, journal, clock=RunClock(now), environment_id="recorded", lease_seconds=60)
+
+    async def run_recorded(step: Step, message: str, own: StepJournal) -> Artifact:
+        _, name, item = own.place
+        return await run_step(model_for(name, item), step, message, own)
+
+    async def main() -> None:
+        replace_default_threads()
+        run = asyncio.create_task(WorkflowRun(attempt, stores, workflow, run_recorded, parallel_steps=8).run())
+        while not run.done() and not any(map(cancelled, journal.kept)):
+            await asyncio.wait({run}, timeout=0.01)
+        if run.done():
+            await attempt.close(run.result())
+            return
+        await attempt.close(Ending(Status.RUN_CANCELLED, "Cancelled", "enough of it"))
+        run.cancel()
+        await asyncio.wait({run})
+
+    asyncio.run(main())
+    _write(directory, workflow, request, bucket, journal.kept, redacted=redacted)
+
+
+def _write(
+    directory: Path,
+    workflow: Workflow,
+    request: Mapping[str, Any],
+    bucket: _Bucket,
+    events: Sequence[Event],
+    *,
+    redacted: bool,
+) -> None:
+    at, expires_at = events[0].created_at, events[0].expires_at
+    metadata = RunMetadata(
+        session_id=SESSION,
+        created_at=at,
+        expires_at=expires_at,
+        execution_arn="arn:aws:states:eu-central-1:000000000000:execution:agents:recorded",
+        request=request,
+        bounds={"maxRunSeconds": 600, "leaseSeconds": 60, "maxAttempts": 1},
+        workflow=workflow.name,
+    )
+    artifacts = {local_name(key, SESSION): about for key, about in bucket.metadata.items() if "turns" not in key}
+    texts = {
+        pulled.METADATA: json.dumps(pulled.metadata_document(metadata, request)),
+        pulled.OUTCOME: json.dumps(events[-1].attributes()),
+        pulled.EVENTS: "".join(f"{json.dumps(event.attributes())}\n" for event in events),
+        pulled.CLAIMS: "[]",
+        pulled.ANSWERS: "[]",
+        pulled.LOGS: "",
+        pulled.ARTIFACTS: json.dumps({name.removeprefix("artifacts/"): about for name, about in artifacts.items()}),
+    }
+    contents = {name: text.encode() for name, text in texts.items()}
+    contents |= {local_name(key, SESSION): content for key, content in bucket.objects.items()}
+    for name, content in contents.items():
+        file = directory / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    write_manifest(directory, workflow, redacted=redacted)
+
+
+def write_manifest(directory: Path, workflow: Workflow, *, redacted: bool = False) -> None:
+    """Write the manifest of all that is in a folder."""
+    files = (path for path in directory.rglob("*") if path.is_file() and path.name != pulled.MANIFEST)
+    manifest = Manifest(
+        sessionId=SESSION,
+        pulledAt="2026-11-24T00:00:00.000Z",
+        stack="dev",
+        workflow=workflow.name,
+        workflowDigest=workflow.digest,
+        codeDigest=None,
+        redacted=redacted,
+        files={path.relative_to(directory).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
+    )
+    (directory / pulled.MANIFEST).write_text(manifest.serialized(), encoding="utf-8")
