@@ -9,12 +9,12 @@ class RequestDiffers(Exception):
     """A model was asked something else than in the recorded run.
 
     :ivar unit: the step, or the item of a step
-    :ivar part: what differs first: `prompt`, `tools`, `result`, `messages` or `answers`
+    :ivar part: what differs first: `prompt`, `tools`, `form of the result` or `messages`
     :ivar diff: from what was recorded to what is asked now, as a unified diff
     """
 
     def __init__(self, unit: str, turn: int, part: str, diff: str) -> None:
-        super().__init__(f"step {unit} asks its model something else in turn {turn}: the {part} differ")
+        super().__init__(f"step {unit} asks its model something else in turn {turn}, first in the {part}")
         self.unit = unit
         self.turn = turn
         self.part = part

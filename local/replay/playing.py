@@ -24,7 +24,7 @@ from runtime.agent.model import run_step
 from runtime.agent.run_clock import RunClock
 from runtime.agent.step_journal import StepJournal, Stores
 from runtime.agent.steps import WorkflowRun
-from runtime.agent.threads import replace_default_threads
+from runtime.agent.threads import Threads
 from runtime.agent.workflow import workflow_for
 from runtime.contract.errors import InvalidRequest
 from runtime.contract.job import Job
@@ -117,10 +117,9 @@ class Player:
         return Played(ending, self._journal, self._artifacts, self._workflow, self._live, self._stops)
 
     async def _play(self) -> Ending:
-        if self._options.debug:
-            asyncio.get_running_loop().set_default_executor(Inline())
-        else:
-            replace_default_threads()
+        # The agent's own pool ends with the first loop that has it.
+        threads = Inline() if self._options.debug else Threads(thread_name_prefix="replay", counts=True)
+        asyncio.get_running_loop().set_default_executor(threads)
         return await self._run.run()
 
     def _made(self) -> WorkflowRun:

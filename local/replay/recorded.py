@@ -106,10 +106,10 @@ class RecordedModel(Model):
             return
         own = self._step.result_object
         tools = [spec for spec in tool_specs or () if own is None or spec["name"] != own.__name__]
-        self._refuse("prompts", diff(recorded["prompt"], system_prompt or ""))
+        self._refuse("prompt", diff(recorded["prompt"], system_prompt or ""))
         self._refuse("tools", diff_of_data(_by_name(recorded["tools"]), _by_name(tools)))
         result = None if self._step.result is None else self._step.adapter.json_schema()
-        self._refuse("forms of the result", diff_of_data(recorded["result"], result))
+        self._refuse("form of the result", diff_of_data(recorded["result"], result))
 
     def _difference(self, recorded: Any, asked: Any) -> str:
         return diff_of_messages(recorded, asked, structure_only=self._part.structure_only)

@@ -19,7 +19,7 @@ from runtime.agent.model import run_step
 from runtime.agent.run_clock import RunClock
 from runtime.agent.step_journal import StepJournal, Stores
 from runtime.agent.steps import WorkflowRun
-from runtime.agent.threads import replace_default_threads
+from runtime.agent.threads import Threads
 from runtime.agent.turns import TurnStore
 from runtime.contract.job import Job
 from runtime.contract.request import parse_request
@@ -94,7 +94,7 @@ def record(
         return await run_step(model_for(name, item), step, message, own)
 
     async def main() -> None:
-        replace_default_threads()
+        asyncio.get_running_loop().set_default_executor(Threads())
         run = asyncio.create_task(WorkflowRun(attempt, stores, workflow, run_recorded, parallel_steps=8).run())
         while not run.done() and not any(map(cancelled, journal.kept)):
             await asyncio.wait({run}, timeout=0.01)
