@@ -159,9 +159,10 @@ def replay(
 ) -> None:
     """Run a pulled run again in this process: recorded answers and results of tools, today's code, no cloud."""
     from local.replay import replayed
-    from local.replay.shown import print_replay
+    from local.replay.shown import leave_out_stops, print_replay
     from runbook import render
 
+    leave_out_stops()
     found = replayed(directory, tools=tools or (), force=force, live_from=live_from, debug=debug)
     print_replay(found, render.console(), diffs=diff)
     raise typer.Exit(0 if found.same else 1)

@@ -40,7 +40,7 @@ def replayed(
     from local.replay.playing import Options, Player
 
     folder = RunFolder.opened(Path(directory))
+    player = Player(folder, Options(tools, force, live_from, debug))
     if live_from is not None and model is None:
         model = bedrock_model(folder)
-    player = Player(folder, Options(tools, force, live_from, model, debug))
-    return compared(folder, player.play())
+    return compared(folder, player.play(model))

@@ -1,11 +1,15 @@
 """Why a replay can't begin, and where one has to stop."""
 
 
+class Stop(Exception):
+    """Base of what ends a step of a replay that the code itself would not have ended."""
+
+
 class ReplayError(Exception):
     """A run can't be replayed like that: the folder can't be used, or what was asked for can't be done."""
 
 
-class RequestDiffers(Exception):
+class RequestDiffers(Stop):
     """A model was asked something else than in the recorded run.
 
     :ivar unit: the step, or the item of a step
@@ -21,7 +25,7 @@ class RequestDiffers(Exception):
         self.diff = diff
 
 
-class NotRecorded(Exception):
+class NotRecorded(Stop):
     """A tool is called in a way for which there is no recorded result."""
 
     def __init__(self, unit: str, tool: str, given: str) -> None:
@@ -30,7 +34,7 @@ class NotRecorded(Exception):
         self.tool = tool
 
 
-class RecordEnds(Exception):
+class RecordEnds(Stop):
     """All that goes on in the run has come to the end of what was recorded."""
 
     def __init__(self, unit: str, *, begun: bool) -> None:
@@ -39,7 +43,7 @@ class RecordEnds(Exception):
         self.unit = unit
 
 
-class RecordedError(Exception):
+class RecordedError(Stop):
     """An error of the recorded run, raised again. The class of each has the recorded name."""
 
 

@@ -15,6 +15,7 @@ from local.replay.line import recorded_line
 from local.replay.memory import MemoryArtifacts, MemoryJournal, MemoryTurns, NoClaims
 from local.replay.recorded import Part, RecordedModel, RecordedTool, StoppingModel, made_tool, playing
 from local.replay.settling import Settling
+from runbook.labels import item_label
 from runtime.agent.apart import run_apart
 from runtime.agent.artifacts import Artifact
 from runtime.agent.attempt import Attempt, Ending
@@ -46,14 +47,12 @@ class Options:
     :ivar tools: names of the tools that are really called
     :ivar force: whether these may be such as must not be called twice, or need a person
     :ivar live_from: the first step whose model is really asked; so are those after it
-    :ivar model: gives the model that is asked from there on
     :ivar debug: run everything in this thread, where a debugger stops
     """
 
     tools: Sequence[str] = ()
     force: bool = False
     live_from: str | None = None
-    model: ModelOf | None = None
     debug: bool = False
 
 
@@ -106,13 +105,18 @@ class Player:
         self._steps = {step.name: self._playable(step) for step in self._workflow.steps if step.work is None}
         self._stops: list[Exception] = []
         failures = folder.failures
+        self._model: ModelOf | None = None
         self._settling = Settling({unit: place for place, unit in enumerate(failures)}, lambda: len(self._run.running))
         self._journal = MemoryJournal()
         self._artifacts = MemoryArtifacts(folder.session_id, self._taken())
         self._run = self._made()
 
-    def play(self) -> Played:
-        """Replay the run, whatever it does."""
+    def play(self, model: ModelOf | None = None) -> Played:
+        """Replay the run, whatever it does.
+
+        :param model: gives the model of a step that is really asked
+        """
+        self._model = model
         ending = asyncio.run(self._play())
         return Played(ending, self._journal, self._artifacts, self._workflow, self._live, self._stops)
 
@@ -173,7 +177,7 @@ class Player:
     def _part(self, unit: UnitKey) -> Part:
         folder, (name, item) = self._folder, unit
         return Part(
-            name if item is None else f"{name} (item {item})",
+            name + item_label(item),
             recorded_line(folder, unit),
             name in self._live,
             folder.redacted,
@@ -198,9 +202,9 @@ class Player:
             raise
 
     def _real_model(self, step: Step) -> Model:
-        if self._options.model is None:
+        if self._model is None:
             raise ReplayError("no model is given for --live-from")
-        return self._options.model(step)
+        return self._model(step)
 
 
 def _request(folder: RunFolder) -> RunRequest:

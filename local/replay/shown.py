@@ -1,16 +1,29 @@
 """How a replay looks on a terminal."""
 
+import logging
 from collections.abc import Iterator
 
 from rich.console import Console
 from rich.text import Text
 
 from local.replay.comparison import Replay, Side, UnitComparison
+from local.replay.errors import Stop
 from runbook.labels import item_label, tokens
 from runbook.render_tables import Lines
 from runbook.tables import Column, Table, Terminal, shortened
 
 SHOWN_CHARACTERS = 60
+
+
+def leave_out_stops() -> None:
+    """Keep the tracebacks of what a replay itself ends with out of the log: the comparison says it better."""
+    for name in ("bedrock_agentcore.app.steps", "strands.event_loop.event_loop"):
+        logging.getLogger(name).addFilter(_is_of_the_code)
+
+
+def _is_of_the_code(record: logging.LogRecord) -> bool:
+    error = record.exc_info[1] if record.exc_info else None
+    return not (isinstance(error, Stop) or record.name.startswith("strands"))
 
 
 def _verdict(unit: UnitComparison) -> str:
@@ -43,8 +56,7 @@ class Comparisons(Table[UnitComparison]):
     """Steps and items, recorded and replayed."""
 
     columns = (
-        Column("step", heading="step", terminal=Terminal.LINE),
-        Column("item", "Int64", "item", Terminal.LINE, text=item_label),
+        Column("step", heading="step", terminal=Terminal.LINE, read=lambda unit: unit.step + item_label(unit.item)),
         Column("verdict", heading="", terminal=Terminal.LINE, read=_verdict, style=lambda unit: _style(same=unit.same)),
         Column("turns", heading="turns", terminal=Terminal.LINE, read=_turns),
         Column(
@@ -76,8 +88,7 @@ def print_replay(replay: Replay, console: Console, *, diffs: bool) -> None:
         console.print(Text.assemble(*_coloured(stopped.diff)))
     for unit in replay.units if diffs else ():
         if unit.diff and not unit.was_cut_off and unit.texts_count:
-            item = "" if unit.item is None else f" (item {unit.item})"
-            console.print(f"\n{unit.step}{item}:", markup=False)
+            console.print(f"\n{unit.step}{item_label(unit.item)}:", markup=False)
             console.print(Text.assemble(*_coloured(unit.diff)))
     for note in replay.notes:
         console.print(f"\n{note}", style="yellow", markup=False)

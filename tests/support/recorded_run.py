@@ -101,7 +101,7 @@ def record(
         if run.done():
             await attempt.close(run.result())
             return
-        await attempt.close(Ending(Status.RUN_CANCELLED, "Cancelled", "enough of it"))
+        await attempt.close(Ending(Status.SESSION_CANCELLED, "Cancelled", "enough of it"))
         run.cancel()
         await asyncio.wait({run})
 

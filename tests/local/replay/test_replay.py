@@ -15,7 +15,6 @@ from tests.support.recorded_run import write_manifest
 from tests.support.scripted_model import ScriptedModel, calls, says
 
 
-
 def test_a_run_that_failed_in_plain_code_fails_again_and_is_green_once_that_is_mended(recorder: Recorder) -> None:
     folder = recorder.desk(calls("look_up", order="7"), says("12 thirty"))
     began = time.monotonic()
