@@ -41,9 +41,13 @@ main()
 """
 
 
+def keep_signals(*_: object) -> None:
+    """Leave the test process's signals alone."""
+
+
 def command(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     """Run the command in this process and return its exit code."""
-    monkeypatch.setattr("signal.signal", lambda *_: None)
+    monkeypatch.setattr("local.__main__.signal.signal", keep_signals)
     monkeypatch.setattr(sys, "argv", ["local", "replay", *arguments])
     with pytest.raises(SystemExit) as ended:
         main()

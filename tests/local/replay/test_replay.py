@@ -99,13 +99,13 @@ def test_a_replay_makes_no_connection(recorder: Recorder, monkeypatch: pytest.Mo
     folder = recorder.desk(calls("read_run", session_id="0" * 36), says("1 2"), tools=tools, once=())
     connections: list[object] = []
 
-    def connect(_socket: object, address: object) -> None:
+    def connect(*address: object, **_: object) -> None:
         connections.append(address)
         raise ConnectionRefusedError
 
     monkeypatch.setattr(socket.socket, "connect", connect)
     monkeypatch.setattr(socket.socket, "connect_ex", connect)
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *address, **_: connect(None, address))
+    monkeypatch.setattr(socket, "getaddrinfo", connect)
     assert replayed(folder).same
     assert connections == []
 

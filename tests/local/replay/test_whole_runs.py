@@ -65,7 +65,6 @@ def test_a_thousand_turns_are_replayed_in_seconds_and_in_bounded_memory(recorder
     assert found.same, found
     assert sum(unit.replayed.turns for unit in found.units) == ITEMS * TURNS
     assert found.results["count"] == ITEMS
-    print(f"{ITEMS * TURNS} turns: {seconds:.1f} s, {grown / 1e6:.1f} MB")
     assert seconds < 60
     assert grown < 100e6
 
