@@ -29,7 +29,7 @@ import typer
 
 from local import stack_file
 from local.emulator.clients import REGION
-from local.replay.errors import ReplayError
+from local.replay.record.errors import ReplayError
 
 if TYPE_CHECKING:
     from local.cloud import EmbeddedCloud

@@ -35,9 +35,9 @@ def replayed(
     """
     # Strands takes a second to import, and `python -m local run` needs none of it.
     from local.replay.comparison import compared
-    from local.replay.folder import RunFolder
     from local.replay.live import bedrock_model
     from local.replay.playing import Options, Player
+    from local.replay.record.folder import RunFolder
 
     folder = RunFolder.opened(Path(directory))
     player = Player(folder, Options(tools, force, live_from, debug))

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from local.replay.differences import diff
-from local.replay.errors import NotRecorded, RecordEnds, RequestDiffers
-from local.replay.folder import RunFolder, UnitKey
-from local.replay.memory import UnitStory
 from local.replay.playing import Played
+from local.replay.record.differences import diff
+from local.replay.record.errors import NotRecorded, RecordEnds, RequestDiffers
+from local.replay.record.folder import RunFolder, UnitKey
+from local.replay.record.memory import UnitStory
 from runtime.agent.artifacts import Artifact, Usage
 from runtime.agent.results import StepResult
 from runtime.journal.records import Event

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 
 from strands.models.model import Model
 
-from local.replay.errors import ReplayError
-from local.replay.folder import RunFolder
 from local.replay.playing import ModelOf
+from local.replay.record.errors import ReplayError
+from local.replay.record.folder import RunFolder
 from runtime.agent.definition import Step
 from runtime.agent.model import build_model
 

@@ -9,11 +9,11 @@ from typing import Any, ParamSpec, TypeVar
 
 from strands.models.model import Model
 
-from local.replay.errors import RecordEnds, ReplayError
-from local.replay.folder import RunFolder, UnitKey
-from local.replay.line import recorded_line
-from local.replay.memory import MemoryArtifacts, MemoryJournal, MemoryTurns, NoClaims
-from local.replay.recorded import Part, RecordedModel, RecordedTool, StoppingModel, made_tool, playing
+from local.replay.record.errors import RecordEnds, ReplayError
+from local.replay.record.folder import RunFolder, UnitKey
+from local.replay.record.line import recorded_line
+from local.replay.record.memory import MemoryArtifacts, MemoryJournal, MemoryTurns, NoClaims
+from local.replay.record.recorded import Part, RecordedModel, RecordedTool, StoppingModel, made_tool, playing
 from local.replay.settling import Settling
 from runbook.labels import item_label
 from runtime.agent.apart import run_apart

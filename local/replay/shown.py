@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 from local.replay.comparison import Replay, Side, UnitComparison
-from local.replay.errors import Stop
+from local.replay.record.errors import Stop
 from runbook.labels import item_label, tokens
 from runbook.render_tables import Lines
 from runbook.tables import Column, Table, Terminal, shortened

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from local.replay import replayed
-from local.replay.errors import ReplayError
+from local.replay.record.errors import ReplayError
 from runtime.agent.definition import Step, StepInput
 from runtime.agent.earlier_runs import read_run
 from tests.local.replay.conftest import Recorder

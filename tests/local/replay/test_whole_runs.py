@@ -8,7 +8,7 @@ from typing import Any
 import psutil
 
 from local.replay import replayed
-from local.replay.errors import RecordEnds
+from local.replay.record.errors import RecordEnds
 from runtime.agent.definition import Step, StepInput, Workflow
 from runtime.journal.records import Event
 from tests.local.replay.conftest import Recorder

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from local.replay.errors import ReplayError
+from local.replay.record.errors import ReplayError
 from runbook.errors import PulledRunUnusable
 from runbook.pulled import PulledRun
 from runtime.agent.artifacts import MADE_FROM, Artifact, Usage

@@ -16,10 +16,10 @@ from strands.models.model import Model
 from strands.types._events import ToolResultEvent
 from strands.types.tools import AgentTool
 
-from local.replay.differences import diff, diff_of_data, diff_of_messages
-from local.replay.errors import NotRecorded, RecordEnds, RequestDiffers, recorded_error
-from local.replay.folder import Failure
-from local.replay.line import Line, tool_uses
+from local.replay.record.differences import diff, diff_of_data, diff_of_messages
+from local.replay.record.errors import NotRecorded, RecordEnds, RequestDiffers, recorded_error
+from local.replay.record.folder import Failure
+from local.replay.record.line import Line, tool_uses
 from runtime.agent.definition import Step
 from runtime.agent.tool_call import tool_call
 

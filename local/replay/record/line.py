@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from strands.types.session import decode_bytes_values
 
-from local.replay.folder import RunFolder, UnitKey
+from local.replay.record.folder import RunFolder, UnitKey
 
 
 @dataclass(slots=True)
