@@ -101,9 +101,9 @@ def record(
         if run.done():
             await attempt.close(run.result())
             return
-        await attempt.close(Ending(Status.SESSION_CANCELLED, "Cancelled", "enough of it"))
         run.cancel()
         await asyncio.wait({run})
+        await attempt.close(Ending(Status.SESSION_CANCELLED, "Cancelled", "enough of it"))
 
     asyncio.run(main())
     _write(directory, workflow, request, bucket, journal.kept, redacted=redacted)
