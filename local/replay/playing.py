@@ -12,7 +12,7 @@ from strands.models.model import Model
 from local.replay.record.errors import RecordEnds, ReplayError
 from local.replay.record.folder import RunFolder, UnitKey
 from local.replay.record.line import recorded_line
-from local.replay.record.memory import MemoryArtifacts, MemoryJournal, MemoryTurns, NoClaims
+from local.replay.record.memory import MemoryArtifacts, MemoryJournal, MemoryTurns, no_claims
 from local.replay.record.recorded import Part, RecordedModel, RecordedTool, StoppingModel, made_tool, playing
 from local.replay.settling import Settling
 from runbook.labels import item_label
@@ -132,7 +132,7 @@ class Player:
         # Time stands still for the lease: in a debugger, hours may pass between two events.
         clock = RunClock(now, monotonic=lambda: 0.0)
         attempt = Attempt(job, self._journal, clock=clock, environment_id="replay", lease_seconds=LEASE_SECONDS)
-        stores = Stores(self._artifacts, MemoryTurns(), NoClaims())
+        stores = Stores(self._artifacts, MemoryTurns(), no_claims)
         steps = tuple(
             replace(step, work=self._held(step, step.work)) if step.work else step for step in self._workflow.steps
         )

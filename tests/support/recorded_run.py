@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from strands.models.model import Model
 
+from local.replay.record.memory import no_claims
 from runbook import pulled
 from runbook.pulled import Manifest, local_name
 from runtime.agent.artifacts import Artifact, ArtifactStore
@@ -23,7 +24,6 @@ from runtime.agent.threads import Threads
 from runtime.agent.turns import TurnStore
 from runtime.contract.job import Job
 from runtime.contract.request import parse_request
-from runtime.journal.reader import JournalReader
 from runtime.journal.records import Event, RunMetadata
 from runtime.journal.timestamps import utc_now
 from runtime.journal.vocabulary import Status
@@ -83,7 +83,7 @@ def record(
     """
     bucket, journal = _Bucket(), _Journal()
     client = cast("S3Client", bucket)
-    stores = Stores(ArtifactStore(client, ""), TurnStore(client, ""), JournalReader(NOTHING, ""))
+    stores = Stores(ArtifactStore(client, ""), TurnStore(client, ""), no_claims)
     request = {"prompt": prompt, "workflow": workflow.name}
     now = utc_now()
     job = Job(SESSION, parse_request(request), attempt=1, max_attempts=1, now=now, seconds_left=600)

@@ -10,7 +10,6 @@ from typing import Any, cast
 from runtime.agent.artifacts import Artifact, ArtifactStore, Usage
 from runtime.agent.errors import ArtifactMissing, TurnUnreadable
 from runtime.agent.turns import StoredTurn, Turn, TurnStore
-from runtime.journal.reader import JournalReader
 from runtime.journal.records import Event, ToolClaim
 from runtime.journal.vocabulary import StepPhase
 from runtime.journal.writer import JournalWriter
@@ -113,13 +112,6 @@ class MemoryTurns(TurnStore):
         raise TurnUnreadable(key, "a replay keeps none")
 
 
-class NoClaims(JournalReader):
-    """A journal in which no earlier attempt has claimed anything."""
-
-    def __init__(self) -> None:
-        super().__init__(NO_CLIENT, "")
-
-    def tool_claims(self, session_id: str, step: str = "", item: int | None = None) -> Any:
-        """Give none."""
-        del session_id, step, item
-        return iter(list[ToolClaim]())
+def no_claims(_session_id: str, _step: str, _item: int | None) -> list[ToolClaim]:
+    """Return what earlier attempts have claimed: there are none."""
+    return []
