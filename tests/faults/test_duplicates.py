@@ -37,8 +37,11 @@ def acknowledgement_lost_on_the_way(faulty: FaultyCloud) -> RunStory:
     def is_invocation(call: Call) -> bool:
         return call.operation == "InvokeAgentRuntime" and call.mentions(session_id)
 
-    with faulty.agentcore.rule(first(1, faulty.agentcore.lost, is_invocation)):
+    # The agent works on until it is called again: a forked one would be done by then.
+    with faulty.agentcore.rule(first(1, faulty.agentcore.lost, is_invocation)), faulty.model.held(session_id) as hold:
         faulty.start(session_id)
+        faulty.wait_for(session_id, Status.AGENT_INVOCATION_STARTED, count=2)
+        hold.release()
         return faulty.story(session_id)
 
 

@@ -49,7 +49,8 @@ def test_one_module_knows_the_embedded_cloud_and_what_it_knows_does_not_know_the
         return {str(path.relative_to(PROJECT)) for path in found}
 
     assert importing("local", "runbook") == {"runbook/connection.py"}
-    assert importing("runbook", "local") == {"local/__main__.py", "local/run.py", "local/samples.py"}
+    replay = {f"local/replay/{name}.py" for name in ("playing", "record/folder", "shown")}
+    assert importing("runbook", "local") == {"local/__main__.py", "local/run.py", "local/samples.py"} | replay
 
 
 def test_the_description_of_an_embedded_cloud_that_was_killed_is_seen_through(tmp_path: Path) -> None:

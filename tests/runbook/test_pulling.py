@@ -301,6 +301,7 @@ def test_a_large_run_is_pulled_in_bounded_memory(tmp_path: Path) -> None:
     sources = Sources(reader, logs, Bucket(objects), "bucket", "dev", [], {"prompt": "x"}, True)  # pyright: ignore[reportArgumentType]
     metadata = RunMetadata(session_id=run, created_at=at, expires_at=0, execution_arn="", request={}, bounds=BOUNDS)
     progress = Mock()
+    threads = threading.active_count()
     tracemalloc.start()
     try:
         Pull(metadata, sources, tmp_path / "run", None, progress).run()
@@ -313,4 +314,4 @@ def test_a_large_run_is_pulled_in_bounded_memory(tmp_path: Path) -> None:
     assert peak < 6_000_000
     assert progress.call_args.args == (len(objects), len(objects))
     assert len(PulledRun.open(tmp_path / "run").turns("step3")) == 100
-    assert threading.active_count() < 8
+    assert threading.active_count() <= threads

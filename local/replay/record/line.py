@@ -32,6 +32,10 @@ class Line:
                     return self.results[turn, call]
         return None
 
+    def ends_before_results_of(self, turn: int) -> bool:
+        """Whether a turn's answer is the last thing that was recorded."""
+        return turn == len(self.answers) and self.answers[-1] == len(self.messages) - 1
+
     def add(self, message: Any) -> None:
         """Add what was said next."""
         if message["role"] == "assistant":

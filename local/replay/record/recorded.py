@@ -163,6 +163,7 @@ class RecordedTool(AgentTool):
     async def stream(self, tool_use: Any, invocation_state: dict[str, Any], **kwargs: Any) -> AsyncIterator[Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Give the recorded result; its answers of people are among them.
 
+        :raises RecordEnds: if the run was ended while its tools ran
         :raises NotRecorded: if there is none
         """
         del invocation_state, kwargs
@@ -170,6 +171,8 @@ class RecordedTool(AgentTool):
         found = None if part.is_live else part.line.results.get((call.turn, call.call))
         if found is None:
             found = part.line.like(tool_use["name"], tool_use["input"])
+        if found is None and not part.is_live and part.line.ends_before_results_of(call.turn):
+            raise part.stop(RecordEnds(part.name, begun=True))
         if found is None:
             given = json.dumps(tool_use["input"], ensure_ascii=False, default=str)[:SHOWN_CHARACTERS]
             raise part.stop(NotRecorded(part.name, self.tool_name, given))
