@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from runbook.errors import PulledRunUnusable
-from runtime.journal.keys import artifact_prefix, turn_prefix
+from runtime.journal.keys import artifact_prefix, is_turn, turn_position, turn_prefix
 from runtime.journal.records import Event, RunMetadata, ToolClaim
 from runtime.journal.timestamps import from_timestamp, to_timestamp
 
@@ -24,8 +24,6 @@ MANIFEST = "manifest.json"
 METADATA, OUTCOME, EVENTS, CLAIMS = "metadata.json", "outcome.json", "events.jsonl", "claims.json"
 ANSWERS, ARTIFACTS, LOGS = "answers.json", "artifacts.json", "logs.jsonl"
 DEFINITION = "definition.json"
-_TURN_KINDS = "mitf"
-"""In the order in which one turn can have them, as `runtime.agent.turns.TurnKind` has them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,7 +174,7 @@ class PulledRun:
         from runtime.agent.turns import Turn
 
         found: list[Turn] = []
-        path = max(self._unit_files(step, item, _is_turn), key=_position, default=None)
+        path = max(self._unit_files(step, item, is_turn), key=turn_position, default=None)
         while path:
             try:
                 found.append(Turn.parsed((self.directory / path).read_bytes()))
@@ -191,7 +189,7 @@ class PulledRun:
         :return: `prompt`, `tools`, `result`, `model`, `strands`, `digest` and `message`, the conversation's first
         :raises KeyError: if there is none
         """
-        paths = self._unit_files(step, item, DEFINITION.__eq__)
+        paths = self._unit_files(step, item, lambda name: name.endswith(f"/{DEFINITION}"))
         if not paths:
             raise KeyError(f"{step}{'' if item is None else f' [{item}]'} has no definition")
         return self._json(max(paths))
@@ -200,13 +198,13 @@ class PulledRun:
         if key is None:
             return None
         parent = local_name(key, self.session_id)
-        if parent not in self.manifest.files or _position(parent) >= _position(path):
+        if parent not in self.manifest.files or turn_position(parent) >= turn_position(path):
             raise PulledRunUnusable(self.directory / path, f"the turn before it, {parent}, is not there")
         return parent
 
     def _unit_files(self, step: str, item: int | None, wanted: Callable[[str], bool]) -> list[str]:
         prefix = turn_prefix("", step, item).replace("//", "/")
-        return [name for name in self.manifest.files if name.startswith(prefix) and wanted(name.rpartition("/")[2])]
+        return [name for name in self.manifest.files if name.startswith(prefix) and wanted(name)]
 
     def _known(self, name: str) -> str:
         if name not in self.manifest.files:
@@ -262,15 +260,3 @@ def metadata_document(metadata: RunMetadata, request: object) -> dict[str, Any]:
 
 def _checksum(document: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
-
-
-def _is_turn(name: str) -> bool:
-    stem, _, extension = name.rpartition(".")
-    return extension == "json" and stem[-1:] in _TURN_KINDS and stem[:-1].isdecimal()
-
-
-def _position(path: str) -> tuple[int, int, int]:
-    """Of a turn's file: which attempt, which turn, and which part of the turn."""
-    *_, attempt, name = path.split("/")
-    stem = name.rpartition(".")[0]
-    return int(attempt), int(stem[:-1]), _TURN_KINDS.index(stem[-1])

@@ -11,7 +11,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -33,6 +33,7 @@ from runbook.redacting import (
     secrets_in,
 )
 from runbook.runs import workflow_of
+from runtime.agent.bucket import content_of, keys_below
 from runtime.journal.keys import artifact_prefix, turn_prefix
 from runtime.journal.reader import JournalReader
 from runtime.journal.records import Event, RunMetadata
@@ -223,15 +224,7 @@ class Pull:
         units, products = set[tuple[str, int | None]](), set[str]()
         self._write(pulled.EVENTS, self._event_lines(units, products))
         claims = [
-            {
-                "step": claim.step,
-                "item": claim.item,
-                "turn": claim.turn,
-                "call": claim.call,
-                "tool": claim.tool,
-                "digest": claim.digest,
-                "shown": self.redact(claim.shown) if self.redact else claim.shown,
-            }
+            asdict(claim) | {"shown": self.redact(claim.shown) if self.redact else claim.shown}
             for claim in reader.tool_claims(session_id)
         ]
         self._write(pulled.CLAIMS, [_json(claims)])
@@ -293,8 +286,7 @@ class Pull:
                 raise
 
     def _keys(self, prefix: str) -> list[str]:
-        pages = self.sources.s3.get_paginator("list_objects_v2").paginate(Bucket=self.sources.bucket, Prefix=prefix)
-        return [found["Key"] for page in pages for found in page.get("Contents", []) if "Key" in found]
+        return [*keys_below(self.sources.s3, self.sources.bucket, prefix)]
 
     def _bring_artifact(self, key: str, known: Mapping[str, str]) -> int:
         name = local_name(key, self.metadata.session_id)
@@ -352,12 +344,11 @@ class Pull:
 
     def _read(self, key: str) -> tuple[str, dict[str, str]] | None:
         try:
-            answer = self.sources.s3.get_object(Bucket=self.sources.bucket, Key=key)
+            content, metadata = content_of(self.sources.s3, self.sources.bucket, key)
         except self.sources.s3.exceptions.NoSuchKey:
             self._missing.append(f"{key} is not in the bucket any more")
             return None
-        with answer["Body"] as body:
-            return body.read().decode(), dict(answer["Metadata"])
+        return content.decode(), dict(metadata)
 
     # -- the logs
 

@@ -37,6 +37,7 @@ from runbook.runs import CLOCK_SKEW, RunFinder, Runs, days, workflow_of
 from runbook.stuck import StuckRuns
 from runbook.summary import RunSummary
 from runbook.triggering import Trigger, request_of
+from runtime.agent.bucket import content_of, keys_below
 from runtime.contract.request import check_session_id, parse_request
 from runtime.journal.keys import artifact_prefix
 from runtime.journal.reader import JournalReader
@@ -344,10 +345,8 @@ class Runbook:
 
     def artifacts(self, session_id: str) -> list[str]:
         """Return the keys of what the run's steps have produced so far."""
-        pages = self.clients.s3.get_paginator("list_objects_v2").paginate(
-            Bucket=self.outputs.artifact_bucket_name, Prefix=artifact_prefix(self.session_id(session_id))
-        )
-        return [found["Key"] for page in pages for found in page.get("Contents", []) if "Key" in found]
+        prefix = artifact_prefix(self.session_id(session_id))
+        return [*keys_below(self.clients.s3, self.outputs.artifact_bucket_name, prefix)]
 
     def artifact(self, session_id: str, step: str, item: int | None = None) -> Artifact:
         """Return what a step has produced, or one of its items.
@@ -540,9 +539,8 @@ class Runbook:
             )
 
     def _read_artifact(self, key: str) -> Artifact:
-        answer = self.clients.s3.get_object(Bucket=self.outputs.artifact_bucket_name, Key=key)
-        with answer["Body"] as body:
-            return Artifact(body.read().decode(), key)
+        content, _ = content_of(self.clients.s3, self.outputs.artifact_bucket_name, key)
+        return Artifact(content.decode(), key)
 
     def _execution_if_known(self, session_id: str) -> Execution | None:
         try:

@@ -6,7 +6,6 @@ can still add up the whole run.
 
 import hashlib
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import astuple, dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from runtime.agent.bucket import content_of, keys_below, put_new
 from runtime.agent.errors import ArtifactMissing
 from runtime.contract.request import check_session_id
 from runtime.journal.keys import artifact_prefix
@@ -146,10 +146,7 @@ class ArtifactStore:
     def finished(self, session_id: str) -> set[str]:
         """Return the keys of a run's artifacts."""
         # Listed rather than looked up one by one: S3 answers 403 for a missing key to a role that may not list.
-        pages = self._client.get_paginator("list_objects_v2").paginate(
-            Bucket=self._bucket, Prefix=artifact_prefix(check_session_id(session_id))
-        )
-        return {found["Key"] for page in pages for found in page.get("Contents", []) if "Key" in found}
+        return {*keys_below(self._client, self._bucket, artifact_prefix(check_session_id(session_id)))}
 
     def get(self, session_id: str, step: str, item: int | None = None, extension: str = "md") -> Artifact:
         """Return a step's artifact, or one of its items'.
@@ -165,13 +162,10 @@ class ArtifactStore:
         :raises ArtifactMissing: if there is none
         """
         try:
-            answer = self._client.get_object(Bucket=self._bucket, Key=key)
+            content, metadata = content_of(self._client, self._bucket, key)
         except self._client.exceptions.NoSuchKey as error:
             raise ArtifactMissing(key) from error
-        # Not `with` the body itself: that gives the raw stream, which verifies no checksum and whose errors are not
-        # botocore's.
-        with closing(answer["Body"]) as body:
-            return body.read().decode(), answer["Metadata"]
+        return content.decode(), metadata
 
     def put(self, session_id: str, artifact: Artifact) -> Artifact:
         """Store a step's artifact unless there already is one, and return the stored one.
@@ -180,26 +174,16 @@ class ArtifactStore:
         surrogates, which a model's JSON can hold and UTF-8 can't, are replaced.
         """
         storable = replace(artifact, text=artifact.text.encode("utf-8", "replace").decode())
-        try:
-            self._put_new(session_id, storable)
-        except ClientError as error:
-            if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") != 412:
-                raise
-            return self.get(session_id, artifact.step, artifact.item, artifact.extension)
-        return storable
-
-    def _put_new(self, session_id: str, artifact: Artifact) -> None:
-        self._client.put_object(
-            Bucket=self._bucket,
-            Key=artifact.key(session_id),
-            Body=artifact.text.encode(),
-            ContentType=CONTENT_TYPES[artifact.extension],
-            Metadata={
-                **_tokens(artifact.usage),
-                **({MADE_FROM: artifact.made_from} if artifact.made_from else {}),
-            },
-            IfNoneMatch="*",
+        made_from = {MADE_FROM: artifact.made_from} if artifact.made_from else {}
+        is_new = put_new(
+            self._client,
+            self._bucket,
+            storable.key(session_id),
+            storable.text.encode(),
+            CONTENT_TYPES[artifact.extension],
+            _tokens(artifact.usage) | made_from,
         )
+        return storable if is_new else self.get(session_id, artifact.step, artifact.item, artifact.extension)
 
 
 def _tokens(usage: Usage) -> dict[str, str]:

@@ -36,6 +36,7 @@ from runtime.journal.waker import Waker
 from runtime.journal.writer import JournalWriter
 
 if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
     from strands.models.bedrock import BedrockModel
 
 logger = logging.getLogger("bedrock_agentcore.app.dependencies")
@@ -49,17 +50,15 @@ def settings() -> AgentSettings:
 
 
 @cache
-def journal() -> JournalWriter:
-    """Return the journal's writer. The first call takes tens of milliseconds."""
-    return JournalWriter(
-        connect_journal(settings().region), settings().journal_table, ttl_days=settings().journal_ttl_days
-    )
+def dynamodb() -> "DynamoDBClient":
+    """Return the client of all that reads and writes the table. The first call takes tens of milliseconds."""
+    return connect_journal(settings().region)
 
 
 @cache
-def artifacts() -> ArtifactStore:
-    """Return the artifact store. The first call takes tens of milliseconds."""
-    return ArtifactStore(connect_artifacts(settings().region), settings().artifact_bucket)
+def journal() -> JournalWriter:
+    """Return the journal's writer."""
+    return JournalWriter(dynamodb(), settings().journal_table, ttl_days=settings().journal_ttl_days)
 
 
 @cache
@@ -67,20 +66,15 @@ def waker() -> Waker:
     """Return what wakes the state machine. The first call takes tens of milliseconds."""
     region = settings().region
     stepfunctions = boto3.client("stepfunctions", region_name=region, config=CLIENT_CONFIG)
-    return Waker(connect_journal(region), stepfunctions, settings().journal_table)
-
-
-@cache
-def turns() -> TurnStore:
-    """Return the store of turns. The first call takes tens of milliseconds."""
-    return TurnStore(connect_artifacts(settings().region), settings().artifact_bucket)
+    return Waker(dynamodb(), stepfunctions, settings().journal_table)
 
 
 @cache
 def stores() -> Stores:
     """Return where a run's work is kept. The first call takes tens of milliseconds."""
-    table = connect_journal(settings().region)
-    return Stores(artifacts(), turns(), partial(tool_claims, table, settings().journal_table))
+    client, bucket = connect_artifacts(settings().region), settings().artifact_bucket
+    claims = partial(tool_claims, dynamodb(), settings().journal_table)
+    return Stores(ArtifactStore(client, bucket), TurnStore(client, bucket), claims)
 
 
 @cache

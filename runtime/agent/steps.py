@@ -126,7 +126,7 @@ class WorkflowRun:
         return await self._complete(time.monotonic() - began)
 
     async def _find_turns(self) -> None:
-        """Find what earlier attempts have stored of what they have not finished, and count what it cost."""
+        """Find what earlier attempts have stored, and count what it cost before anything more is spent."""
         self._turn_keys = await self._blocking(self._stores.turns.keys, self._session_id)
         units = units_of(self._turn_keys, self._session_id)
         await asyncio.gather(*(self._count(step, item) for step, item in units))

@@ -5,29 +5,25 @@ not with its square. Each attempt writes under its own number: what a zombie sti
 """
 
 import json
-import re
 from collections.abc import Iterable, Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
 from runtime.agent.artifacts import Usage
+from runtime.agent.bucket import content_of, keys_below, put_new
 from runtime.agent.errors import TurnUnreadable
 from runtime.contract.request import check_session_id
-from runtime.journal.keys import turn_prefix
+from runtime.journal.keys import is_turn, turn_position, turn_prefix
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 VERSION = 1
-PRECONDITION_FAILED = 412
 
 
 class TurnKind(StrEnum):
-    """What the conversation ends with, in the order in which one turn can have them."""
+    """What the conversation ends with; `runtime.journal.keys.TURN_KINDS` has their order."""
 
     MODEL = "m"
     """The model's answer, which asks for tools."""
@@ -37,10 +33,6 @@ class TurnKind(StrEnum):
     """The tools' results."""
     FINAL = "f"
     """The model's answer, which asks for none."""
-
-
-_KEY = re.compile(r"(\d{3})/(\d{4,})([mitf])\.json")
-_ORDER = [*TurnKind]
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +139,8 @@ def definition_key(session_id: str, step: str, item: int | None, attempt: int) -
 def newest_of(keys: Iterable[str], session_id: str, step: str, item: int | None) -> str | None:
     """Return the key that a step or an item goes on from, of the highest attempt that has a turn. None if none has."""
     prefix = turn_prefix(session_id, step, item)
-    turns = [key for key in keys if key.startswith(prefix) and _KEY.fullmatch(key.removeprefix(prefix))]
-    return max(turns, key=_position, default=None)
+    turns = [key for key in keys if key.startswith(prefix) and is_turn(key)]
+    return max(turns, key=turn_position, default=None)
 
 
 def units_of(keys: Iterable[str], session_id: str) -> set[tuple[str, int | None]]:
@@ -156,14 +148,6 @@ def units_of(keys: Iterable[str], session_id: str) -> set[tuple[str, int | None]
     prefix = turn_prefix(session_id)
     names = {tuple(key.removeprefix(prefix).split("/")[:2]) for key in keys if key.count("/") > prefix.count("/") + 1}
     return {(step, None if item == "-" else int(item)) for step, item in names}
-
-
-def _position(key: str) -> tuple[int, int, int]:
-    found = _KEY.search(key)
-    if not found:
-        return 0, 0, 0
-    attempt, number, kind = found.groups()
-    return int(attempt), int(number), _ORDER.index(TurnKind(kind))
 
 
 class TurnStore:
@@ -179,20 +163,11 @@ class TurnStore:
 
     def keys(self, session_id: str) -> list[str]:
         """Return the keys of all turns of a run, in no order that matters."""
-        pages = self._client.get_paginator("list_objects_v2").paginate(
-            Bucket=self._bucket, Prefix=turn_prefix(check_session_id(session_id))
-        )
-        return [found["Key"] for page in pages for found in page.get("Contents", []) if "Key" in found]
+        return [*keys_below(self._client, self._bucket, turn_prefix(check_session_id(session_id)))]
 
     def put(self, key: str, content: bytes) -> None:
         """Store an object unless it is there: only a try of this very put, whose answer was lost, can have put it."""
-        try:
-            self._client.put_object(
-                Bucket=self._bucket, Key=key, Body=content, ContentType="application/json", IfNoneMatch="*"
-            )
-        except ClientError as error:
-            if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") != PRECONDITION_FAILED:
-                raise
+        put_new(self._client, self._bucket, key, content, "application/json", {})
 
     def turn(self, key: str) -> Turn:
         """Return one turn.
@@ -200,9 +175,8 @@ class TurnStore:
         :raises TurnUnreadable: if it is not there, or not a turn
         """
         try:
-            answer = self._client.get_object(Bucket=self._bucket, Key=key)
-            with closing(answer["Body"]) as body:
-                return Turn.parsed(body.read())
+            content, _ = content_of(self._client, self._bucket, key)
+            return Turn.parsed(content)
         except self._client.exceptions.NoSuchKey as error:
             raise TurnUnreadable(key, "it is not in the bucket") from error
         except ValueError as error:
@@ -216,10 +190,10 @@ class TurnStore:
         newest = turn = self.turn(key)
         parts, at = [turn.messages], key
         while turn.parent is not None:
-            if _position(turn.parent) >= _position(at):
+            if turn_position(turn.parent) >= turn_position(at):
                 raise TurnUnreadable(at, f"its parent {turn.parent} does not come before it")
             at = turn.parent
             turn = self.turn(at)
             parts.append(turn.messages)
         messages = [message for part in reversed(parts) for message in part]
-        return StoredTurn(key, _position(key)[0], newest, messages)
+        return StoredTurn(key, turn_position(key)[0], newest, messages)

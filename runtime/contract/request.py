@@ -45,6 +45,7 @@ MAX_WORKFLOW_CHARACTERS = 40
 MAX_REQUESTED_BY_CHARACTERS = 200
 
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
+_SOURCE = '{"session": "…", "steps": ["…"]}'
 _CLAIM = '{"step": "…", "item": 0, "tool": "…", "input": "…"}'
 _SESSION_ID_RULE = "33 to 100 characters of A-Z, a-z, 0-9, _ and -, beginning with a letter or digit"
 
@@ -197,20 +198,29 @@ def _leaves(value: object, field: str) -> Iterator[tuple[str, object]]:
 
 
 def _take_from(value: object) -> tuple[StepSource, ...]:
-    if value is None:
-        return ()
-    if not isinstance(value, list):
-        raise InvalidRequest("request.takeFrom", described(value), 'a list such as [{"session": "…", "steps": ["…"]}]')
-    sources = cast("list[object]", value)
-    if len(sources) > MAX_SOURCES:
-        raise InvalidRequest("request.takeFrom", f"a list of {len(sources)}", f"a list of {MAX_SOURCES} at most")
+    sources = _listed(value, "request.takeFrom", f"[{_SOURCE}]", MAX_SOURCES)
     return tuple(_source(source, f"request.takeFrom[{number}]") for number, source in enumerate(sources))
 
 
-def _source(value: object, field: str) -> StepSource:
+def _listed(value: object, field: str, example: str, most: int) -> list[object]:
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise InvalidRequest(field, described(value), f"a list such as {example}")
+    listed = cast("list[object]", value)
+    if len(listed) > most:
+        raise InvalidRequest(field, f"a list of {len(listed)}", f"a list of {most} at most")
+    return listed
+
+
+def _object(value: object, field: str, example: str) -> dict[str, object]:
     if not isinstance(value, dict):
-        raise InvalidRequest(field, described(value), 'an object such as {"session": "…", "steps": ["…"]}')
-    source = cast("dict[str, object]", value)
+        raise InvalidRequest(field, described(value), f"an object such as {example}")
+    return cast("dict[str, object]", value)
+
+
+def _source(value: object, field: str) -> StepSource:
+    source = _object(value, field, _SOURCE)
     steps = source.get("steps")
     if not isinstance(steps, list):
         raise InvalidRequest(f"{field}.steps", described(steps), "a list of steps' names")
@@ -221,9 +231,8 @@ def _source(value: object, field: str) -> StepSource:
 def _limits(value: object) -> Limits | None:
     if value is None:
         return None
-    if not isinstance(value, dict):
-        raise InvalidRequest("request.limits", described(value), 'an object such as {"tokens": 200000, "turns": 50}')
-    limits, known = cast("dict[str, object]", value), [field.name for field in fields(Limits)]
+    limits = _object(value, "request.limits", '{"tokens": 200000, "turns": 50}')
+    known = [field.name for field in fields(Limits)]
     if unknown := next((name for name in limits if name not in known), None):
         raise InvalidRequest("a name in request.limits", described(unknown), f"one of {', '.join(known)}")
     return Limits(**{name: _limit(limit, f"request.limits.{name}") for name, limit in limits.items()})
@@ -239,20 +248,12 @@ def _limit(value: object, field: str) -> int | None:
 
 
 def _claims(value: object) -> tuple[ClaimedCall, ...]:
-    if value is None:
-        return ()
-    if not isinstance(value, list):
-        raise InvalidRequest("request.claims", described(value), f"a list such as [{_CLAIM}]")
-    claims = cast("list[object]", value)
-    if len(claims) > MAX_CLAIMS:
-        raise InvalidRequest("request.claims", f"a list of {len(claims)}", f"a list of {MAX_CLAIMS} at most")
+    claims = _listed(value, "request.claims", f"[{_CLAIM}]", MAX_CLAIMS)
     return tuple(_claim(claim, f"request.claims[{number}]") for number, claim in enumerate(claims))
 
 
 def _claim(value: object, field: str) -> ClaimedCall:
-    if not isinstance(value, dict):
-        raise InvalidRequest(field, described(value), f"an object such as {_CLAIM}")
-    claim = cast("dict[str, object]", value)
+    claim = _object(value, field, _CLAIM)
     item, tool, shown = claim.get("item"), claim.get("tool"), claim.get("input")
     if item is not None and (isinstance(item, bool) or not isinstance(item, int) or item < 0):
         raise InvalidRequest(f"{field}.item", described(item), "null or a whole number from 0")

@@ -1,5 +1,7 @@
 """Keys of the journal's records, and the prefix of a run's artifacts, spelled nowhere else."""
 
+import re
+
 METADATA = "METADATA"
 LOOK_PREFIX = "EVENT"
 """What the state machine queries: the outcome and the events together."""
@@ -9,11 +11,14 @@ EVENT_PREFIX = "EVENT#"
 ATTEMPT_PREFIX = "ATTEMPT#"
 TASK_TOKEN_PREFIX = "TOKEN#"  # noqa: S105 - a key's prefix
 TOOL_PREFIX = "TOOL#"
+TURN_KINDS = "mitf"
+"""What a turn can end with, in the order in which one can; `runtime.agent.turns.TurnKind` says what they are."""
 BY_DAY_INDEX = "by-day"
 ARTIFACTS_PREFIX = "sessions/"
 """What the keys of all artifacts in the bucket begin with."""
 TURNS_PREFIX = "turns/"
 """What the keys of all stored turns begin with: apart, so that who lists artifacts doesn't list them."""
+_TURN = re.compile(rf"(?:^|/)(\d{{3}})/(\d{{4,}})([{TURN_KINDS}])\.json$")
 
 
 def partition_key(session_id: str) -> str:
@@ -39,6 +44,20 @@ def artifact_prefix(session_id: str) -> str:
 def turn_prefix(session_id: str, step: str = "", item: int | None = None) -> str:
     """Return what the keys of a run's stored turns begin with, or of one step's or item's."""
     return f"{TURNS_PREFIX}{session_id}/" + (f"{step}/{_place(item)}/" if step else "")
+
+
+def is_turn(key: str) -> bool:
+    """Whether a key of the bucket, or its end from the attempt on, is a turn's."""
+    return _TURN.search(key) is not None
+
+
+def turn_position(key: str) -> tuple[int, int, int]:
+    """Return where a turn is on its step's or item's line: its attempt, its number, and what it ends with.
+
+    :return: zeros for what is no turn
+    """
+    found = _TURN.search(key)
+    return (int(found[1]), int(found[2]), TURN_KINDS.index(found[3])) if found else (0, 0, 0)
 
 
 def tool_sort_key(step: str, item: int | None, turn: int, call: int) -> str:

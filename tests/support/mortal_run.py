@@ -56,7 +56,7 @@ class Bucket:
         """Return an object."""
         if Key not in self.objects:
             raise NoSuchKey(Key)
-        return {"Body": io.BytesIO(self.objects[Key])}
+        return {"Body": io.BytesIO(self.objects[Key]), "Metadata": {}}
 
     def get_paginator(self, _operation: str) -> "Bucket":
         """Return itself."""

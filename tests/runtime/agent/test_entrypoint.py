@@ -40,7 +40,7 @@ ENVIRON = {
     "JOURNAL_TTL_DAYS": "30",
     "PARALLEL_STEPS": "4",
 }
-CACHES = (dependencies.settings, dependencies.journal, dependencies.artifacts, dependencies.model)
+CACHES = (dependencies.settings, dependencies.dynamodb, dependencies.journal, dependencies.stores, dependencies.model)
 Post = Callable[..., Any]
 
 
@@ -204,7 +204,7 @@ def test_a_job_is_acknowledged_and_worked_on_to_its_end(
         "AGENT_BACKGROUND_TASK_COMPLETED",
     ]
     wait_until_idle(client)
-    assert dependencies.artifacts().get(session_id, "reporter").text == "what the reporter says"
+    assert dependencies.stores().artifacts.get(session_id, "reporter").text == "what the reporter says"
 
 
 def test_an_attempt_that_is_acknowledged_again_has_one_clock(post: Post, job: dict[str, Any]) -> None:
@@ -228,8 +228,8 @@ def test_a_job_of_plain_code_needs_no_model(
     assert found[:3] == ["AGENT_BACKGROUND_TASK_STARTED", "TASK_PREPARE_STARTED", "TASK_BESIDE_STARTED"]
     assert sorted(found[3:5]) == ["TASK_BESIDE_COMPLETED", "TASK_PREPARE_COMPLETED"]
     assert found[5:] == ["TASK_WORK_STARTED", "TASK_WORK_COMPLETED", "AGENT_BACKGROUND_TASK_COMPLETED"]
-    assert dependencies.artifacts().get(session_id, "work").text == prompt
-    assert "boto3 1." in dependencies.artifacts().get(session_id, "prepare").text
+    assert dependencies.stores().artifacts.get(session_id, "work").text == prompt
+    assert "boto3 1." in dependencies.stores().artifacts.get(session_id, "prepare").text
 
 
 def test_plain_code_that_blocks_does_not_stop_the_heartbeats(
@@ -269,7 +269,7 @@ def test_a_job_is_acknowledged_before_anything_is_built_or_written(
     wait_until_idle(client)
     assert in_time == [True]
     assert dependencies.journal.cache_info().currsize == 0
-    assert dependencies.artifacts.cache_info().currsize == 0
+    assert dependencies.stores.cache_info().currsize == 0
 
 
 def test_ping_says_busy_from_the_acknowledgement_to_the_end(
