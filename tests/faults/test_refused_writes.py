@@ -100,7 +100,9 @@ def test_a_refused_write_of_completed_never_becomes_a_failure(story_of: Stories)
 def test_a_run_that_could_not_write_completed_at_all_is_completed_by_its_next_attempt(story_of: Stories) -> None:
     story = story_of(completed_is_refused_until_the_lease_is_over).check_completed()
     assert story.ending.attempt == 2
-    assert story.statuses[-3:-1] == ["TASK_ANALYST_SKIPPED", "TASK_REPORTER_SKIPPED"]
+    # On a busy machine there may be a sign of life between them.
+    written = [status for status in story.statuses if status != Status.AGENT_BACKGROUND_TASK_HEARTBEAT]
+    assert written[-3:-1] == ["TASK_ANALYST_SKIPPED", "TASK_REPORTER_SKIPPED"]
     assert not _failures(story)
 
 
