@@ -89,6 +89,7 @@ class Conversation:
             StepPhase.RESUMED,
             self._turn,
             {
+                "turn": self._turn,
                 "fromAttempt": stored.attempt,
                 "definitionChanged": stored.newest.definition != self._definition,
                 "tokens": self._usage.as_detail(),
@@ -192,10 +193,11 @@ class Conversation:
         return self._messages[len(stored) :]
 
     def _results(self, message: Message) -> list[dict[str, Any]]:
-        places = {use["toolUseId"]: place for place, use in enumerate(_blocks(self._messages[-2], "toolUse"))}
+        uses = {use["toolUseId"]: (place, use) for place, use in enumerate(_blocks(self._messages[-2], "toolUse"))}
+        results = [(*uses[each["toolUseId"]], each) for each in _blocks(message, "toolResult")[:SHOWN_CALLS]]
         return [
-            {"call": places.get(result["toolUseId"]), "status": result["status"], "characters": _size(result)}
-            for result in _blocks(message, "toolResult")[:SHOWN_CALLS]
+            {"call": call, "tool": use["name"], "status": result["status"], "characters": _size(result)}
+            for call, use, result in results
         ]
 
     async def _around_tool(

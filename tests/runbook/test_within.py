@@ -10,10 +10,14 @@ from runbook.render_steps import tree
 from runbook.steps import Kind, attempts, step_tokens
 from runbook.summary import RunSummary
 from runbook.within import said
+from runtime.agent.definition import Step
+from runtime.agent.progress import progress
 from runtime.journal.records import Event
 from runtime.journal.vocabulary import Status
 from tests.runbook.test_lanes import ID, at
 from tests.runbook.test_render import shown
+from tests.support.mortal_run import MortalRun
+from tests.support.scripted_model import DeterministicModel, calls, says
 
 SONNET = "anthropic.claude-sonnet-4-6"
 CALL = {"call": 0, "tool": "send_mail"}
@@ -170,3 +174,24 @@ def test_a_run_that_exceeded_its_budget_says_on_what_it_was_spent() -> None:
     assert "BudgetExceeded: the run may spend 1,000 tokens" in text
     assert "spent on mailer 1,000, analyst 200" in text
     assert "tokens 200 in, 2 out, 1,000 cache hit" in text
+
+
+def test_all_that_an_agent_journals_of_a_step_is_said_in_full() -> None:
+    def look_up(what: str) -> str:
+        """Look something up."""
+        return f"{what} is 42"
+
+    step = Step("mailer", "analyst.md", (look_up, progress), once=("look_up",))
+    run = MortalRun(step, DeterministicModel(calls("look_up", "progress", what="a", text="half"), says("done")))
+    # As the results are stored: the next attempt goes on, and one call's outcome is unknown.
+    run.dies_at = 6
+    assert run.begin() is None
+    run.dies_at = 0
+    assert run.begin()
+    events = (at(0, f"TASK_MAILER_{phase}", 1, turn=number, detail=detail) for phase, number, detail in run.events)
+    told = [said(event) for event in events]
+    assert "goes on after turn 1 of attempt 1" in told
+    [heard] = [text for text in told if text.startswith("has heard")]
+    assert "look_up (error, " in heard
+    assert "progress (5 characters)" in heard
+    assert not [text for text in told if not text or "None" in text]

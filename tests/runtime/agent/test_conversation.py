@@ -98,7 +98,11 @@ def test_each_answer_and_each_result_is_stored_and_journalled_before_anything_co
                 "tokens": {"inputTokens": 10, "outputTokens": 5},
             },
         ),
-        ("TURN", 1, {"after": "tools", "tools": [{"call": 0, "status": "success", "characters": 7}]}),
+        (
+            "TURN",
+            1,
+            {"after": "tools", "tools": [{"call": 0, "tool": "look_up", "status": "success", "characters": 7}]},
+        ),
         ("TURN", 2, {"after": "answer", "tokens": {"inputTokens": 20, "outputTokens": 10}}),
     ]
 
@@ -309,7 +313,7 @@ def test_a_changed_definition_goes_on_with_what_was_said_and_says_so() -> None:
     run.step, run.dies_at = Step("clerk", "reporter.md", (World().step().tools[1],)), 0
     assert run.begin()
     [resumed] = [detail for phase, _, detail in run.events if phase == "RESUMED"]
-    assert (resumed["fromAttempt"], resumed["definitionChanged"]) == (1, True)
+    assert (resumed["turn"], resumed["fromAttempt"], resumed["definitionChanged"]) == (1, 1, True)
     assert run.model.system_prompts[-1] == run.step.system_prompt
     assert "Unknown tool: look_up" in str(run.model.told[1][-1])
 
