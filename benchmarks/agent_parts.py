@@ -16,10 +16,11 @@ from runtime.agent.step_journal import Stores
 from runtime.agent.turns import TurnStore
 from runtime.contract.job import Job
 from runtime.contract.request import RunRequest
+from runtime.contract.segment import Segment
 from runtime.journal.claims import tool_claims
 from runtime.journal.client import CLIENT_CONFIG
 from runtime.journal.reader import JournalReader
-from runtime.journal.writer import JournalWriter
+from runtime.journal.writer import JournalWriter, Standing
 
 LEASE_SECONDS = 120
 
@@ -51,7 +52,7 @@ class AgentParts:
     def attempt(self, session_id: str) -> Attempt:
         """Return a run's first attempt."""
         now = datetime.now(UTC)
-        job = Job(session_id, RunRequest(PROMPT), 1, max_attempts=3, now=now, seconds_left=3600)
+        job = Job(session_id, RunRequest(PROMPT), 1, Segment(3), now=now, seconds_left=3600)
         return Attempt(job, self._journal, clock=RunClock(now), environment_id="here", lease_seconds=LEASE_SECONDS)
 
     def append(self, session_id: str, status: str, **fields: Any) -> None:
@@ -59,4 +60,4 @@ class AgentParts:
         event = self._journal.stamp(
             session_id, status, attempt=1, environment_id="here", lease_seconds=LEASE_SECONDS, **fields
         )
-        self._journal.append_as_attempt([event], 1, 3)
+        self._journal.append_as_attempt([event], Standing(1, 3))

@@ -18,6 +18,7 @@ from runtime.journal.reader import JournalReader
 from runtime.journal.records import Event, Item, RunMetadata
 from runtime.journal.timestamps import to_timestamp, utc_now
 from runtime.journal.vocabulary import Status
+from runtime.journal.waits import Wait
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -240,7 +241,7 @@ class RunFinder:
         for record in self._records(since, until or latest):
             if isinstance(record, RunMetadata):
                 metadata[record.session_id] = record
-            else:
+            elif isinstance(record, Event):
                 outcomes[record.session_id] = record
         # The other half of a run that crosses an edge of the span lies outside of it.
         begun_before = outcomes.keys() - metadata.keys()
@@ -255,7 +256,7 @@ class RunFinder:
         runs = Runs(replace(run, retried_as=retried_as.get(run.session_id)) for run in runs)
         return runs if outcome is None else runs.having(outcome)
 
-    def _records(self, since: datetime, until: datetime) -> Iterator[RunMetadata | Event]:
+    def _records(self, since: datetime, until: datetime) -> Iterator[RunMetadata | Event | Wait]:
         reader, first = JournalReader(self.client, self.table_name), to_timestamp(since)
         for day in days(since, until):
             for record in reader.by_day(day, since=first if day == since.astimezone(UTC).date() else ""):

@@ -30,6 +30,7 @@ from runtime.agent.workflow import workflow_for
 from runtime.contract.errors import InvalidRequest
 from runtime.contract.job import Job
 from runtime.contract.request import RunRequest
+from runtime.contract.segment import Segment
 from runtime.journal.timestamps import utc_now
 
 P = ParamSpec("P")
@@ -128,7 +129,7 @@ class Player:
 
     def _made(self) -> WorkflowRun:
         now = utc_now()
-        job = Job(self._folder.session_id, self._request, attempt=1, max_attempts=1, now=now, seconds_left=1e9)
+        job = Job(self._folder.session_id, self._request, attempt=1, segment=Segment(1), now=now, seconds_left=1e9)
         # Time stands still for the lease: in a debugger, hours may pass between two events.
         clock = RunClock(now, monotonic=lambda: 0.0)
         attempt = Attempt(job, self._journal, clock=clock, environment_id="replay", lease_seconds=LEASE_SECONDS)

@@ -11,7 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, NoReturn
 
@@ -25,10 +25,13 @@ from runtime.journal.errors import (
     AttemptSuperseded,
     JournalConflict,
     JournalUnavailable,
+    NotAnswered,
     RunClosed,
+    RunWaiting,
 )
 from runtime.journal.records import Event, ToolClaim, error_text
 from runtime.journal.vocabulary import Status, StepPhase, step_status
+from runtime.journal.waits import Wait
 from runtime.journal.writer import MAX_EVENTS, JournalWriter
 
 HEARTBEAT_SHARE = 1 / 4
@@ -87,7 +90,7 @@ class Attempt:
         """
 
         def write(event: Event) -> None:
-            self._journal.claim_attempt(event, self.job.attempt, self.job.max_attempts)
+            self._journal.claim_attempt(event, self.job.standing)
 
         await self._write_alone(write, Status.AGENT_BACKGROUND_TASK_STARTED, detail=detail)
 
@@ -114,7 +117,7 @@ class Attempt:
         """
 
         def write(event: Event) -> None:
-            self._journal.claim_tool(event, claim, self.job.attempt, self.job.max_attempts)
+            self._journal.claim_tool(event, claim, self.job.standing)
 
         await self._write_alone(
             write,
@@ -125,6 +128,19 @@ class Attempt:
             detail={"call": claim.call, "tool": claim.tool, "claim": "claimed"},
         )
 
+    async def wait_for_answer(self, wait: Wait, detail: Mapping[str, Any]) -> None:
+        """Let the run wait for a person, trying again for as long as the lease lasts; the attempt is over with it.
+
+        :param detail: of the event: `wait`, `until`, `questions`
+        :raises AttemptOver: as for :meth:`append`
+        :raises JournalDenied: as for :meth:`append`
+        """
+
+        def write(event: Event) -> None:
+            self._journal.open_wait(event, replace(wait, created_at=event.created_at), self.job.standing)
+
+        await self._write_alone(write, Status.RUN_WAITING, detail=detail)
+
     async def close(self, ending: Ending) -> None:
         """Close the run with this ending and never with another, trying again for as long as the lease lasts.
 
@@ -133,7 +149,7 @@ class Attempt:
         """
 
         def write(event: Event) -> None:
-            self._journal.close(event, self.job.attempt, self.job.max_attempts)
+            self._journal.close(event, self.job.standing)
 
         await self._write_alone(
             write,
@@ -191,10 +207,10 @@ class Attempt:
 
     def _append_unclaimed(self, event: Event) -> None:
         # As if it were the attempt before: this one's claim is then one of those that must not be there.
-        self._journal.append_as_attempt([event], self.job.attempt - 1, self.job.max_attempts)
+        self._journal.append_as_attempt([event], replace(self.job.standing, attempt=self.job.attempt - 1))
 
     def _append(self, *events: Event) -> None:
-        self._journal.append_as_attempt(events, self.job.attempt, self.job.max_attempts)
+        self._journal.append_as_attempt(events, self.job.standing)
 
     async def _flush(self) -> None:
         """Write what waits, as much as fits into a transaction at a time."""
@@ -232,7 +248,7 @@ class Attempt:
             try:
                 async with asyncio.timeout(remaining):
                     await in_thread(write)
-            except (RunClosed, AttemptClaimed, AttemptSuperseded) as refusal:
+            except (RunClosed, RunWaiting, NotAnswered, AttemptClaimed, AttemptSuperseded) as refusal:
                 raise AttemptOver(str(refusal)) from refusal
             except JournalConflict:
                 await asyncio.sleep(next(conflict_waits))

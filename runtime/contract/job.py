@@ -8,17 +8,16 @@ from typing import Any, cast
 from runtime.contract.errors import InvalidRequest
 from runtime.contract.fields import described, moment, seconds, whole_number
 from runtime.contract.request import RunRequest, check_session_id, parse_request
+from runtime.contract.segment import MAX_ATTEMPTS, Segment, parse_segment
 from runtime.journal.timestamps import from_timestamp, to_timestamp
-
-MAX_ATTEMPTS = 10
-"""The most that a stack can allow."""
+from runtime.journal.writer import Standing
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """One attempt of one run.
 
-    :ivar attempt: 1, 2, … up to `max_attempts`
+    :ivar attempt: 1, 2, … up to the segment's last one
     :ivar now: when the invoker sent it, by the invoker's clock
     :ivar seconds_left: the time in which the run has to end, from when the job arrives
     """
@@ -26,22 +25,36 @@ class Job:
     session_id: str
     request: RunRequest
     attempt: int
-    max_attempts: int
+    segment: Segment
     now: datetime
     seconds_left: float
 
+    @property
+    def standing(self) -> Standing:
+        """What the attempt may write under."""
+        return Standing(self.attempt, self.segment.last_attempt, self.segment.wait)
+
 
 def job_payload(
-    request: dict[str, Any], attempt: int, max_attempts: int, now: datetime, seconds_left: float
+    request: dict[str, Any],
+    attempt: int,
+    max_attempts: int,
+    now: datetime,
+    seconds_left: float,
+    segment: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return a job as it is sent; the session's id goes in a header of its own."""
-    return {
+    """Return a job as it is sent; the session's id goes in a header of its own.
+
+    :param max_attempts: of a run that can't wait, and so has no segment
+    """
+    job = {
         "attempt": attempt,
         "maxAttempts": max_attempts,
         "now": to_timestamp(now),
         "secondsLeft": seconds_left,
         "request": request,
     }
+    return job | ({"segment": segment} if segment else {})
 
 
 def parse_job(payload: object, session_id: str | None) -> Job:
@@ -55,12 +68,12 @@ def parse_job(payload: object, session_id: str | None) -> Job:
     if not isinstance(payload, dict):
         raise InvalidRequest("payload", described(payload), "an object")
     fields = cast("dict[str, Any]", payload)
-    max_attempts = whole_number(fields, "maxAttempts", MAX_ATTEMPTS)
+    segment = parse_segment(fields, whole_number(fields, "maxAttempts", MAX_ATTEMPTS))
     return Job(
         session_id=checked_session_id,
         request=parse_request(fields.get("request")),
-        attempt=whole_number(fields, "attempt", max_attempts),
-        max_attempts=max_attempts,
+        attempt=whole_number(fields, "attempt", segment.last_attempt),
+        segment=segment,
         now=moment(fields, "now"),
         seconds_left=seconds(fields, "secondsLeft"),
     )

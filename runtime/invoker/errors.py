@@ -1,7 +1,7 @@
 """Why an agent could not be started, one class per situation.
 
 The names are interface: the state machine's Retry and Catch match on them (`components/workflow_definition.py`),
-and so they do on `InvalidRequest`, `RunClosed`, `JournalUnavailable` and `JournalDenied` of the journal.
+and so they do on `InvalidRequest`, `RunClosed`, `RunWaiting`, `JournalUnavailable` and `JournalDenied` of the journal.
 """
 
 import re

@@ -78,6 +78,7 @@ class Invoker:
         :return: see :func:`runtime.contract.start.start_result`
         :raises InvalidRequest: if the payload can't be run
         :raises RunClosed: if the run has its outcome
+        :raises RunWaiting: if it waits for a person
         :raises RunTimedOut: if no time is left
         :raises InvokerError: as AgentCore answers, see :mod:`runtime.invoker.errors`
         :raises JournalUnavailable: if the start can't be journalled; the agent is not started then
@@ -91,7 +92,9 @@ class Invoker:
             raise
 
     def _start(self, start: Start, trace_id: str | None) -> dict[str, Any]:
-        self.journal.append_while_open(self._event(start, Status.AGENT_INVOCATION_STARTED, self._now(start)))
+        self.journal.append_while_open(
+            self._event(start, Status.AGENT_INVOCATION_STARTED, self._now(start)), start.wait
+        )
         seconds_left = self._seconds_left(start)
         began = time.perf_counter()
         now = self._call_agent(start, self._now(start), seconds_left, trace_id)
@@ -197,7 +200,7 @@ class Invoker:
 
     def _call_agent(self, start: Start, now: datetime, seconds_left: float, trace_id: str | None) -> str:
         """Hand the job over, and return the time of the acknowledgement by the agent's clock, else by this one's."""
-        job = job_payload(start.request, start.attempt, self.limits.max_attempts, now, seconds_left)
+        job = job_payload(start.request, start.attempt, self.limits.max_attempts, now, seconds_left, start.segment)
         trace = {"traceId": _short_trace(trace_id)} if trace_id else {}
         try:
             answer = self.agentcore.invoke_agent_runtime(

@@ -54,6 +54,41 @@ class AttemptSuperseded(JournalError):
         self.attempt = attempt
 
 
+class RunWaiting(JournalError):
+    """The run waits for a person: its attempt is over."""
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(f"run {session_id} waits for a person")
+        self.session_id = session_id
+
+
+class NotAnswered(JournalError):
+    """An attempt was started as if its run's question had been answered."""
+
+    def __init__(self, session_id: str, wait: int) -> None:
+        super().__init__(f"wait {wait} of run {session_id} has no answer")
+        self.session_id = session_id
+        self.wait = wait
+
+
+class AlreadyAnswered(JournalError):
+    """The wait has its answers, by another, or has expired."""
+
+    def __init__(self, session_id: str, wait: int) -> None:
+        super().__init__(f"wait {wait} of run {session_id} is already answered")
+        self.session_id = session_id
+        self.wait = wait
+
+
+class NotAsked(JournalError):
+    """The run does not wait for an answer to these questions."""
+
+    def __init__(self, session_id: str, wait: int) -> None:
+        super().__init__(f"run {session_id} has no wait {wait} with the questions that were read")
+        self.session_id = session_id
+        self.wait = wait
+
+
 class NotTheOwner(JournalError):
     """The run was never claimed, or was claimed by another execution than the one closing it."""
 

@@ -1,12 +1,17 @@
 """Keys of the journal's records, and the prefix of a run's artifacts, spelled nowhere else."""
 
 import re
+from typing import Any
 
+RUN_PARTITION = "SESSION#"
+ANSWERS_PARTITION = "ANSWERS#"
 METADATA = "METADATA"
 LOOK_PREFIX = "EVENT"
 """What the state machine queries: the outcome and the events together."""
 OUTCOME = "EVENT~OUTCOME"
 """Sorts after every event, whatever the events' times: a backward query finds it first."""
+WAIT_PREFIX = "EVENT~WAIT#"
+"""Sorts after every event, too, and after the outcome."""
 EVENT_PREFIX = "EVENT#"
 ATTEMPT_PREFIX = "ATTEMPT#"
 TASK_TOKEN_PREFIX = "TOKEN#"  # noqa: S105 - a key's prefix
@@ -23,7 +28,7 @@ _TURN = re.compile(rf"(?:^|/)(\d{{3}})/(\d{{4,}})([{TURN_KINDS}])\.json$")
 
 def partition_key(session_id: str) -> str:
     """Return the partition key of all records of a run."""
-    return f"SESSION#{session_id}"
+    return f"{RUN_PARTITION}{session_id}"
 
 
 def event_sort_key(created_at: str, event_id: str) -> str:
@@ -34,6 +39,26 @@ def event_sort_key(created_at: str, event_id: str) -> str:
 def attempt_sort_key(attempt: int) -> str:
     """Return the sort key of the record that claims an attempt (1, 2, …)."""
     return f"{ATTEMPT_PREFIX}{attempt}"
+
+
+def wait_sort_key(wait: int) -> str:
+    """Return the sort key of the record that says that a run waits for a person: its first wait (1), its second …"""
+    return f"{WAIT_PREFIX}{wait:02}"
+
+
+def record_key(session_id: str, sort_key: str) -> dict[str, Any]:
+    """Return the key of a run's record, in the form of DynamoDB's low-level API."""
+    return {"PK": {"S": partition_key(session_id)}, "SK": {"S": sort_key}}
+
+
+def answer_key(session_id: str, wait: int) -> dict[str, Any]:
+    """Return the key of the record that answers a wait: in a partition that the agent may not write to."""
+    return {"PK": {"S": f"{ANSWERS_PARTITION}{session_id}"}, "SK": {"S": f"{wait:02}"}}
+
+
+def questions_key(session_id: str, wait: int, attempt: int) -> str:
+    """Return the key of the object that has a wait's questions: each attempt, which may ask others, has its own."""
+    return f"{turn_prefix(session_id)}wait-{wait:02}-{attempt:03}.json"
 
 
 def artifact_prefix(session_id: str) -> str:

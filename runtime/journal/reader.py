@@ -5,8 +5,19 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from runtime.journal.claims import tool_claims
-from runtime.journal.keys import BY_DAY_INDEX, EVENT_PREFIX, METADATA, OUTCOME, partition_key
+from runtime.journal.keys import (
+    BY_DAY_INDEX,
+    EVENT_PREFIX,
+    METADATA,
+    OUTCOME,
+    WAIT_PREFIX,
+    answer_key,
+    partition_key,
+    record_key,
+    wait_sort_key,
+)
 from runtime.journal.records import Event, Item, RunMetadata, ToolClaim, from_item
+from runtime.journal.waits import AnsweredWait, Wait
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -52,8 +63,29 @@ class JournalReader:
         """Return a run's claimed calls of tools, or those of one step or item (strongly consistent)."""
         return tool_claims(self._client, self._table_name, session_id, step, item)
 
-    def by_day(self, day: date, *, since: str = "") -> Iterator[RunMetadata | Event]:
-        """Yield what began (metadata) and what ended (outcome) on a day, in order (eventually consistent).
+    def wait(self, session_id: str, number: int) -> Wait | None:
+        """Return one of a run's waits, or None if it has not begun (strongly consistent)."""
+        item = self._get(session_id, wait_sort_key(number))
+        return Wait.from_item(item) if item else None
+
+    def newest_wait(self, session_id: str) -> Wait | None:
+        """Return what a run has waited for last, answered or not, or None (strongly consistent)."""
+        found = self._query(
+            KeyConditionExpression="PK = :pk AND begins_with(SK, :wait)",
+            ExpressionAttributeValues={":pk": {"S": partition_key(session_id)}, ":wait": {"S": WAIT_PREFIX}},
+            ScanIndexForward=False,
+            Limit=1,
+            ConsistentRead=True,
+        )
+        return next((Wait.from_item(item) for item in found), None)
+
+    def answered(self, wait: Wait) -> AnsweredWait | None:
+        """Return the answers to a wait, or None while it has none (strongly consistent)."""
+        item = self._item(answer_key(wait.session_id, wait.number))
+        return AnsweredWait.from_item(item, wait.count) if item else None
+
+    def by_day(self, day: date, *, since: str = "") -> Iterator[RunMetadata | Event | Wait]:
+        """Yield what began (metadata, waits) and what ended (outcome) on a day, in order (eventually consistent).
 
         :param since: a timestamp in the journal's form: only records from then on are read
         """
@@ -66,8 +98,9 @@ class JournalReader:
                 ":since": {"S": since or day.isoformat()},
             },
         ):
-            is_metadata = from_item({"SK": item["SK"]})["SK"] == METADATA
-            yield RunMetadata.from_item(item) if is_metadata else Event.from_item(item)
+            sort_key = from_item({"SK": item["SK"]})["SK"]
+            kind = RunMetadata if sort_key == METADATA else Wait if sort_key.startswith(WAIT_PREFIX) else Event
+            yield kind.from_item(item)
 
     def _query(self, **arguments: Any) -> Iterator[Item]:
         pages = self._client.get_paginator("query").paginate(TableName=self._table_name, **arguments)
@@ -75,6 +108,7 @@ class JournalReader:
             yield from page["Items"]
 
     def _get(self, session_id: str, sort_key: str) -> Item | None:
-        key = {"PK": {"S": partition_key(session_id)}, "SK": {"S": sort_key}}
-        answer = self._client.get_item(TableName=self._table_name, Key=key, ConsistentRead=True)
-        return answer.get("Item")
+        return self._item(record_key(session_id, sort_key))
+
+    def _item(self, key: Item) -> Item | None:
+        return self._client.get_item(TableName=self._table_name, Key=key, ConsistentRead=True).get("Item")

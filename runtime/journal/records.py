@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
-from runtime.journal.keys import OUTCOME, event_sort_key, partition_key, tool_sort_key
+from runtime.journal.keys import OUTCOME, event_sort_key, record_key, tool_sort_key
 from runtime.journal.timestamps import from_timestamp, to_timestamp
 from runtime.journal.wire import deserialize, serialize
 
@@ -208,8 +208,7 @@ def expiry(created_at: datetime, ttl_days: int) -> int:
 
 def to_item(session_id: str, sort_key: str, attributes: Mapping[str, Any]) -> Item:
     """Return a record of a run in DynamoDB's wire format."""
-    record = {"PK": partition_key(session_id), "SK": sort_key, **attributes}
-    return {name: serialize(value) for name, value in record.items()}
+    return record_key(session_id, sort_key) | {name: serialize(value) for name, value in attributes.items()}
 
 
 def from_item(item: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,25 +9,31 @@ event key that exists can only mean that this very write was done before: that i
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from runtime.journal.errors import (
+    AlreadyAnswered,
     AttemptClaimed,
     AttemptSuperseded,
     JournalConflict,
     JournalDenied,
     JournalError,
     JournalUnavailable,
+    NotAnswered,
+    NotAsked,
     NotTheOwner,
     RunClosed,
+    RunWaiting,
     ToolClaimed,
 )
-from runtime.journal.keys import METADATA, OUTCOME, attempt_sort_key, partition_key
+from runtime.journal.keys import METADATA, OUTCOME, answer_key, attempt_sort_key, record_key, wait_sort_key
 from runtime.journal.records import Event, Item, ToolClaim, expiry, new_event_id, to_item
 from runtime.journal.timestamps import to_timestamp, utc_now
+from runtime.journal.waits import AnsweredWait, Wait
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -49,13 +55,27 @@ TRANSIENT_ERRORS = {
 }
 
 MAX_EVENTS = 80
-"""Of one transaction, which takes 100 actions and 4 MB; the guards of ten attempts are among them.
+"""Of one transaction, which takes 100 actions and 4 MB; the guards of ten attempts and a wait are among them.
 
 https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
 """
 
 Guard = tuple[dict[str, Any], JournalError]
 """One more action of a transaction, and the error that its refusal means."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What an attempt may write under: as long as there is no later attempt, and its run doesn't wait.
+
+    :ivar attempt: 1, 2, …
+    :ivar last_attempt: the last one that may follow it
+    :ivar wait: the wait that would end it; None for a run that can't wait
+    """
+
+    attempt: int
+    last_attempt: int
+    wait: int | None = None
 
 
 class JournalWriter:
@@ -127,16 +147,18 @@ class JournalWriter:
         except BotoCoreError as error:
             raise JournalUnavailable(_not_taken(event, error)) from error
 
-    def append_while_open(self, event: Event) -> None:
+    def append_while_open(self, event: Event, wait: int | None = None) -> None:
         """Add an event unless the run has its outcome.
 
+        :param wait: the run may not have begun this wait either
         :raises RunClosed: if the run has its outcome
+        :raises RunWaiting: if it waits
         :raises JournalUnavailable: as for :meth:`append`
         :raises JournalDenied: as for :meth:`append`
         """
-        self._commit(event, [self._no_outcome(event)])
+        self._commit(event, [self._no_outcome(event), *self._no_wait(event, wait)])
 
-    def append_as_attempt(self, events: Sequence[Event], attempt: int, max_attempts: int) -> None:
+    def append_as_attempt(self, events: Sequence[Event], standing: Standing) -> None:
         """Add events of a background task, all or none: its attempt must be the latest, and the run open.
 
         A try after one whose answer was lost must be of the same events.
@@ -148,29 +170,28 @@ class JournalWriter:
         :raises JournalDenied: as for :meth:`append`
         """
         first, *others = events
-        guards = [self._no_outcome(first), *self._no_later_attempt(first, attempt, max_attempts)]
-        self._commit(first, guards, others)
+        self._commit(first, self._guards(first, standing), others)
 
-    def claim_attempt(self, event: Event, attempt: int, max_attempts: int) -> None:
+    def claim_attempt(self, event: Event, standing: Standing) -> None:
         """Claim an attempt and add its start event in one transaction.
 
         :raises AttemptClaimed: if somebody else has claimed it
+        :raises NotAnswered: if it follows a wait that has no answer
         :raises AttemptSuperseded: if a later attempt has been claimed
         :raises RunClosed: if the run has its outcome
         :raises JournalUnavailable: as for :meth:`append`
         :raises JournalDenied: as for :meth:`append`
         """
-        claim = to_item(event.session_id, attempt_sort_key(attempt), event.attributes())
-        self._commit(
-            event,
-            [
-                self._no_outcome(event),
-                *self._no_later_attempt(event, attempt, max_attempts),
-                ({"Put": self._put(claim)}, AttemptClaimed(event.session_id, attempt)),
-            ],
-        )
+        claim = to_item(event.session_id, attempt_sort_key(standing.attempt), event.attributes())
+        claimed: Guard = ({"Put": self._put(claim)}, AttemptClaimed(event.session_id, standing.attempt))
+        guards = self._guards(event, standing)
+        if standing.wait and standing.wait > 1:
+            answered = standing.wait - 1
+            there = self._check(answer_key(event.session_id, answered), "attribute_exists(PK)")
+            guards.append((there, NotAnswered(event.session_id, answered)))
+        self._commit(event, [*guards, claimed])
 
-    def claim_tool(self, event: Event, claim: ToolClaim, attempt: int, max_attempts: int) -> None:
+    def claim_tool(self, event: Event, claim: ToolClaim, standing: Standing) -> None:
         """Claim a tool's call for an attempt and add an event about it in one transaction.
 
         :raises ToolClaimed: if an earlier attempt has claimed it
@@ -180,27 +201,60 @@ class JournalWriter:
         :raises JournalDenied: as for :meth:`append`
         """
         record = to_item(event.session_id, claim.sort_key, event.attributes() | claim.attributes())
+        claimed: Guard = ({"Put": self._put(record)}, ToolClaimed(event.session_id, claim.tool))
+        self._commit(event, [*self._guards(event, standing), claimed])
+
+    def open_wait(self, event: Event, wait: Wait, standing: Standing) -> None:
+        """Let a run wait for a person: the attempt that asks is over with it.
+
+        :param wait: its number is the standing's
+        :raises RunWaiting: if another has begun this wait
+        :raises AttemptSuperseded: if a later attempt has been claimed
+        :raises RunClosed: if the run has its outcome
+        :raises JournalUnavailable: as for :meth:`append`
+        :raises JournalDenied: as for :meth:`append`
+        """
+        later = self._no_later_attempt(event, standing)
+        # It is put, so it is not checked: DynamoDB refuses one item twice.
+        opened: Guard = ({"Put": self._put(wait.to_item(event))}, RunWaiting(event.session_id))
+        self._commit(event, [self._no_outcome(event), *later, opened])
+
+    def answer(self, event: Event, wait: Wait, answered: AnsweredWait) -> None:
+        """Answer all questions of a wait.
+
+        :param wait: as it was read: what was not read can't be answered
+        :raises RunClosed: if the run has its outcome
+        :raises AlreadyAnswered: if the wait has its answers
+        :raises NotAsked: if the run has no such wait, or one with other questions
+        :raises JournalUnavailable: as for :meth:`append`
+        :raises JournalDenied: as for :meth:`append`
+        """
+        read = self._check(
+            record_key(wait.session_id, wait_sort_key(wait.number)), "digest = :digest", {":digest": {"S": wait.digest}}
+        )
+        refused = wait.session_id, wait.number
         self._commit(
             event,
             [
                 self._no_outcome(event),
-                *self._no_later_attempt(event, attempt, max_attempts),
-                ({"Put": self._put(record)}, ToolClaimed(event.session_id, claim.tool)),
+                (read, NotAsked(*refused)),
+                ({"Put": self._put(answered.to_item(event))}, AlreadyAnswered(*refused)),
             ],
         )
 
-    def close(self, event: Event, attempt: int | None = None, max_attempts: int = 0) -> None:
+    def close(self, event: Event, standing: Standing | None = None) -> None:
         """Add a terminal event and the run's outcome in one transaction.
 
-        :param attempt: the attempt that closes, where it is a background task that does
+        :param standing: of the attempt that closes, where it is a background task that does
         :raises AttemptSuperseded: if a later attempt than that has been claimed
+        :raises RunWaiting: if the run has begun to wait
         :raises RunClosed: if the run has its outcome; this one then changes nothing
         :raises JournalUnavailable: as for :meth:`append`
         :raises JournalDenied: as for :meth:`append`
         """
         outcome: Guard = ({"Put": self._put(event.to_outcome_item())}, RunClosed(event.session_id))
-        later = [] if attempt is None else self._no_later_attempt(event, attempt, max_attempts)
-        self._commit(event, [outcome, *later])
+        guards = [] if standing is None else self._guards(event, standing)[1:]
+        self._commit(event, [outcome, *guards])
 
     def close_for_execution(self, event: Event, execution_arn: str) -> None:
         """Close a run whose execution ended without closing it.
@@ -211,13 +265,12 @@ class JournalWriter:
         :raises JournalDenied: as for :meth:`append`
         """
         outcome: Guard = ({"Put": self._put(event.to_outcome_item())}, RunClosed(event.session_id))
-        claimed = {
-            "TableName": self._table_name,
-            "Key": {"PK": {"S": partition_key(event.session_id)}, "SK": {"S": METADATA}},
-            "ConditionExpression": "executionArn = :execution",
-            "ExpressionAttributeValues": {":execution": {"S": execution_arn}},
-        }
-        owner: Guard = ({"ConditionCheck": claimed}, NotTheOwner(event.session_id, execution_arn))
+        claimed = self._check(
+            record_key(event.session_id, METADATA),
+            "executionArn = :execution",
+            {":execution": {"S": execution_arn}},
+        )
+        owner: Guard = (claimed, NotTheOwner(event.session_id, execution_arn))
         self._commit(event, [owner, outcome])
 
     def _commit(self, event: Event, guards: list[Guard], others: Sequence[Event] = ()) -> None:
@@ -244,20 +297,32 @@ class JournalWriter:
     def _put(self, item: Item) -> dict[str, Any]:
         return {"TableName": self._table_name, "Item": item, "ConditionExpression": NOT_THERE}
 
-    def _absent(self, session_id: str, sort_key: str, error: JournalError) -> Guard:
-        key = {"PK": {"S": partition_key(session_id)}, "SK": {"S": sort_key}}
-        check = {"TableName": self._table_name, "Key": key, "ConditionExpression": NOT_THERE}
-        return {"ConditionCheck": check}, error
+    def _check(self, key: Item, condition: str, values: Item | None = None) -> dict[str, Any]:
+        check: dict[str, Any] = {"TableName": self._table_name, "Key": key, "ConditionExpression": condition}
+        return {"ConditionCheck": check | ({"ExpressionAttributeValues": values} if values else {})}
+
+    def _absent(self, event: Event, sort_key: str, error: JournalError) -> Guard:
+        return self._check(record_key(event.session_id, sort_key), NOT_THERE), error
+
+    def _guards(self, event: Event, standing: Standing) -> list[Guard]:
+        return [
+            self._no_outcome(event),
+            *self._no_wait(event, standing.wait),
+            *self._no_later_attempt(event, standing),
+        ]
 
     def _no_outcome(self, event: Event) -> Guard:
-        return self._absent(event.session_id, OUTCOME, RunClosed(event.session_id))
+        return self._absent(event, OUTCOME, RunClosed(event.session_id))
 
-    def _no_later_attempt(self, event: Event, attempt: int, max_attempts: int) -> list[Guard]:
+    def _no_wait(self, event: Event, wait: int | None) -> list[Guard]:
+        return [] if wait is None else [self._absent(event, wait_sort_key(wait), RunWaiting(event.session_id))]
+
+    def _no_later_attempt(self, event: Event, standing: Standing) -> list[Guard]:
         # All later ones and not just the next: attempt 2 may have died before it could claim anything.
-        superseded = AttemptSuperseded(event.session_id, attempt)
+        superseded = AttemptSuperseded(event.session_id, standing.attempt)
         return [
-            self._absent(event.session_id, attempt_sort_key(later), superseded)
-            for later in range(attempt + 1, max_attempts + 1)
+            self._absent(event, attempt_sort_key(later), superseded)
+            for later in range(standing.attempt + 1, standing.last_attempt + 1)
         ]
 
 

@@ -27,7 +27,7 @@ from runtime.journal.errors import JournalError
 from runtime.journal.reader import JournalReader
 from runtime.journal.timestamps import from_timestamp, to_timestamp
 from runtime.journal.vocabulary import TERMINAL, Status
-from runtime.journal.writer import JournalWriter
+from runtime.journal.writer import JournalWriter, Standing
 from tests.support.faulty_dynamodb import client_error
 from tests.support.journal_table import create_journal_table
 from tests.support.state_machine import START, World, entered, failure, play
@@ -275,18 +275,18 @@ class Task:
 
     def claim(self) -> None:
         event = self.stamp(Status.AGENT_BACKGROUND_TASK_STARTED)
-        self._write(lambda: self.journal.claim_attempt(event, self.job["attempt"], MAX_ATTEMPTS))
+        self._write(lambda: self.journal.claim_attempt(event, Standing(self.job["attempt"], MAX_ATTEMPTS)))
 
     def beat(self) -> None:
         event = self.stamp(Status.AGENT_BACKGROUND_TASK_HEARTBEAT)
-        self._write(lambda: self.journal.append_as_attempt([event], self.job["attempt"], MAX_ATTEMPTS))
+        self._write(lambda: self.journal.append_as_attempt([event], Standing(self.job["attempt"], MAX_ATTEMPTS)))
 
     def close(self) -> None:
         status = Status.AGENT_BACKGROUND_TASK_COMPLETED
         if self.agent.does != "completes":
             status = Status.AGENT_BACKGROUND_TASK_FAILED
         event = self.stamp(status)
-        self._write(lambda: self.journal.close(event, self.job["attempt"], MAX_ATTEMPTS))
+        self._write(lambda: self.journal.close(event, Standing(self.job["attempt"], MAX_ATTEMPTS)))
         self.played.woken = True
         self.over = True
 
@@ -295,7 +295,7 @@ class Task:
         event = self.stamp(
             Status.AGENT_BACKGROUND_TASK_HEARTBEAT, lease_seconds=0, detail={"released": "it has to go"} | unclaimed
         )
-        self._write(lambda: self.journal.append_as_attempt([event], self.job["attempt"], MAX_ATTEMPTS))
+        self._write(lambda: self.journal.append_as_attempt([event], Standing(self.job["attempt"], MAX_ATTEMPTS)))
         self.played.woken = True
         self.die()
 

@@ -9,7 +9,7 @@ import pytest
 from runtime.journal.errors import RunClosed
 from runtime.journal.records import from_item
 from runtime.journal.vocabulary import Status
-from runtime.journal.writer import JournalWriter
+from runtime.journal.writer import JournalWriter, Standing
 from tests.support.faulty_cloud import FaultyCloud
 from tests.support.run_story import RunStory
 from tests.support.scenarios import Stories, scenario
@@ -30,7 +30,7 @@ def told_more_than_a_poll_reads(faulty: FaultyCloud) -> RunStory:
 
     def heartbeat() -> None:
         event = journal.stamp(session_id, Status.AGENT_BACKGROUND_TASK_HEARTBEAT, attempt=1, lease_seconds=6)
-        journal.append_as_attempt([event], 1, 6)
+        journal.append_as_attempt([event], Standing(1, 6))
 
     with faulty.model.held(session_id) as hold:
         faulty.start(session_id)

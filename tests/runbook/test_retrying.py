@@ -38,7 +38,7 @@ from runtime.contract.request import (
 from runtime.journal.records import ToolClaim
 from runtime.journal.timestamps import utc_now
 from runtime.journal.vocabulary import Status
-from runtime.journal.writer import JournalWriter
+from runtime.journal.writer import JournalWriter, Standing
 from tests.runbook.history import NOON, History, new_session_id
 
 
@@ -248,7 +248,7 @@ def begun(rb: Runbook, history: History, request: Any, *claims: tuple[str, int |
     for call, (step, item) in enumerate(claims):
         event = writer.stamp(session_id, f"TASK_{step.upper()}_TOOL", step=step, item=item, turn=3, attempt=1)
         claim = ToolClaim(step, item, 3, call, "send_mail", "0123456789abcdef", f'{{"to": "{call}"}}')
-        writer.claim_tool(event, claim, 1, 1)
+        writer.claim_tool(event, claim, Standing(1, 1))
     history.close(session_id, Status.SESSION_FAILED, NOON + timedelta(seconds=3))
     return session_id
 

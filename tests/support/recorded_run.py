@@ -24,6 +24,7 @@ from runtime.agent.threads import Threads
 from runtime.agent.turns import TurnStore
 from runtime.contract.job import Job
 from runtime.contract.request import parse_request
+from runtime.contract.segment import Segment
 from runtime.journal.records import Event, RunMetadata
 from runtime.journal.timestamps import utc_now
 from runtime.journal.vocabulary import Status
@@ -86,7 +87,7 @@ def record(
     stores = Stores(ArtifactStore(client, ""), TurnStore(client, ""), no_claims)
     request = {"prompt": prompt, "workflow": workflow.name}
     now = utc_now()
-    job = Job(SESSION, parse_request(request), attempt=1, max_attempts=1, now=now, seconds_left=600)
+    job = Job(SESSION, parse_request(request), attempt=1, segment=Segment(1), now=now, seconds_left=600)
     attempt = Attempt(job, journal, clock=RunClock(now), environment_id="recorded", lease_seconds=60)
 
     async def run_recorded(step: Step, message: str, own: StepJournal) -> Artifact:

@@ -18,6 +18,7 @@ from runtime.agent.steps import WorkflowRun
 from runtime.agent.turns import TurnStore
 from runtime.contract.job import Job
 from runtime.contract.request import ClaimedCall, RunRequest, StepSource
+from runtime.contract.segment import Segment
 from runtime.journal.claims import tool_claims
 from runtime.journal.reader import JournalReader
 from runtime.journal.records import Event
@@ -139,7 +140,7 @@ class Simulation:
             session_id=self.session_id,
             request=RunRequest("Why is it slow?", take_from=self.take_from, claims=self.claims),
             attempt=number,
-            max_attempts=3,
+            segment=Segment(3),
             now=self.now(),
             seconds_left=self.deadline_seconds - (self.now() - START).total_seconds(),
         )

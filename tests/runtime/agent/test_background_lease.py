@@ -11,6 +11,7 @@ import pytest
 from runtime.agent.threads import at_work
 from runtime.journal.errors import JournalError
 from runtime.journal.vocabulary import TERMINAL, Status
+from runtime.journal.writer import Standing
 from tests.runtime.agent.simulation import LEASE_SECONDS, START, Simulation, hangs, raises, says
 from tests.support.faulty_dynamodb import Fault, LostAnswer, NoAnswer, client_error, first, throttled, timed_out
 from tests.support.virtual_time import jump
@@ -55,7 +56,7 @@ def claim(simulation: Simulation, attempt: int) -> None:
     event = simulation.journal.stamp(
         simulation.session_id, Status.AGENT_BACKGROUND_TASK_STARTED, attempt=attempt, lease_seconds=LEASE_SECONDS
     )
-    simulation.journal.claim_attempt(event, attempt, 3)
+    simulation.journal.claim_attempt(event, Standing(attempt, 3))
 
 
 # The claim

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from runtime.contract.errors import InvalidRequest
 from runtime.contract.job import Job, acknowledged_at, acknowledgement, job_payload, parse_job
 from runtime.contract.request import RunRequest, StepSource
+from runtime.contract.segment import Segment
 
 SESSION = "6a7e8feb-b491-4cf7-a9f1-bf3703467718"
 NOW = datetime(2026, 11, 22, 20, 21, 26, 123_000, UTC)
@@ -23,7 +24,7 @@ JSON = st.recursive(
 def test_a_job_is_read_from_what_the_invoker_sends_and_acknowledged_with_the_agents_clock() -> None:
     job = parse_job(json.loads(json.dumps(PAYLOAD)), SESSION)
     request = RunRequest("Why?", take_from=(StepSource(SESSION, ("analyst",)),))
-    assert job == Job(SESSION, request, attempt=2, max_attempts=3, now=NOW, seconds_left=3600.0)
+    assert job == Job(SESSION, request, attempt=2, segment=Segment(3), now=NOW, seconds_left=3600.0)
     assert acknowledged_at(json.dumps(acknowledgement(job, NOW)).encode()) == "2026-11-22T20:21:26.123Z"
 
 
@@ -74,4 +75,4 @@ def test_any_json_is_a_job_or_refused(payload: object) -> None:
         job = parse_job(payload, SESSION)
     except InvalidRequest:
         return
-    assert 1 <= job.attempt <= job.max_attempts <= 10
+    assert 1 <= job.attempt <= job.segment.last_attempt <= 110

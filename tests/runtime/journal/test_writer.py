@@ -9,7 +9,7 @@ from runtime.journal.errors import AttemptClaimed, AttemptSuperseded, JournalErr
 from runtime.journal.reader import JournalReader
 from runtime.journal.records import Event
 from runtime.journal.vocabulary import Status
-from runtime.journal.writer import JournalWriter
+from runtime.journal.writer import JournalWriter, Standing
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -24,10 +24,10 @@ Write = Callable[[JournalWriter, Event], None]
 
 APPEND: Write = lambda writer, event: writer.append(event)  # noqa: E731
 APPEND_WHILE_OPEN: Write = lambda writer, event: writer.append_while_open(event)  # noqa: E731
-APPEND_AS_ATTEMPT: Write = lambda writer, event: writer.append_as_attempt([event], 1, 3)  # noqa: E731
-CLAIM: Write = lambda writer, event: writer.claim_attempt(event, 1, 3)  # noqa: E731
+APPEND_AS_ATTEMPT: Write = lambda writer, event: writer.append_as_attempt([event], Standing(1, 3))  # noqa: E731
+CLAIM: Write = lambda writer, event: writer.claim_attempt(event, Standing(1, 3))  # noqa: E731
 CLOSE: Write = lambda writer, event: writer.close(event)  # noqa: E731
-CLOSE_AS_ATTEMPT: Write = lambda writer, event: writer.close(event, 1, 3)  # noqa: E731
+CLOSE_AS_ATTEMPT: Write = lambda writer, event: writer.close(event, Standing(1, 3))  # noqa: E731
 WRITES = {
     "append": APPEND,
     "append_while_open": APPEND_WHILE_OPEN,
@@ -142,10 +142,10 @@ def test_what_was_under_way_can_be_added_to_a_closed_run_without_changing_its_ou
 
 
 def test_an_attempt_is_claimed_once(writer: JournalWriter, session_id: str, records: Callable[[], list[str]]) -> None:
-    writer.claim_attempt(writer.stamp(session_id, STARTED, attempt=1), 1, 3)
+    writer.claim_attempt(writer.stamp(session_id, STARTED, attempt=1), Standing(1, 3))
     before = records()
     with pytest.raises(AttemptClaimed, match=f"attempt 1 of run {session_id} is already claimed") as refused:
-        writer.claim_attempt(writer.stamp(session_id, STARTED, attempt=1), 1, 3)
+        writer.claim_attempt(writer.stamp(session_id, STARTED, attempt=1), Standing(1, 3))
     assert (refused.value.session_id, refused.value.attempt) == (session_id, 1)
     assert records() == before
     assert before[0] == "ATTEMPT#1"
@@ -156,7 +156,7 @@ def test_a_claim_is_refused_to_all_but_one_of_many_at_once(
 ) -> None:
     def claim(_: int) -> bool:
         try:
-            writer.claim_attempt(writer.stamp(session_id, STARTED, attempt=1), 1, 3)
+            writer.claim_attempt(writer.stamp(session_id, STARTED, attempt=1), Standing(1, 3))
         except AttemptClaimed:
             return False
         return True
@@ -171,7 +171,7 @@ def test_a_claim_is_refused_to_all_but_one_of_many_at_once(
 def test_a_later_attempt_stops_an_earlier_one_even_if_the_one_between_never_claimed(
     write: Write, later: int, writer: JournalWriter, session_id: str, records: Callable[[], list[str]]
 ) -> None:
-    writer.claim_attempt(writer.stamp(session_id, STARTED, attempt=later), later, 3)
+    writer.claim_attempt(writer.stamp(session_id, STARTED, attempt=later), Standing(later, 3))
     before = records()
     with pytest.raises(AttemptSuperseded, match="has been superseded by a later one") as refused:
         write(writer, writer.stamp(session_id, HEARTBEAT, attempt=1))
@@ -181,26 +181,26 @@ def test_a_later_attempt_stops_an_earlier_one_even_if_the_one_between_never_clai
 
 def test_the_last_attempt_is_not_in_its_own_way(writer: JournalWriter, reader: JournalReader, session_id: str) -> None:
     for attempt in (1, 2, 3):
-        writer.claim_attempt(writer.stamp(session_id, STARTED, attempt=attempt), attempt, 3)
-    writer.append_as_attempt([writer.stamp(session_id, HEARTBEAT, attempt=3)], 3, 3)
-    writer.close(writer.stamp(session_id, COMPLETED, attempt=3), 3, 3)
+        writer.claim_attempt(writer.stamp(session_id, STARTED, attempt=attempt), Standing(attempt, 3))
+    writer.append_as_attempt([writer.stamp(session_id, HEARTBEAT, attempt=3)], Standing(3, 3))
+    writer.close(writer.stamp(session_id, COMPLETED, attempt=3), Standing(3, 3))
     assert statuses(reader, session_id) == [STARTED] * 3 + [HEARTBEAT, COMPLETED]
 
 
 def test_a_close_that_belongs_to_no_attempt_is_not_stopped_by_one(
     writer: JournalWriter, reader: JournalReader, session_id: str
 ) -> None:
-    writer.claim_attempt(writer.stamp(session_id, STARTED, attempt=2), 2, 3)
+    writer.claim_attempt(writer.stamp(session_id, STARTED, attempt=2), Standing(2, 3))
     writer.close(writer.stamp(session_id, Status.SESSION_CANCELLED))
     assert (outcome := reader.outcome(session_id)) is not None
     assert outcome.status == Status.SESSION_CANCELLED
 
 
 def test_a_closed_run_is_closed_and_not_superseded(writer: JournalWriter, session_id: str) -> None:
-    writer.claim_attempt(writer.stamp(session_id, STARTED, attempt=2), 2, 3)
+    writer.claim_attempt(writer.stamp(session_id, STARTED, attempt=2), Standing(2, 3))
     writer.close(writer.stamp(session_id, Status.SESSION_CANCELLED))
     with pytest.raises(RunClosed):
-        writer.append_as_attempt([writer.stamp(session_id, HEARTBEAT, attempt=1)], 1, 3)
+        writer.append_as_attempt([writer.stamp(session_id, HEARTBEAT, attempt=1)], Standing(1, 3))
 
 
 def test_the_loser_of_a_race_to_close_learns_it_and_changes_nothing(

@@ -24,7 +24,7 @@ from runtime.journal.errors import (
     RunClosed,
 )
 from runtime.journal.vocabulary import Status
-from runtime.journal.writer import JournalWriter
+from runtime.journal.writer import JournalWriter, Standing
 from tests.support.faulty_dynamodb import FaultyDynamoDB
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def append(writer: JournalWriter) -> None:
 
 def claim(writer: JournalWriter) -> None:
     """A transaction of event, no outcome, no attempt 2, no attempt 3, claim."""
-    writer.claim_attempt(writer.stamp(SESSION, Status.AGENT_BACKGROUND_TASK_STARTED, attempt=1), 1, 3)
+    writer.claim_attempt(writer.stamp(SESSION, Status.AGENT_BACKGROUND_TASK_STARTED, attempt=1), Standing(1, 3))
 
 
 def cancel(stubber: Stubber, *reasons: dict[str, Any]) -> None:
