@@ -1,6 +1,7 @@
-"""The real agent with a first step that has tools, and what they do outlives its process. Tests run it.
+"""The real agent with steps that have tools, and what they do outlives its process. Tests run it.
 
-OwnAgent(faulty, module="tests.support.clerk_agent", DESK="a directory", PROMPT_FILE="the step's prompt")
+OwnAgent(faulty, module="tests.support.clerk_agent", DESK="a directory", PROMPT_FILE="the step's prompt",
+         APPROVE="the tool that a person has to approve")
 """
 
 import os
@@ -9,7 +10,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from runtime.agent.asking import ask
+
 from runtime.agent import workflow
+from runtime.agent.definition import StepInput
 from runtime.agent.progress import progress
 from runtime.agent.tool_call import tool_call
 from runtime.agent.workflow import Step
@@ -40,9 +44,20 @@ def send_mail(to: str) -> str:
     return f"sent to {to}"
 
 
+async def three_parts(given: StepInput) -> list[str]:
+    """Divide the work."""
+    return [f"{given.request.prompt}-{number}" for number in (1, 2, 3)]
+
+
 if __name__ == "__main__":
     analyst, *others = workflow.WORKFLOWS["default"].steps
-    tools = (look_up, picture, send_mail, progress)
-    clerk = Step(analyst.name, os.environ.get("PROMPT_FILE", "analyst.md"), tools, once=("send_mail",))
+    approve = tuple(filter(None, [os.environ.get("APPROVE")]))
+    tools = (look_up, picture, send_mail, progress, ask)
+    prompt = os.environ.get("PROMPT_FILE", "analyst.md")
+    clerk = Step(analyst.name, prompt, tools, once=("send_mail",), approve=approve)
     workflow.WORKFLOWS["default"] = workflow.Workflow("default", (clerk, *others))
+    planner, investigator, summary = workflow.WORKFLOWS["investigate"].steps
+    divided = Step(planner.name, work=three_parts, result=list[str])
+    clerks = Step(investigator.name, prompt, tools, each=planner.name, once=("send_mail",), approve=approve)
+    workflow.WORKFLOWS["investigate"] = workflow.Workflow("investigate", (divided, clerks, summary))
     runpy.run_module("runtime.agent.main", run_name="__main__")

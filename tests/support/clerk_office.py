@@ -4,7 +4,7 @@
 """
 
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,15 +27,17 @@ class Office:
     :ivar agent: the one that gets what is invoked now
     """
 
-    def __init__(self, faulty: FaultyCloud, desk: Path, agents: ExitStack) -> None:
+    def __init__(self, faulty: FaultyCloud, desk: Path, agents: ExitStack, variables: Mapping[str, str]) -> None:
         self._faulty = faulty
         self._desk = desk
         self._agents = agents
+        self._variables = variables
         self.agent = self.hired()
 
     def hired(self, **variables: str) -> OwnAgent:
         """Return another agent, which is not served yet."""
-        agent = OwnAgent(self._faulty, module="tests.support.clerk_agent", DESK=str(self._desk), **variables)
+        chosen = {"DESK": str(self._desk), **self._variables, **variables}
+        agent = OwnAgent(self._faulty, module="tests.support.clerk_agent", **chosen)
         return self._agents.enter_context(agent)
 
     def serve(self, session_id: str) -> None:
@@ -77,10 +79,13 @@ class Office:
 
 
 @contextmanager
-def office(faulty: FaultyCloud) -> Generator[Office]:
-    """Open an office, and end its agents."""
+def office(faulty: FaultyCloud, **variables: str) -> Generator[Office]:
+    """Open an office, and end its agents.
+
+    :param variables: of all its agents
+    """
     with tempfile.TemporaryDirectory(prefix="desk-") as desk, ExitStack() as agents:
-        yield Office(faulty, Path(desk), agents)
+        yield Office(faulty, Path(desk), agents, variables)
 
 
 def turns_of(story: RunStory, after: str = "model answer") -> list[Event]:

@@ -118,11 +118,15 @@ class RunStory:
     def _attempts_add_up(self) -> None:
         all_lost = [event.attempt or 0 for event in self.of(Status.AGENT_BACKGROUND_TASK_LOST)]
         lost = sorted(set(all_lost))
+        # An attempt that asks a person is over as well.
+        asked = [event.attempt or 0 for event in self.of(Status.RUN_WAITING)]
+        assert len(asked) == len(set(asked)), self
+        over = sorted({*lost, *asked})
         assert len(all_lost) - len(lost) <= sum(map(_is_given_back, self.events)), self
         begun = [event.attempt for event in self.of(Status.AGENT_BACKGROUND_TASK_STARTED)]
-        assert lost == list(range(1, len(lost) + 1)), self
+        assert over == list(range(1, len(over) + 1)), self
         assert len(begun) == len(set(begun)), self
-        assert max((attempt or 0 for attempt in begun), default=0) <= len(lost) + 1, self
+        assert max((attempt or 0 for attempt in begun), default=0) <= len(over) + 1, self
 
     def __str__(self) -> str:
         lines = [f"run {self.session_id}, execution {self.execution}, outcome {self.outcome and self.outcome.status}:"]
