@@ -71,9 +71,9 @@ def _label_canned(original: Any) -> Any:
 
 def _call_what_must_be_called(_original: Any) -> Any:
     def answer(
-        _model_id: str, _messages: Any, _system: Any, _inference_config: Any, tool_config: Any = None
+        _model_id: str, messages: Any, system: Any, _inference_config: Any, tool_config: Any = None
     ) -> tuple[dict[str, Any] | None, None]:
-        function = _required_function(tool_config)
+        function = _required_function(tool_config) or _directed_function(messages, system, tool_config)
         if function is None:
             return None, None
         arguments = json.dumps(canned_input(function["parameters"]))
@@ -96,6 +96,15 @@ def _required_function(tool_config: Any) -> Any:
         return next(iter(functions), None)
     name = choice["function"]["name"] if isinstance(choice, dict) else None
     return next((function for function in functions if function["name"] == name), None)
+
+
+def _directed_function(messages: Any, system: Any, tool_config: Any) -> Any:
+    """Return the tool that the prompt says to call, unless one was called already."""
+    if any("toolResult" in block for message in messages for block in message["content"]):
+        return None
+    asked: Any = bedrock_runtime._openai_tools(tool_config)  # pyright: ignore[reportPrivateUsage]
+    wanted = directions(json.dumps([system, messages]).encode()).tool
+    return next((tool["function"] for tool in asked[0] if tool["function"]["name"] == wanted), None)
 
 
 def _directed(original: Any) -> Any:

@@ -227,6 +227,22 @@ def test_a_canned_reply_takes_its_time_or_fails_where_the_prompt_says_so_of_its_
     assert ask("librarian")
 
 
+def test_a_canned_reply_calls_a_tool_once_where_the_prompt_says_so(emulator: Emulator) -> None:
+    client = emulator.client("bedrock-runtime", config=ONE_TRY)
+    tools = {"tools": [{"toolSpec": {"name": name, "inputSchema": {"json": SCHEMA}}} for name in ("look", "plan")]}
+
+    def ask(*messages: Any) -> Any:
+        system = [{"text": "You are the analyst here."}]
+        return client.converse(modelId="some-model", messages=messages, system=system, toolConfig=tools)["output"]
+
+    asked = {"role": "user", "content": [{"text": "Well? [analyst calls plan] [reporter calls look]"}]}
+    called = ask(asked)["message"]
+    use = called["content"][0]["toolUse"]
+    result = {"toolUseId": use["toolUseId"], "content": [{"text": "done"}]}
+    assert use["name"] == "plan"
+    assert "text" in ask(asked, called, {"role": "user", "content": [{"toolResult": result}]})["message"]["content"][0]
+
+
 def test_a_model_server_that_fails_is_an_error_and_not_a_canned_reply(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(emulator_module._FIXED_SETTINGS, "MINISTACK_BEDROCK_PROXY_TIMEOUT_SECONDS", "1")
     with FakeModel() as model, Emulator(model_url=model.url) as emulator:
