@@ -227,4 +227,9 @@ def _environment(args: AgentRuntimeArgs) -> dict[str, pulumi.Input[str]]:
         # role, with which it could open its logs to anyone.
         "UNIFIED_TRACES_DESTINATION_ENABLED": "false",
         **({} if settings.capture_model_text else _NO_MODEL_TEXT),
+        **(_waits(settings) if settings.max_waits else {}),
     }
+
+
+def _waits(settings: Settings) -> dict[str, pulumi.Input[str]]:
+    return {"MAX_WAITS": str(settings.max_waits), "ANSWER_SECONDS": str(settings.answer_seconds)}

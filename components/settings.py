@@ -16,8 +16,14 @@ import pulumi
 import yaml
 from pulumi.runtime.config import CONFIG
 
+from runtime.agent.workflow import WORKFLOWS
+from runtime.contract.segment import MAX_WAITS
+
+USUAL_WAITS = 3
+"""How often a run may wait for a person, where a workflow asks and nothing else is configured."""
 PROJECT_FILE = Path(__file__).resolve().parents[1] / "Pulumi.yaml"
 INTEGERS: dict[str, range] = {
+    "answerSeconds": range(1, 30 * 86400 + 1),
     "callbackPollSeconds": range(10, 3600 + 1),
     # https://docs.aws.amazon.com/bedrock-agentcore/latest/devguide/runtime-lifecycle-settings.html
     "idleSessionTimeoutSeconds": range(60, 28800 + 1),
@@ -58,8 +64,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         r"|(?!aws\.)[A-Za-z0-9][A-Za-z0-9._/-]{0,199}",
         "empty or at most 200 letters, digits and . _ / - that don't start with aws.",
     ),
+    "maxWaits": (f"|[0-{MAX_WAITS - 1}]|{MAX_WAITS}", f"0 to {MAX_WAITS} or empty"),
     "modelId": (r"[a-z0-9][a-z0-9.:_-]{2,199}", "a model id or inference profile id, not an ARN"),
     "platformVersion": ("|V1|V2", "V1, V2 or empty"),
+    "questionEmail": (r"|[^@\s]+@[^@\s]+\.[^@\s]+", "an e-mail address or empty"),
     "schedule": (r"|(rate|cron|at)\(.+\)", "rate(...), cron(...), at(...) or empty"),
 }
 # Regions of the partition aws, by AWS's own pattern; ARNs and service principals are written for it.
@@ -89,6 +97,7 @@ class Settings:
     agent_image: str
     agent_version: str
     alarm_email: str
+    answer_seconds: int
     callback_poll_seconds: int
     capture_model_text: bool
     completion: str
@@ -103,6 +112,7 @@ class Settings:
     max_run_seconds: int
     max_session_lifetime_seconds: int
     max_tokens: int
+    max_waits: int
     model_id: str
     parallel_steps: int
     platform_version: str
@@ -110,6 +120,7 @@ class Settings:
     poll_interval_seconds: int
     poll_max_interval_seconds: int
     protect_data: bool
+    question_email: str
     quiet_hours: int
     require_tls: bool
     run_metrics: bool
@@ -124,7 +135,7 @@ class Settings:
         """
         declared = yaml.safe_load(PROJECT_FILE.read_text(encoding="utf-8"))["config"]
         values = {field.name: declared[_camel_case(field.name)]["default"] for field in fields(cls)}
-        return cls(**values | changes)
+        return cls(**values | {"max_waits": _max_waits(values["max_waits"])} | changes)
 
     @classmethod
     def from_config(cls) -> Settings:
@@ -139,6 +150,7 @@ class Settings:
             agent_image=_text(config, "agentImage"),
             agent_version=_text(config, "agentVersion"),
             alarm_email=_text(config, "alarmEmail"),
+            answer_seconds=_integer(config, "answerSeconds"),
             callback_poll_seconds=_integer(config, "callbackPollSeconds"),
             capture_model_text=config.require_bool("captureModelText"),
             completion=_text(config, "completion"),
@@ -154,6 +166,7 @@ class Settings:
             max_run_seconds=_integer(config, "maxRunSeconds"),
             max_session_lifetime_seconds=_integer(config, "maxSessionLifetimeSeconds"),
             max_tokens=_integer(config, "maxTokens"),
+            max_waits=_max_waits(_text(config, "maxWaits")),
             model_id=_text(config, "modelId"),
             parallel_steps=_integer(config, "parallelSteps"),
             platform_version=_text(config, "platformVersion") or _platform_version(),
@@ -161,6 +174,7 @@ class Settings:
             poll_interval_seconds=_integer(config, "pollIntervalSeconds"),
             poll_max_interval_seconds=_integer(config, "pollMaxIntervalSeconds"),
             protect_data=config.require_bool("protectData"),
+            question_email=_text(config, "questionEmail"),
             quiet_hours=_integer(config, "quietHours"),
             require_tls=config.require_bool("requireTls"),
             run_metrics=config.require_bool("runMetrics"),
@@ -224,6 +238,11 @@ def _platform_version() -> str:
     return "V2" if pulumi.Config("aws").get("region") in V2_REGIONS else "V1"
 
 
+def _max_waits(chosen: str) -> int:
+    asks = any(workflow.asks for workflow in WORKFLOWS.values())
+    return int(chosen) if chosen else USUAL_WAITS if asks else 0
+
+
 def _check_together(settings: Settings) -> None:
     lifetime = settings.max_session_lifetime_seconds
     bounded = {
@@ -234,6 +253,11 @@ def _check_together(settings: Settings) -> None:
     for key, value in bounded.items():
         if value > lifetime:
             raise _not_allowed(key, value, f"at most maxSessionLifetimeSeconds, which is {lifetime}")
+    asking = [name for name, workflow in WORKFLOWS.items() if workflow.asks]
+    if asking and not settings.max_waits:
+        raise _not_allowed(
+            "maxWaits", settings.max_waits, f"1 to {MAX_WAITS} or empty, because the workflow {asking[0]} asks a person"
+        )
     prompt = settings.scheduled_request.get("prompt")
     if settings.schedule and not (isinstance(prompt, str) and prompt.strip()):
         raise _not_allowed(

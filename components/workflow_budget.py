@@ -24,12 +24,23 @@ EVENTS_PER_ATTEMPT = 30
 SPARED_ATTEMPTS = 2
 """How many environments that shut down before they began don't count as an attempt."""
 EVENTS_ONCE = 60
+EVENTS_PER_WAIT = 40
+"""The poll that notices it, stopping the session with its retries, the answers' expiry, the next segment."""
+EVENTS_PER_ANSWER_LOOK = 18
+"""A look has 5, a choice 2, an announcement 5, the waiting task 6."""
+TURNS_PER_WAIT = 24
+MIN_TURN_SECONDS = 600
+TRANSITIONS_PER_ANSWER_LOOK = 4
+"""Look, choice, announcement, waiting task."""
+TRANSITIONS_PER_WAIT = 2
+"""Stop, and the next segment."""
 RETRY_DELAY_SECONDS = 2
 MAX_RETRY_DELAY_SECONDS = 60
 TRANSITION_RETRY_SECONDS = 180
 """How long to wait for a session whose last environment is shutting down; a minute has been observed."""
 ESSENTIAL_RETRY_SECONDS = 600
 """How long a claim or a close is retried before the execution fails."""
+DAY_SECONDS = 86_400
 LAST_RESORT_SECONDS = 900
 MAX_POLL_SECONDS = 3600
 TRANSITIONS_PER_POLL = 3
@@ -94,31 +105,62 @@ def polls_until_longest(settings: Settings) -> int:
     return math.ceil(math.log(longest / first, growth(settings)))
 
 
+def answer_turn_seconds(settings: Settings) -> int:
+    """Return how long a run waits for a person until it looks: what a lost wake-up costs."""
+    return min(settings.answer_seconds, max(MIN_TURN_SECONDS, math.ceil(settings.answer_seconds / TURNS_PER_WAIT)))
+
+
+def answer_looks(settings: Settings) -> int:
+    """Return how often a run looks for an answer that nobody gives, until it has expired."""
+    return math.ceil(settings.answer_seconds / answer_turn_seconds(settings)) + 1
+
+
+def wait_transitions(settings: Settings) -> int:
+    """Return how many state transitions a wait takes at most, with nothing lost."""
+    return TRANSITIONS_PER_WAIT + TRANSITIONS_PER_ANSWER_LOOK * answer_looks(settings)
+
+
 def undisturbed_events(settings: Settings) -> int:
     """Return how many history events the longest run takes if nothing is lost, throttled or retried."""
     per_poll = EVENTS_PER_CALLBACK_POLL if settings.completion == "callback" else EVENTS_PER_POLL
     looks = polls(settings, settings.max_run_seconds + settings.lease_seconds)
-    return EVENTS_ONCE + looks * per_poll + EVENTS_PER_ATTEMPT
+    per_wait = EVENTS_PER_WAIT + EVENTS_PER_ATTEMPT + answer_looks(settings) * EVENTS_PER_ANSWER_LOOK
+    return EVENTS_ONCE + looks * per_poll + EVENTS_PER_ATTEMPT + settings.max_waits * per_wait
 
 
 def history_events(settings: Settings) -> int:
-    """Return how many history events the longest run takes at worst: every poll, attempt and retry."""
+    """Return how many history events the longest run takes at worst: every poll, attempt, wait and retry."""
     throttled = tries_for(settings.invoke_retry_seconds) * min(settings.max_attempts, 2)
     in_transition = tries_for(TRANSITION_RETRY_SECONDS)
     starts_again = settings.max_attempts - 1 + SPARED_ATTEMPTS
-    essential = 2 * tries_for(ESSENTIAL_RETRY_SECONDS)
-    return (
-        undisturbed_events(settings)
-        + starts_again * (EVENTS_PER_ATTEMPT + EVENTS_PER_TRY * in_transition)
-        + EVENTS_PER_TRY * (throttled + essential)
-    )
+    essential = tries_for(ESSENTIAL_RETRY_SECONDS)
+    per_segment = starts_again * (EVENTS_PER_ATTEMPT + EVENTS_PER_TRY * in_transition) + EVENTS_PER_TRY * throttled
+    # After an answer the session's last environment may still be shutting down; an expiry is as essential as a close.
+    per_wait = per_segment + EVENTS_PER_TRY * (in_transition + essential)
+    return undisturbed_events(settings) + per_segment + EVENTS_PER_TRY * 2 * essential + settings.max_waits * per_wait
 
 
-def check_poll_budget(settings: Settings) -> None:
-    """Refuse settings whose polls don't fit into an execution's history.
+def check_budget(settings: Settings) -> None:
+    """Refuse settings whose longest run doesn't fit into an execution's history, or outlives its own records.
 
-    :raises ValueError: if the longest run takes more than 25,000 history events
+    :raises ValueError: if it takes more than 25,000 history events, or may be open for longer than its records are kept
     """
+    _check_history(settings)
+    open_days = math.ceil(machine_timeout_seconds(settings) / DAY_SECONDS)
+    if settings.journal_ttl_days < open_days:
+        waits = f", {_waits(settings)}" if settings.max_waits else ""
+        raise ValueError(
+            f"fire-and-forget:journalTtlDays is {settings.journal_ttl_days}{waits}: a run may be open for {open_days} "
+            f"days, and nothing of an open run may expire. Set journalTtlDays to {open_days} or more"
+            + (", or maxWaits or answerSeconds to less." if waits else ", or invokeRetrySeconds to less.")
+        )
+
+
+def _waits(settings: Settings) -> str:
+    return f"maxWaits {settings.max_waits} and answerSeconds {settings.answer_seconds}"
+
+
+def _check_history(settings: Settings) -> None:
     needed = history_events(settings)
     if needed <= HISTORY_LIMIT:
         return
@@ -132,10 +174,19 @@ def check_poll_budget(settings: Settings) -> None:
         HISTORY_LIMIT,
         key=lambda seconds: history_events(replace(settings, max_run_seconds=seconds)),
     )
+    waits = next(
+        (fewer for fewer in reversed(range(settings.max_waits)) if _fits(replace(settings, max_waits=fewer))), None
+    )
+    cures = [
+        *([f"{key} to {fitting} or more"] if fitting else []),
+        *([f"maxRunSeconds to {longest - 1} or less"] if longest > 1 else []),
+        *([f"maxWaits to {waits} or less"] if waits is not None else []),
+    ]
+    also = f", {_waits(settings)}" if settings.max_waits else ""
     raise ValueError(
-        f"fire-and-forget:{key} is {was} with fire-and-forget:maxRunSeconds {settings.max_run_seconds}: the longest "
-        f"run would take {needed} history events, and Step Functions allows {HISTORY_LIMIT}. Set {key} to {fitting} or "
-        f"more, or maxRunSeconds to {longest - 1} or less."
+        f"fire-and-forget:{key} is {was} with fire-and-forget:maxRunSeconds {settings.max_run_seconds}{also}: the "
+        f"longest run would take {needed} history events, and Step Functions allows {HISTORY_LIMIT}. "
+        f"Set {', or '.join(cures)}."
     )
 
 
@@ -150,9 +201,12 @@ def tries_for(seconds: int) -> int:
 
 def machine_timeout_seconds(settings: Settings) -> int:
     """Return the last resort: later than the agent's own deadline and the state machine's check of it."""
-    waiting_for_a_place = 2 * settings.invoke_retry_seconds + LAST_RESORT_SECONDS
-    lost = (settings.lease_seconds + TRANSITION_RETRY_SECONDS) * (settings.max_attempts + 1)
-    return waiting_for_a_place + settings.max_run_seconds + lost
+    segments = settings.max_waits + 1
+    waiting_for_a_place = 2 * settings.invoke_retry_seconds * segments + LAST_RESORT_SECONDS
+    lost = (settings.lease_seconds + TRANSITION_RETRY_SECONDS) * (settings.max_attempts + 1) * segments
+    # A look comes a turn late at most, and an expiry is tried again for a while.
+    a_wait = settings.answer_seconds + 2 * answer_turn_seconds(settings) + ESSENTIAL_RETRY_SECONDS
+    return waiting_for_a_place + settings.max_run_seconds + lost + settings.max_waits * a_wait
 
 
 def _with_poll_seconds(settings: Settings, seconds: int) -> Settings:

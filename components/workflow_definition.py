@@ -21,6 +21,7 @@ https://docs.aws.amazon.com/step-functions/latest/dg/transforming-data.html
 
 from typing import Any
 
+from components import workflow_waits as waits
 from components.asl import State, catch, choice, expression, never_retry, retry, rule
 from components.error_output import CAUSE, SAID, failed_call
 from components.workflow_budget import (
@@ -29,7 +30,7 @@ from components.workflow_budget import (
     SPARED_ATTEMPTS,
     TRANSITION_RETRY_SECONDS,
     WorkflowSettings,
-    check_poll_budget,
+    check_budget,
     first_interval_seconds,
     growth,
     longest_interval_seconds,
@@ -37,11 +38,20 @@ from components.workflow_budget import (
     polls_until_longest,
     tries_for,
 )
+from components.workflow_calls import (
+    DATABASE_RETRY_SECONDS,
+    REQUESTED_BY,
+    TRANSACTION_CANCELLED,
+    announcement,
+    database_retry,
+    outcome_among,
+)
 from components.workflow_records import (
     EVENT_ID,
     metadata,
     new_event,
     no_outcome,
+    no_wait,
     number,
     outcome_of,
     partition_key,
@@ -53,7 +63,7 @@ from components.workflow_records import (
 )
 from runtime.contract.request import SESSION_ID
 from runtime.contract.start import start_payload
-from runtime.journal.keys import EVENT_PREFIX, LOOK_PREFIX, OUTCOME
+from runtime.journal.keys import EVENT_PREFIX, LOOK_PREFIX
 from runtime.journal.vocabulary import Status
 
 __all__ = ["WorkflowSettings", "build_definition"]
@@ -66,7 +76,6 @@ LOOKED_AT = (
 """The attributes that a poll needs: whatever else events hold, its result stays far below 256 KiB."""
 INVOKE_TIMEOUT_SECONDS = 240
 STOP_TIMEOUT_SECONDS = 60
-DATABASE_RETRY_SECONDS = 15
 CONFLICT_WAIT_SECONDS = 60
 FINISHED_DETAIL_TYPE = "AgentRunFinished"
 
@@ -88,14 +97,17 @@ COUNT_POLL = {"polls": "{% $polls + 1 %}"}
 QUERY_ERROR = "States.QueryEvaluationError"
 TOO_LARGE = "States.DataLimitExceeded"
 """Not matched by States.ALL: https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html"""
-TRANSACTION_CANCELLED = "DynamoDb.TransactionCanceledException"
 REFUSED = "$contains($refusal, 'ConditionalCheckFailed')"
-ASKED_BY = "$request.requestedBy"
 COMPLETED = f"$outcome.status = '{Status.AGENT_BACKGROUND_TASK_COMPLETED}'"
 REQUEST_RULE = (
     "the request is larger as JSON text than the 256 KiB that Step Functions takes; put large inputs into S3 and send "
     "their keys; nothing was started"
 )
+ANSWERS_TOO_LARGE = {
+    "status": Status.SESSION_FAILED.value,
+    "errorType": "AnswersTooLarge",
+    "errorMessage": "the request and a person's answers are together larger than the 256 KiB that Step Functions takes",
+}
 SESSION_ID_RULE = (
     "the input needs a session_id of 33 to 100 characters of A-Z, a-z, 0-9, _ and -, beginning with a letter or digit, "
     "and a request; nothing was started"
@@ -105,9 +117,9 @@ SESSION_ID_RULE = (
 def build_definition(settings: WorkflowSettings) -> dict[str, Any]:
     """Return the state machine.
 
-    :raises ValueError: if the polls don't fit into an execution's history
+    :raises ValueError: if the longest run doesn't fit into an execution's history, or outlives its own records
     """
-    check_poll_budget(settings.stack)
+    check_budget(settings.stack)
     return {
         "Comment": "Claims a run, starts its agent, polls the journal, resumes lost agents, closes the run.",
         "QueryLanguage": "JSONata",
@@ -128,6 +140,7 @@ def build_definition(settings: WorkflowSettings) -> dict[str, Any]:
             "AgentLost": _agent_lost(settings),
             "AttemptsLeft": _attempts_left(settings),
             "StopLostAgent": _stop_session(settings, "InvokeAgent"),
+            **(_wait_states(settings) if settings.stack.max_waits else {}),
             "CloseSession": _close_session(settings),
             "ReleaseSession": _stop_session(settings, "PublishFinished"),
             "PublishFinished": _publish_finished(settings),
@@ -140,6 +153,10 @@ def build_definition(settings: WorkflowSettings) -> dict[str, Any]:
             },
         },
     }
+
+
+def _wait_states(settings: WorkflowSettings) -> dict[str, State]:
+    return {"StopWaitingAgent": _stop_session(settings, "LookForAnswer")} | waits.wait_states(settings)
 
 
 def _claim_session(settings: WorkflowSettings) -> State:
@@ -174,11 +191,12 @@ def _claim_session(settings: WorkflowSettings) -> State:
             "newest": "",
             "outcome": None,
             "closing": None,
-        },
+        }
+        | (waits.beginning(settings) if settings.stack.max_waits else {}),
         "Output": {},
         # Until it is claimed, only this execution knows of the run. An expression that isn't evaluated within a second
         # fails like one that calls $error(): after a retry, only the latter fails again.
-        "Retry": [retry([QUERY_ERROR], 1, 1), never_retry(TOO_LARGE), *_database_retry(ESSENTIAL_RETRY_SECONDS)],
+        "Retry": [retry([QUERY_ERROR], 1, 1), never_retry(TOO_LARGE), *database_retry(ESSENTIAL_RETRY_SECONDS)],
         "Catch": [
             catch([QUERY_ERROR], "InvalidRequest", refusal=expression(SAID)),
             catch([TOO_LARGE], "InvalidRequest", refusal=REQUEST_RULE),
@@ -191,13 +209,15 @@ def _claim_session(settings: WorkflowSettings) -> State:
 
 
 def _invoke_agent(settings: WorkflowSettings) -> State:
+    may_wait = settings.stack.max_waits > 0
     payload = start_payload(
         session_id="{% $sessionId %}",
         attempt="{% $attempt %}",
         request="{% $request %}",
-        seconds_left="{% $deadline = null ? null : ($deadline - $millis()) / 1000 %}",
+        seconds_left=f"{{% $deadline = null ? {'$left' if may_wait else 'null'} : ($deadline - $millis()) / 1000 %}}",
         # Whatever the clocks say, what this attempt writes must be later than what is there.
         after="{% ($now := $fromMillis($millis()); $newest > $now ? $newest : $now) %}",
+        segment=waits.SEGMENT if may_wait else None,
     )
     answer = "$states.result.Payload"
     return {
@@ -223,8 +243,9 @@ def _invoke_agent(settings: WorkflowSettings) -> State:
         ],
         "Catch": [
             # For instance, cancelled while waiting for capacity: the outcome is in the journal.
-            catch(["RunClosed"], "WaitToLook", pause=1),
+            catch(["RunClosed", "RunWaiting"] if may_wait else ["RunClosed"], "WaitToLook", pause=1),
             catch(["RunTimedOut"], "CloseSession", closing=failed_call(Status.SESSION_TIMED_OUT)),
+            *([catch([TOO_LARGE], "CloseSession", closing=ANSWERS_TOO_LARGE)] if may_wait else []),
             catch(["States.ALL"], "CloseSession", closing=failed_call(Status.SESSION_FAILED)),
         ],
         "Next": "WaitForCompletion",
@@ -248,7 +269,7 @@ def _wait_for_callback(settings: WorkflowSettings, interval: int | str) -> State
     return {
         "Type": "Task",
         "Resource": "arn:aws:states:::aws-sdk:dynamodb:transactWriteItems.waitForTaskToken",
-        "Arguments": {"TransactItems": [put(settings, task_token(settings)), no_outcome(settings)]},
+        "Arguments": {"TransactItems": [put(settings, task_token(settings)), no_outcome(settings), *no_wait(settings)]},
         "TimeoutSeconds": interval,
         "Output": {},
         "Retry": [
@@ -257,7 +278,7 @@ def _wait_for_callback(settings: WorkflowSettings, interval: int | str) -> State
         ],
         "Catch": [
             catch(["States.Timeout"], "CheckStatus", **COUNT_POLL),
-            # There is already an outcome, or another write conflicted.
+            # There is already an outcome or a wait, or another write conflicted.
             catch([TRANSACTION_CANCELLED], "WaitToLook", pause=1),
             # Without a token nobody can wake it, so it polls.
             catch(["States.ALL"], "WaitToLook", pause=settings.stack.callback_poll_seconds, **COUNT_POLL),
@@ -274,21 +295,29 @@ def _check_status(settings: WorkflowSettings) -> State:
         "$exists(environmentId) and $exists(leaseExpiresAt) and attempt.N = $string($attempt) and createdAt.S >= $since"
     )
     alive = f"$alive := {items}[{signs_of_life}][0]"
+    looked_at, names, asked = LOOKED_AT, {"#status": "status", "#detail": "detail"}, {}
+    if settings.stack.max_waits:
+        looked_at, names, asked = (
+            (*looked_at, *waits.LOOKED_AT),
+            names | waits.NAMES,
+            {"asked": waits.asked_among(items)},
+        )
     return {
         "Type": "Task",
         "Resource": "arn:aws:states:::aws-sdk:dynamodb:query",
         "Arguments": {
             "TableName": settings.table_name,
             "KeyConditionExpression": "PK = :pk AND begins_with(SK, :look)",
-            "ProjectionExpression": ", ".join(LOOKED_AT),
-            "ExpressionAttributeNames": {"#status": "status", "#detail": "detail"},
+            "ProjectionExpression": ", ".join(looked_at),
+            "ExpressionAttributeNames": names,
             "ExpressionAttributeValues": {":pk": partition_key(), ":look": {"S": LOOK_PREFIX}},
             "ScanIndexForward": False,
-            "Limit": NEWEST_RECORDS,
+            # Waits sort after all events, too.
+            "Limit": NEWEST_RECORDS + settings.stack.max_waits,
             "ConsistentRead": True,
         },
         "Assign": {
-            "outcome": expression(f"($ended := {items}[SK.S = '{OUTCOME}'][0]; $exists($ended) ? {_OUTCOME} : null)"),
+            "outcome": outcome_among(items),
             "newest": expression(
                 f"($event := {items}[$contains(SK.S, '{EVENT_PREFIX}')][0];"
                 " $exists($event) ? $event.createdAt.S : $newest)"
@@ -301,25 +330,14 @@ def _check_status(settings: WorkflowSettings) -> State:
                 " ($alive.leaseExpiresAt.S = $alive.createdAt.S ? $min([$until, $millis() - 1]) : $until) : $lease)"
             ),
             "unclaimed": expression(f"({alive}; $exists($alive.detail.M.unclaimed))"),
-        },
+        }
+        | asked,
         "Output": {},
-        "Retry": _database_retry(),
+        "Retry": database_retry(),
         # A failed poll must not end a working run before its deadline.
         "Catch": [catch(["States.ALL"], "CouldNotLook")],
         "Next": "EvaluateStatus",
     }
-
-
-_OUTCOME = """{
-    'status': $ended.status.S,
-    'errorType': $exists($ended.errorType) ? $ended.errorType.S : $ended.status.S,
-    'errorMessage': $exists($ended.errorMessage) ? $ended.errorMessage.S : 'no message',
-    'reportKey': $exists($ended.detail.M.reportKey) ? $ended.detail.M.reportKey.S : null,
-    'tokens': $exists($ended.detail.M.tokens) ? {
-        'input': $number($ended.detail.M.tokens.M.inputTokens.N),
-        'output': $number($ended.detail.M.tokens.M.outputTokens.N)
-    } : null
-}"""
 
 
 def _past_the_deadline(settings: WorkflowSettings) -> dict[str, Any]:
@@ -339,6 +357,8 @@ def _evaluate_status(settings: WorkflowSettings) -> State:
     return choice(
         [
             rule("$outcome != null", "ReleaseSession"),
+            # Whatever this execution had decided: who waits is not lost, and its time stands still.
+            *([rule("$asked != null", "StopWaitingAgent", closing=None)] if settings.stack.max_waits else []),
             # The close conflicted with another write.
             rule("$closing != null", "CloseSession"),
             _past_the_deadline(settings),
@@ -359,29 +379,31 @@ def _agent_lost(settings: WorkflowSettings) -> State:
         "Resource": "arn:aws:states:::aws-sdk:dynamodb:transactWriteItems",
         "Arguments": {
             "ClientRequestToken": expression(EVENT_ID),
-            "TransactItems": [put(settings, event), no_outcome(settings)],
+            "TransactItems": [put(settings, event), no_outcome(settings), *no_wait(settings)],
         },
         "Output": {},
-        "Retry": _database_retry(),
-        # The run has ended after all, or the journal can't be written: poll again either way.
+        "Retry": database_retry(),
+        # The run has ended or waits after all, or the journal can't be written: poll again either way.
         "Catch": [catch(["States.ALL"], "WaitForCompletion")],
         "Next": "AttemptsLeft",
     }
 
 
 def _attempts_left(settings: WorkflowSettings) -> State:
+    last, of_last = settings.stack.max_attempts, f" of {settings.stack.max_attempts}"
+    if settings.stack.max_waits:
+        last, of_last = "$lastAttempt", " of ' & $string($lastAttempt) & '"
     given_up = {
         "status": Status.SESSION_FAILED.value,
         "errorType": "AgentLost",
         "errorMessage": expression(
-            f"'attempt ' & $string($attempt) & ' of {settings.stack.max_attempts} was lost: its lease ran out at '"
-            " & $fromMillis($lease)"
+            f"'attempt ' & $string($attempt) & '{of_last} was lost: its lease ran out at ' & $fromMillis($lease)"
         ),
     }
     again = [
         # It shut down before it began: the attempt's number is still free.
         rule(f"$unclaimed and $spared < {SPARED_ATTEMPTS}", "StopLostAgent", spared="{% $spared + 1 %}"),
-        rule(f"$attempt < {settings.stack.max_attempts}", "StopLostAgent", attempt="{% $attempt + 1 %}"),
+        rule(f"$attempt < {last}", "StopLostAgent", attempt="{% $attempt + 1 %}"),
     ]
     return choice(again, "CloseSession") | {"Assign": {"closing": given_up}}
 
@@ -397,12 +419,12 @@ def _close_session(settings: WorkflowSettings) -> State:
         "Resource": "arn:aws:states:::aws-sdk:dynamodb:transactWriteItems",
         "Arguments": {
             "ClientRequestToken": expression(EVENT_ID),
-            "TransactItems": [put(settings, event), put(settings, outcome_of(event))],
+            "TransactItems": [put(settings, event), put(settings, outcome_of(event)), *no_wait(settings)],
         },
         "Assign": {"outcome": "{% $merge([$closing, {'reportKey': null, 'tokens': null}]) %}"},
         "Output": {},
-        "Retry": _database_retry(ESSENTIAL_RETRY_SECONDS),
-        # The run has been closed by another, or another write conflicted.
+        "Retry": database_retry(ESSENTIAL_RETRY_SECONDS),
+        # The run has been closed by another, or waits after all, or another write conflicted.
         "Catch": [catch([TRANSACTION_CANCELLED], "WaitToLook", pause=1)],
         "Next": "ReleaseSession",
     }
@@ -432,31 +454,16 @@ def _publish_finished(settings: WorkflowSettings) -> State:
         "seconds": "{% ($millis() - $toMillis($states.context.Execution.StartTime)) / 1000 %}",
         "tokens": "{% $outcome.tokens %}",
         "reportKey": "{% $outcome.reportKey %}",
-        "requestedBy": expression(f"$type({ASKED_BY}) = 'string' ? $substring({ASKED_BY}, 0, 200) : null"),
+        "requestedBy": REQUESTED_BY,
         "errorType": f"{{% {COMPLETED} ? null : $outcome.errorType %}}",
-    }
-    entry = {
-        # Not the source that starts runs, so that the end of a run can't start another.
-        "Source": f"{settings.stack.event_source}.runs",
-        "DetailType": FINISHED_DETAIL_TYPE,
-        "EventBusName": settings.event_bus_name,
-        "Detail": detail,
     }
     return {
         "Type": "Task",
         "Resource": "arn:aws:states:::events:putEvents",
-        "Arguments": {"Entries": [entry]},
+        "Arguments": {"Entries": [announcement(settings, FINISHED_DETAIL_TYPE, detail)]},
         "Output": detail,
         "Retry": [retry(["States.ALL"], 1, 5)],
         # The journal has the outcome; a failed announcement does not change it.
         "Catch": [catch(["States.ALL"], "Ended")],
         "Next": "Ended",
     }
-
-
-def _database_retry(seconds: int = DATABASE_RETRY_SECONDS) -> list[dict[str, Any]]:
-    # A cancelled transaction is usually an answer, but sometimes a conflict with another write of the same run.
-    return [
-        retry([TRANSACTION_CANCELLED], 1, 1),
-        retry(["States.ALL"], RETRY_DELAY_SECONDS, tries_for(seconds)),
-    ]

@@ -8,19 +8,28 @@ must be the same write.
 from typing import Any, TypeAlias
 
 from components.asl import expression
-from components.workflow_budget import WorkflowSettings
+from components.workflow_budget import DAY_SECONDS, WorkflowSettings
 from runtime.agent.workflow import WORKFLOWS
 from runtime.contract.request import MAX_REQUEST_BYTES, MAX_RETRY_BYTES, MAX_WORKFLOW_CHARACTERS
-from runtime.journal.keys import EVENT_PREFIX, METADATA, OUTCOME, TASK_TOKEN_PREFIX
+from runtime.journal.keys import (
+    ANSWERS_PARTITION,
+    EVENT_PREFIX,
+    METADATA,
+    OUTCOME,
+    TASK_TOKEN_PREFIX,
+    WAIT_PREFIX,
+)
 from runtime.journal.vocabulary import Status
+from runtime.journal.waits import EXPIRED
 
 Item: TypeAlias = dict[str, Any]
 
 NOT_THERE = "attribute_not_exists(PK)"
+THERE = "attribute_exists(PK)"
 ENTERED_AT = "$fromMillis($toMillis($states.context.State.EnteredTime))"
 EVENT_ID = "$hash($states.context.Execution.Id & $states.context.State.Name & $states.context.State.EnteredTime, 'MD5')"
 SESSION_ID = "$sessionId"
-DAY_SECONDS = 86_400
+_TWO_DIGITS = "(($wait < 10 ? '0' : '') & $string($wait))"
 MAX_TEXT_CHARACTERS = MAX_REQUEST_BYTES + MAX_RETRY_BYTES + len('[""]')
 """Of a request's escaped text: with more characters it has more bytes than the invoker accepts."""
 
@@ -114,8 +123,54 @@ def put(settings: WorkflowSettings, item: Item) -> dict[str, Any]:
 
 def no_outcome(settings: WorkflowSettings) -> dict[str, Any]:
     """Return a transaction's action that fails it unless the run is open."""
-    key = {"PK": partition_key(), "SK": {"S": OUTCOME}}
-    return {"ConditionCheck": {"TableName": settings.table_name, "Key": key, "ConditionExpression": NOT_THERE}}
+    return _check(settings, outcome_key(), NOT_THERE)
+
+
+def no_wait(settings: WorkflowSettings) -> list[dict[str, Any]]:
+    """Return the actions, none or one, that fail a transaction if the run waits for a person."""
+    return [_check(settings, _wait_key(), NOT_THERE)] if settings.stack.max_waits else []
+
+
+def wait_is_there(settings: WorkflowSettings) -> dict[str, Any]:
+    """Return a transaction's action that fails it unless the run waits, or has waited, for a person."""
+    return _check(settings, _wait_key(), THERE)
+
+
+def no_answer(settings: WorkflowSettings) -> dict[str, Any]:
+    """Return a transaction's action that fails it if the wait is answered."""
+    return _check(settings, answer_key(), NOT_THERE)
+
+
+def _check(settings: WorkflowSettings, key: Item, condition: str) -> dict[str, Any]:
+    return {"ConditionCheck": {"TableName": settings.table_name, "Key": key, "ConditionExpression": condition}}
+
+
+def outcome_key() -> Item:
+    """Return the key of a run's outcome."""
+    return {"PK": partition_key(), "SK": {"S": OUTCOME}}
+
+
+def wait_sort_key() -> str:
+    """Return an expression for the sort key of the wait that ends the present segment."""
+    return f"('{WAIT_PREFIX}' & {_TWO_DIGITS})"
+
+
+def _wait_key() -> Item:
+    return {"PK": partition_key(), "SK": string(wait_sort_key())}
+
+
+def answer_key() -> Item:
+    """Return the key of that wait's answers."""
+    return {"PK": string(f"'{ANSWERS_PARTITION}' & {SESSION_ID}"), "SK": string(_TWO_DIGITS)}
+
+
+def expired_answer(event: Item) -> Item:
+    """Return what stands for a wait's answers where nobody gave any.
+
+    :param event: that tells of it
+    """
+    kept = {name: value for name, value in event.items() if name not in ("PK", "SK", "detail")}
+    return answer_key() | kept | {"wait": number("$wait"), "answers": {"S": EXPIRED}}
 
 
 def string(text: str) -> Item:

@@ -135,6 +135,11 @@ class Step:
             )
 
     @property
+    def asks(self) -> bool:
+        """Whether a person may be asked."""
+        return bool(getattr(self, "approve", ()))
+
+    @property
     def system_prompt(self) -> str:
         """The text of the prompt file."""
         return (PROMPTS / (self.prompt_file or "")).read_text(encoding="utf-8")
@@ -223,6 +228,11 @@ class Workflow:
             raise InvalidWorkflow(
                 f"step {step.name} runs for each item of {step.each}, which runs once per item itself: one level is all"
             )
+
+    @property
+    def asks(self) -> bool:
+        """Whether a person may be asked."""
+        return any(step.asks for step in self.steps)
 
     def needs(self, step: Step) -> tuple[str, ...]:
         """Return the names of the steps that one comes right after, in order."""

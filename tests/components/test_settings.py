@@ -27,8 +27,10 @@ BAD_TEXTS = {
     "alarmEmail": "on call",
     "completion": "push",
     "eventSource": "aws.events",
+    "maxWaits": "11",
     "modelId": "arn:aws:bedrock:us-east-1:123456789012:inference-profile/x",
     "platformVersion": "2",
+    "questionEmail": "someone",
     "schedule": "every day",
 }
 SHORT = {"idleSessionTimeoutSeconds": 60, "maxRunSeconds": 60, "maxSessionLifetimeSeconds": 600}

@@ -8,7 +8,7 @@ import pytest
 from components.settings import Settings
 from components.workflow_budget import (
     HISTORY_LIMIT,
-    check_poll_budget,
+    check_budget,
     history_events,
     poll_intervals,
     polls,
@@ -30,20 +30,20 @@ def test_polls_that_do_not_fit_are_refused_with_a_cure_that_works(completion: st
         else ("pollIntervalSeconds", "poll_interval_seconds")
     )
     with pytest.raises(ValueError, match=rf"{key} is 10 .*maxRunSeconds 28800.* allows 25000") as refusal:
-        check_poll_budget(Settings.defaults(**settings))
+        check_budget(Settings.defaults(**settings))
     cure = re.search(rf"Set {key} to (\d+) or more, or maxRunSeconds to (\d+) or less", str(refusal.value))
     assert cure
-    check_poll_budget(Settings.defaults(**settings | {field: int(cure[1])}))
-    check_poll_budget(Settings.defaults(**settings | {"max_run_seconds": int(cure[2])}))
+    check_budget(Settings.defaults(**settings | {field: int(cure[1])}))
+    check_budget(Settings.defaults(**settings | {"max_run_seconds": int(cure[2])}))
     with pytest.raises(ValueError, match="history events"):
-        check_poll_budget(Settings.defaults(**settings | {field: int(cure[1]) - 1}))
+        check_budget(Settings.defaults(**settings | {field: int(cure[1]) - 1}))
     with pytest.raises(ValueError, match="history events"):
-        check_poll_budget(Settings.defaults(**settings | {"max_run_seconds": int(cure[2]) + 120}))
+        check_budget(Settings.defaults(**settings | {"max_run_seconds": int(cure[2]) + 120}))
 
 
 def test_growing_intervals_let_eight_hours_fit_and_notice_short_runs_early() -> None:
     settings = Settings.defaults(max_run_seconds=28_800, poll_max_interval_seconds=60)
-    check_poll_budget(settings)
+    check_budget(settings)
     intervals = poll_intervals(settings)
     assert [next(intervals) for _ in range(5)] == [10, 11, 12, 13, 14]
     assert polls(settings, 28_800) < 550
