@@ -11,6 +11,7 @@ from components.invoker import InvokerFunction
 from components.journal_table import JournalTable
 from components.location import Location
 from components.observability import Observability
+from components.question_mail import QuestionMail
 from components.settings import Settings
 from components.trigger import DETAIL_TYPE, RunTrigger
 from components.workflow import PollingStateMachine
@@ -73,6 +74,8 @@ trigger = RunTrigger(
 )
 if settings.run_metrics:
     FinishedRuns("finished-runs", {"settings": settings, "location": location, "kms_key_arn": kms_key_arn})
+if settings.question_email and settings.max_waits:
+    QuestionMail("question-mail", {"settings": settings})
 observability = Observability(
     "observability",
     {

@@ -12,10 +12,10 @@ from typing import TypedDict
 import pulumi
 
 from components.location import Location
-from components.policies import SEND_TRACES, ActorRole, Statement, actor_role, allow, on_behalf_of, trust
+from components.policies import SEND_TRACES, ActorRole, Statement, actor_role, allow, in_partitions, on_behalf_of, trust
 from components.settings import PROFILES, Settings
 from runtime.agent.workflow import WORKFLOWS
-from runtime.journal.keys import ARTIFACTS_PREFIX, TURNS_PREFIX
+from runtime.journal.keys import ANSWERS_PARTITION, ARTIFACTS_PREFIX, RUN_PARTITION, TURNS_PREFIX
 
 _STORED = (ARTIFACTS_PREFIX, TURNS_PREFIX)
 
@@ -47,11 +47,15 @@ def agent_execution_role(name: str, args: AgentExecutionRoleArgs, parent: pulumi
 
 
 def _data(args: AgentExecutionRoleArgs) -> list[Statement]:
-    bucket = args["artifact_bucket_arn"]
+    bucket, table = args["artifact_bucket_arn"], args["journal_table_arn"]
+    answers = (ANSWERS_PARTITION,) if args["settings"].max_waits else ()
     return [
-        # The journal is append-only: put, and check that a run has no outcome yet. Query, to find the calls of tools
-        # that an earlier attempt has claimed, and the token that the state machine left for whoever ends the run.
-        allow(["dynamodb:PutItem", "dynamodb:ConditionCheckItem", "dynamodb:Query"], [args["journal_table_arn"]]),
+        # The journal is append-only: put. Query, to find the calls of tools that an earlier attempt has claimed, and
+        # the token that the state machine left for whoever ends the run. Never an answer: code in an agent can read
+        # these credentials, and would approve what it asks.
+        allow(["dynamodb:PutItem", "dynamodb:Query"], [table], in_partitions(RUN_PARTITION)),
+        # Check that a run has no outcome yet, and that it has an answer where it waited for one.
+        allow(["dynamodb:ConditionCheckItem"], [table], in_partitions(RUN_PARTITION, *answers)),
         # Artifacts and turns of sessions, which share the bucket with the agent's own code.
         allow(["s3:GetObject", "s3:PutObject"], [pulumi.Output.format("{}/{}*", bucket, prefix) for prefix in _STORED]),
         # To find the newest turn; and without it a missing artifact is answered with 403 rather than 404.

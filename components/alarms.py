@@ -5,11 +5,13 @@ Owns which metric is compared with what, over which time. How an alarm reaches s
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from components import metrics
 from components.metrics import Measured, Metric
 from components.settings import Settings
+from components.workflow_budget import DAY_SECONDS, answer_turn_seconds
 from runtime.journal.vocabulary import Status
 
 PERIOD_SECONDS = 300
@@ -76,9 +78,25 @@ def alarms(measured: Measured, settings: Settings) -> list[Alarm]:
     if settings.run_metrics:
         timed_out = metrics.runs(measured, "Runs", Status.SESSION_TIMED_OUT.value)
         table.append(Alarm("runs-timed-out", "A run took longer than maxRunSeconds.", timed_out))
+    if settings.run_metrics and settings.max_waits:
+        table.append(_unanswered(measured, settings))
     if settings.quiet_hours:
         table.append(_quiet(measured, settings))
     return table
+
+
+def _unanswered(measured: Measured, settings: Settings) -> Alarm:
+    turn = answer_turn_seconds(settings)
+    return Alarm(
+        "questions-unanswered",
+        "A run has waited for a person for more than half of answerSeconds; see docs/operations.md.",
+        metrics.runs(measured, "WaitingSeconds"),
+        threshold=settings.answer_seconds // 2,
+        statistic="Maximum",
+        comparison="GreaterThanThreshold",
+        # Each turn there is a value. No longer than a day: https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
+        period_seconds=min(DAY_SECONDS, 60 * math.ceil(2 * turn / 60)),
+    )
 
 
 def _quiet(measured: Measured, settings: Settings) -> Alarm:

@@ -21,8 +21,11 @@ PERIOD_SECONDS = 300
 Line = tuple[Metric, dict[str, str]]
 
 
-def dashboard(measured: Measured, region: pulumi.Input[str]) -> dict[str, Any]:
-    """The dashboard's body; a widget whose metrics don't exist (yet) stays empty."""
+def dashboard(measured: Measured, region: pulumi.Input[str], *, may_wait: bool) -> dict[str, Any]:
+    """The dashboard's body; a widget whose metrics don't exist (yet) stays empty.
+
+    :param may_wait: whether runs may wait for a person
+    """
     widgets: list[tuple[str, list[Line]]] = [
         ("Runs by outcome", _outcomes(measured)),
         ("Executions", _executions(measured)),
@@ -37,6 +40,8 @@ def dashboard(measured: Measured, region: pulumi.Input[str]) -> dict[str, Any]:
         ("Attempts per run", [(metrics.runs(measured, "Attempts"), {"stat": "Maximum"})]),
         ("Dead letters", [(metrics.dead_letters(measured), {"stat": "Maximum"})]),
     ]
+    if may_wait:
+        widgets.append(("Seconds waited for people", [(metrics.runs(measured, "WaitingSeconds"), {"stat": "Maximum"})]))
     return {"widgets": [_widget(place, title, lines, region) for place, (title, lines) in enumerate(widgets)]}
 
 

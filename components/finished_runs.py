@@ -1,7 +1,8 @@
-"""What became of the runs: a log of the events published when they end, and metrics derived from it.
+"""What became of the runs: a log of the events published when they end and while they wait, and metrics made of it.
 
 Step Functions counts executions but knows neither why one failed nor how many tokens it took; the event that each
-finished run publishes does. Owns the rule, the log group and the metrics; `workflow_definition` defines the event.
+finished run publishes does. Owns the rule, the log group and the metrics; `workflow_definition` and `workflow_waits`
+define the events.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from components.policies import Statement, document
 from components.settings import Settings
 from components.trigger import EVENT_BUS
 from components.workflow_definition import FINISHED_DETAIL_TYPE
+from components.workflow_waits import WAITING_DETAIL_TYPE
 
 # Metric → the event's field with its value, and the unit.
 METRICS = {
@@ -25,6 +27,7 @@ METRICS = {
     "InputTokens": ("$.detail.tokens.input", "Count"),
     "OutputTokens": ("$.detail.tokens.output", "Count"),
 }
+WAITING_METRICS = {"WaitingSeconds": ("$.detail.waitingSeconds", "Seconds")}
 
 
 class FinishedRunsArgs(TypedDict):
@@ -44,6 +47,7 @@ class FinishedRuns(pulumi.ComponentResource):
         super().__init__("fire-and-forget:index:FinishedRuns", name, None, opts)
         settings, location = args["settings"], args["location"]
         child = pulumi.ResourceOptions(parent=self)
+        detail_types = [FINISHED_DETAIL_TYPE, *([WAITING_DETAIL_TYPE] if settings.max_waits else [])]
         logs = aws.cloudwatch.LogGroup(
             f"{name}-logs",
             # EventBridge's console shows log groups with this prefix only.
@@ -56,9 +60,7 @@ class FinishedRuns(pulumi.ComponentResource):
             f"{name}-rule",
             description=f"Logs each finished run of {settings.event_source}",
             event_bus_name=EVENT_BUS,
-            event_pattern=json.dumps(
-                {"source": [f"{settings.event_source}.runs"], "detail-type": [FINISHED_DETAIL_TYPE]}
-            ),
+            event_pattern=json.dumps({"source": [f"{settings.event_source}.runs"], "detail-type": detail_types}),
             opts=child,
         )
         policy = aws.cloudwatch.LogResourcePolicy(
@@ -75,11 +77,14 @@ class FinishedRuns(pulumi.ComponentResource):
             arn=logs.arn,
             opts=pulumi.ResourceOptions(parent=self, depends_on=[policy]),
         )
-        self._count(name, run_namespace(location), logs.name)
+        measured = METRICS | (WAITING_METRICS if settings.max_waits else {})
+        self._count(name, run_namespace(location), logs.name, measured)
         self.log_group_name = logs.name
         self.register_outputs({"logGroupName": self.log_group_name})
 
-    def _count(self, name: str, namespace: str, log_group: pulumi.Output[str]) -> None:
+    def _count(
+        self, name: str, namespace: str, log_group: pulumi.Output[str], measured: dict[str, tuple[str, str]]
+    ) -> None:
         child = pulumi.ResourceOptions(parent=self)
         aws.cloudwatch.LogMetricFilter(
             f"{name}-runs",
@@ -97,7 +102,8 @@ class FinishedRuns(pulumi.ComponentResource):
         aws.cloudwatch.LogMetricFilter(
             f"{name}-runs-by-workflow",
             log_group_name=log_group,
-            pattern="{ $.detail.workflow = * }",
+            # Of those that have ended: runs that wait have a workflow, too.
+            pattern="{ $.detail.outcome = * }",
             metric_transformation={
                 "namespace": namespace,
                 "name": "WorkflowRuns",
@@ -107,7 +113,7 @@ class FinishedRuns(pulumi.ComponentResource):
             },
             opts=child,
         )
-        for metric, (field, unit) in METRICS.items():
+        for metric, (field, unit) in measured.items():
             aws.cloudwatch.LogMetricFilter(
                 f"{name}-{metric.lower()}",
                 log_group_name=log_group,

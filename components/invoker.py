@@ -15,10 +15,11 @@ import pulumi_aws as aws
 from components.finished_runs import run_namespace
 from components.location import Location
 from components.metrics import THROTTLED_STARTS
-from components.policies import ActorRole, actor_role, allow, trust
+from components.policies import ActorRole, actor_role, allow, in_partitions, trust
 from components.python_version import DEPLOYED
 from components.settings import Settings
 from runtime.invoker.errors import AgentThrottled
+from runtime.journal.keys import RUN_PARTITION
 
 PROJECT = Path(__file__).resolve().parent.parent
 _CODE = ("runtime/__init__.py", "runtime/contract/**/*.py", "runtime/journal/**/*.py", "runtime/invoker/**/*.py")
@@ -97,8 +98,12 @@ class InvokerFunction(pulumi.ComponentResource):
 
     def _role(self, name: str, args: InvokerFunctionArgs, logs: aws.cloudwatch.LogGroup) -> ActorRole:
         statements = [
-            # The journal is append-only: put, and check that a run has no outcome yet.
-            allow(["dynamodb:PutItem", "dynamodb:ConditionCheckItem"], [args["journal_table_arn"]]),
+            # The journal is append-only: put, and check that a run has no outcome yet. Nothing of people's answers.
+            allow(
+                ["dynamodb:PutItem", "dynamodb:ConditionCheckItem"],
+                [args["journal_table_arn"]],
+                in_partitions(RUN_PARTITION),
+            ),
             # Start a run and release its session. AgentCore authorises a call with a qualifier on the endpoint's ARN
             # as well as on the runtime's.
             allow(

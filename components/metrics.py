@@ -77,5 +77,5 @@ def throttled_starts(measured: Measured) -> Metric:
 
 
 def runs(measured: Measured, name: str, outcome: str = "") -> Metric:
-    """A metric that `finished_runs` derives from the events of finished runs."""
+    """A metric that `finished_runs` derives from the events of runs that have ended, or wait for a person."""
     return Metric(measured["run_namespace"], name, {"outcome": outcome} if outcome else {})

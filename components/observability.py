@@ -42,7 +42,9 @@ class Observability(pulumi.ComponentResource):
         board = aws.cloudwatch.Dashboard(
             f"{name}-dashboard",
             dashboard_name=location.prefix,
-            dashboard_body=pulumi.Output.json_dumps(dashboard(args["measured"], location.region)),
+            dashboard_body=pulumi.Output.json_dumps(
+                dashboard(args["measured"], location.region, may_wait=args["settings"].max_waits > 0)
+            ),
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.dashboard_name = board.dashboard_name

@@ -34,6 +34,20 @@ def allow(
     return statement | ({"Condition": conditions} if conditions else {})
 
 
+def in_partitions(*prefixes: str) -> Conditions:
+    """Conditions that keep actions on items of a table to some of its partitions.
+
+    For actions that name a partition key: `ForAllValues` also holds where there is none, as for a scan. In a
+    transaction each put and each check is authorised by itself.
+    https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/specifying-conditions.html
+    https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis-iam.html
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition_examples-multi-valued-context-keys.html
+
+    :param prefixes: what the partitions' keys begin with
+    """
+    return {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": [f"{prefix}*" for prefix in prefixes]}}
+
+
 def document(statements: Sequence[Statement]) -> pulumi.Output[str]:
     """A policy document as JSON."""
     return pulumi.Output.json_dumps({"Version": "2012-10-17", "Statement": list(statements)})

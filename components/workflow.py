@@ -12,11 +12,12 @@ import pulumi
 import pulumi_aws as aws
 
 from components.location import Location
-from components.policies import SEND_TRACES, ActorRole, actor_role, allow, on_behalf_of, trust
+from components.policies import SEND_TRACES, ActorRole, Statement, actor_role, allow, in_partitions, on_behalf_of, trust
 from components.settings import Settings
 from components.trigger import EVENT_BUS
 from components.workflow_budget import WorkflowSettings, longest_interval_seconds
 from components.workflow_definition import build_definition
+from runtime.journal.keys import ANSWERS_PARTITION, RUN_PARTITION
 
 # On top of an execution's longest wait: an invocation that takes its four minutes, and the machine's own end.
 _DELETE_MARGIN_SECONDS = 600
@@ -36,7 +37,7 @@ class PollingStateMachineArgs(TypedDict):
 class PollingStateMachine(pulumi.ComponentResource):
     """A Standard state machine that claims a run, starts its agent and polls the journal until it is over.
 
-    :raises pulumi.RunError: if the polls don't fit into an execution's history
+    :raises pulumi.RunError: if the longest run doesn't fit into an execution's history, or outlives its own records
     """
 
     arn: pulumi.Output[str]
@@ -90,7 +91,9 @@ class PollingStateMachine(pulumi.ComponentResource):
             allow(
                 ["dynamodb:PutItem", "dynamodb:ConditionCheckItem", "dynamodb:Query"],
                 [args["journal_table_arn"]],
+                in_partitions(RUN_PARTITION),
             ),
+            *(_answers(args["journal_table_arn"]) if args["settings"].max_waits else []),
             # Start an agent, release its session.
             allow(["lambda:InvokeFunction"], [args["function_arn"]]),
             # Announce that a run is over.
@@ -115,6 +118,19 @@ class PollingStateMachine(pulumi.ComponentResource):
         ]
         machines = location.arn("states", "stateMachine:*")
         return actor_role(name, trust("states.amazonaws.com", on_behalf_of(location, machines)), statements, self)
+
+
+def _answers(table_arn: pulumi.Input[str]) -> list[Statement]:
+    return [
+        # Look for people's answers, and write that there is none when time is up.
+        allow(
+            ["dynamodb:PutItem", "dynamodb:ConditionCheckItem", "dynamodb:GetItem"],
+            [table_arn],
+            in_partitions(ANSWERS_PARTITION),
+        ),
+        # Look at the outcome with the answer.
+        allow(["dynamodb:GetItem"], [table_arn], in_partitions(RUN_PARTITION)),
+    ]
 
 
 def _definition(settings: WorkflowSettings) -> dict[str, Any]:

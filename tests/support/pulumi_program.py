@@ -204,6 +204,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "everything": {
         "agentImage": f"{ACCOUNT_ID}.dkr.ecr.{REGION}.amazonaws.com/agents/mine:1.2",
         "alarmEmail": "oncall@example.com",
+        "answerSeconds": 43200,
         "callbackPollSeconds": 121,
         "captureModelText": True,
         "completion": "callback",
@@ -216,8 +217,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "maxAttempts": 6,
         "maxRunSeconds": 555,
         "maxSessionLifetimeSeconds": 7200,
+        "maxWaits": "2",
         "platformVersion": "V1",
         "pollMaxIntervalSeconds": 3600,
+        "questionEmail": "approvals@example.com",
         "quietHours": 6,
         "schedule": "cron(0 6 * * ? *)",
         "scheduledRequest": {"prompt": "What changed since yesterday?"},
