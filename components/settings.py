@@ -134,8 +134,9 @@ class Settings:
         :param changes: fields that are to differ, which are not checked
         """
         declared = yaml.safe_load(PROJECT_FILE.read_text(encoding="utf-8"))["config"]
-        values = {field.name: declared[_camel_case(field.name)]["default"] for field in fields(cls)}
-        return cls(**values | {"max_waits": _max_waits(values["max_waits"])} | changes)
+        values: dict[str, Any] = {field.name: declared[_camel_case(field.name)]["default"] for field in fields(cls)}
+        values["max_waits"] = _max_waits(values["max_waits"])
+        return cls(**values | changes)
 
     @classmethod
     def from_config(cls) -> Settings:

@@ -157,7 +157,10 @@ def check_budget(settings: Settings) -> None:
 
 
 def _waits(settings: Settings) -> str:
-    return f"maxWaits {settings.max_waits} and answerSeconds {settings.answer_seconds}"
+    return (
+        f"maxWaits {settings.max_waits}, answerSeconds {settings.answer_seconds} and invokeRetrySeconds "
+        f"{settings.invoke_retry_seconds}"
+    )
 
 
 def _check_history(settings: Settings) -> None:
@@ -169,25 +172,31 @@ def _check_history(settings: Settings) -> None:
     fitting = next(
         (value for value in range(was, MAX_POLL_SECONDS + 1) if _fits(_with_poll_seconds(settings, value))), 0
     )
-    longest = bisect_right(
-        range(settings.max_run_seconds),
-        HISTORY_LIMIT,
-        key=lambda seconds: history_events(replace(settings, max_run_seconds=seconds)),
-    )
-    waits = next(
-        (fewer for fewer in reversed(range(settings.max_waits)) if _fits(replace(settings, max_waits=fewer))), None
-    )
+    longest = _most(settings, "max_run_seconds")
     cures = [
         *([f"{key} to {fitting} or more"] if fitting else []),
-        *([f"maxRunSeconds to {longest - 1} or less"] if longest > 1 else []),
-        *([f"maxWaits to {waits} or less"] if waits is not None else []),
+        *([f"maxRunSeconds to {longest} or less"] if longest else []),
     ]
+    if settings.max_waits:
+        waits, patience = _most(settings, "max_waits"), _most(settings, "invoke_retry_seconds")
+        cures += [f"maxWaits to {waits} or less"] if waits else []
+        cures += [f"invokeRetrySeconds to {patience} or less"] if patience else []
     also = f", {_waits(settings)}" if settings.max_waits else ""
     raise ValueError(
         f"fire-and-forget:{key} is {was} with fire-and-forget:maxRunSeconds {settings.max_run_seconds}{also}: the "
         f"longest run would take {needed} history events, and Step Functions allows {HISTORY_LIMIT}. "
         f"Set {', or '.join(cures)}."
     )
+
+
+def _most(settings: Settings, field: str) -> int:
+    """Return the highest value of a field with which all of it fits, or 0."""
+    fitting = bisect_right(
+        range(getattr(settings, field)),
+        HISTORY_LIMIT,
+        key=lambda value: history_events(replace(settings, **{field: value})),
+    )
+    return max(0, fitting - 1)
 
 
 def tries_for(seconds: int) -> int:

@@ -5,33 +5,45 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.support.pulumi_program import ACCOUNT_ID, REGION, deployed
+import pytest
 
-DEV = deployed("dev")
+from tests.support.pulumi_program import ACCOUNT_ID, REGION, Deployment, deployed
+
+DEV, EVERYTHING = deployed("dev"), deployed("everything")
 LOG_GROUP = f"arn:aws:logs:{REGION}:{ACCOUNT_ID}:log-group:/aws/events/fire-and-forget-dev-finished-runs"
 RULE = f"arn:aws:events:{REGION}:{ACCOUNT_ID}:rule/finished-runs-rule"
 
 
-def finished_event() -> dict[str, Any]:
-    """The event that the state machine publishes, its values left as expressions."""
-    definition = json.loads(DEV.one("StateMachine").inputs["definition"])
-    [entry] = definition["States"]["PublishFinished"]["Arguments"]["Entries"]
-    return entry
+def events(stack: Deployment) -> dict[str, dict[str, Any]]:
+    """The events that a stack's state machine publishes, by type, their values left as expressions."""
+    definition = json.loads(stack.one("StateMachine").inputs["definition"])
+    publishing = [state for state in definition["States"].values() if state.get("Resource", "").endswith("putEvents")]
+    return {entry["DetailType"]: entry for state in publishing for entry in state["Arguments"]["Entries"]}
 
 
-def test_the_rule_matches_what_the_state_machine_publishes() -> None:
-    pattern = json.loads(DEV.one("EventRule", "finished-runs-rule").inputs["eventPattern"])
-    published = finished_event()
-    assert published["Source"] in pattern["source"]
-    assert published["DetailType"] in pattern["detail-type"]
+@pytest.mark.parametrize("stack", [DEV, EVERYTHING], ids=["dev", "everything"])
+def test_the_rule_matches_what_the_state_machine_publishes(stack: Deployment) -> None:
+    pattern = json.loads(stack.one("EventRule", "finished-runs-rule").inputs["eventPattern"])
+    assert pattern["detail-type"] == sorted(events(stack))
+    for published in events(stack).values():
+        assert published["Source"] in pattern["source"]
 
 
-def test_every_metric_reads_a_field_that_the_event_has() -> None:
-    filters = [found for found in DEV.all("LogMetricFilter") if found.name.startswith("finished-runs-")]
-    fields = [found.inputs["pattern"].strip("{} ").split()[0] for found in filters]
-    assert "$.detail.outcome" in fields
-    for field in fields:
-        assert field.split(".")[2] in finished_event()["Detail"], field
+def test_every_metric_reads_fields_of_one_event_and_dimensions_of_the_same() -> None:
+    filters = [found.inputs for found in EVERYTHING.all("LogMetricFilter") if found.name.startswith("finished-runs-")]
+    read = [
+        {
+            pattern_of["pattern"].strip("{} ").split()[0].split(".")[2],
+            *(each.split(".")[2] for each in pattern_of["metricTransformation"].get("dimensions", {}).values()),
+        }
+        for pattern_of in filters
+    ]
+    assert {"outcome"} in read
+    assert {"waitingSeconds"} in read
+    details = [set(entry["Detail"]) for entry in events(EVERYTHING).values()]
+    for fields in read:
+        # One that both events have would count a run that waits as well.
+        assert [fields <= detail for detail in details].count(True) == 1, fields
 
 
 def test_eventbridge_may_write_this_rules_events_to_this_log_group_only() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.pulumi_program import Deployment, deployed
+from tests.support.pulumi_program import Deployment, deploy, deployed
 
 DEV = deployed("dev")
 # What each service publishes, from its documentation (the addresses are in components/metrics.py).
@@ -40,16 +40,33 @@ def published(stack: Deployment) -> dict[str, set[str]]:
     return PUBLISHED | {metric["namespace"]: {each["name"] for each in made} for metric in made}
 
 
-def test_every_alarm_watches_a_metric_that_exists() -> None:
-    for name, alarm in alarms(DEV).items():
-        assert alarm["metricName"] in published(DEV)[alarm["namespace"]], name
+@pytest.mark.parametrize("stack", ["dev", "everything"])
+def test_every_alarm_watches_a_metric_that_exists(stack: str) -> None:
+    for name, alarm in alarms(deployed(stack)).items():
+        assert alarm["metricName"] in published(deployed(stack))[alarm["namespace"]], name
         assert all(alarm["dimensions"].values()), name
 
 
-def test_every_widget_shows_metrics_that_exist() -> None:
-    for widget in widgets(DEV):
+@pytest.mark.parametrize("stack", ["dev", "everything"])
+def test_every_widget_shows_metrics_that_exist(stack: str) -> None:
+    for widget in widgets(deployed(stack)):
         for namespace, name, *_ in widget["properties"]["metrics"]:
-            assert name in published(DEV)[namespace], widget["properties"]["title"]
+            assert name in published(deployed(stack))[namespace], widget["properties"]["title"]
+
+
+def test_an_alarm_goes_off_when_a_question_has_waited_for_half_of_its_time() -> None:
+    alarm = alarms(deployed("everything"))["questions-unanswered"]
+    assert (alarm["threshold"], alarm["comparisonOperator"]) == (43_200 / 2, "GreaterThanThreshold")
+    # Twice the time between two values, so that it stays on from one to the next.
+    assert alarm["period"] == 2 * 43_200 / 24
+
+
+@pytest.mark.parametrize("answer_seconds", [1, 60, 86_400, 30 * 86_400])
+def test_the_alarm_on_old_questions_has_a_period_that_cloudwatch_takes(answer_seconds: int) -> None:
+    stack = deploy("dev", {"maxWaits": "1", "answerSeconds": answer_seconds, "journalTtlDays": 90})
+    period = alarms(stack)["questions-unanswered"]["period"]
+    assert period % 60 == 0
+    assert 60 <= period <= 86_400
 
 
 def test_a_stack_without_runs_is_no_reason_for_an_alarm() -> None:

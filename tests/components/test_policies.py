@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from local.deployment.program import PROJECT
+from runtime.journal.keys import METADATA, answer_key, record_key
 from tests.support.aws_calls import actions_called
 from tests.support.iam_linter import TEMPLATE, condition_keys, findings, is_of_format, resource_formats
 from tests.support.pulumi_program import ACCOUNT_ID, REGION, Deployment, deployed
@@ -137,8 +138,45 @@ def on_table(stack: Deployment, actor: str) -> set[str]:
 def test_nobody_may_update_or_delete_in_the_journal(stack: Deployment) -> None:
     append = {"dynamodb:PutItem", "dynamodb:ConditionCheckItem"}
     assert on_table(stack, "invoker") == append
-    assert on_table(stack, "workflow") == {*append, "dynamodb:Query"}
+    assert on_table(stack, "workflow") == {*append, "dynamodb:Query", "dynamodb:GetItem"}
+    assert on_table(deployed("dev"), "workflow") == {*append, "dynamodb:Query"}
     assert on_table(deployed("dev"), "agent") == {*append, "dynamodb:Query"}
+
+
+PUT, CHECK, GET, QUERY = (f"dynamodb:{action}" for action in ("PutItem", "ConditionCheckItem", "GetItem", "Query"))
+RUNS, ANSWERS = "SESSION#*", "ANSWERS#*"
+PARTITIONS = {
+    # Code in an agent can read its role's credentials: it must not be able to approve what it asks.
+    "agent": {PUT: {RUNS}, CHECK: {RUNS, ANSWERS}, QUERY: {RUNS}},
+    "invoker": {PUT: {RUNS}, CHECK: {RUNS}},
+    "workflow": {PUT: {RUNS, ANSWERS}, CHECK: {RUNS, ANSWERS}, GET: {RUNS, ANSWERS}, QUERY: {RUNS}},
+}
+
+
+def partitions(stack: Deployment, actor: str) -> dict[str, set[str]]:
+    """In which partitions of the table an actor may do what."""
+    found: dict[str, set[str]] = {}
+    for statement in stack.statements(actor):
+        if TABLE in statement["Resource"]:
+            # Nothing is allowed in any partition: a statement without the condition has none to show.
+            [(operator, tested)] = statement["Condition"].items()
+            assert (operator, list(tested)) == ("ForAllValues:StringLike", ["dynamodb:LeadingKeys"])
+            for action in actions(statement):
+                found[action] = found.get(action, set()) | {*tested["dynamodb:LeadingKeys"]}
+    return found
+
+
+@pytest.mark.parametrize("actor", PARTITIONS)
+def test_only_the_state_machine_may_write_answers_and_only_where_runs_may_wait(stack: Deployment, actor: str) -> None:
+    # The emulator doesn't know the condition's key.
+    assert partitions(stack, actor) == PARTITIONS[actor]
+    never = {action: where - {ANSWERS} for action, where in PARTITIONS[actor].items() if action != GET}
+    assert partitions(deployed("dev"), actor) == never
+
+
+def test_the_partitions_that_roles_name_are_those_that_keys_begin_with() -> None:
+    assert record_key("a-run", METADATA)["PK"]["S"].startswith(RUNS.rstrip("*"))
+    assert answer_key("a-run", 1)["PK"]["S"].startswith(ANSWERS.rstrip("*"))
 
 
 def test_an_agent_that_wakes_its_execution_may_do_just_that_besides(stack: Deployment) -> None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import yaml
 from pulumi import RunError
 from pulumi.runtime import mocks
 
-from components.settings import INTEGERS, LOG_RETENTION_DAYS, TEXTS, known_keys
+from components import settings as settings_module
+from components.settings import INTEGERS, LOG_RETENTION_DAYS, TEXTS, Settings, known_keys
 from local.deployment.program import PROJECT, run_program, stack_config
+from runtime.agent.definition import Workflow
 from tests.support.pulumi_program import deploy
 
 DECLARED: dict[str, dict[str, Any]] = {
@@ -140,6 +143,31 @@ def test_the_keys_that_are_known_are_those_that_are_declared() -> None:
 def test_polls_that_do_not_fit_into_an_execution_are_refused_in_a_preview() -> None:
     with pytest.raises(RunError, match=r"pollIntervalSeconds.* 25000"):
         deploy("dev", {"pollIntervalSeconds": 1, "maxRunSeconds": 28800}, preview=True)
+
+
+@pytest.mark.parametrize(
+    ("asks", "chosen", "waits"), [(False, "", 0), (True, "", 3), (False, "2", 2), (True, "10", 10), (False, "0", 0)]
+)
+def test_runs_may_wait_where_a_workflow_asks_unless_a_number_is_chosen(
+    asks: bool, chosen: str, waits: int, read_settings: ReadSettings
+) -> None:
+    with asking(asks), patch.object(settings_module, "_check_together") as check:
+        read_settings({"maxWaits": chosen})
+        assert check.call_args[0][0].max_waits == waits
+        assert Settings.defaults().max_waits == (3 if asks else 0)
+
+
+def test_no_waits_are_refused_where_a_workflow_asks(read_settings: ReadSettings) -> None:
+    refusal = "maxWaits is 0; allowed is 1 to 10 or empty, because the workflow default asks a person."
+    with asking(True), pytest.raises(RunError, match=refusal):
+        read_settings({"maxWaits": "0"})
+    with asking(True):
+        read_settings({"maxWaits": "1"})
+
+
+def asking(asks: bool) -> Any:
+    """Let each workflow ask, or none."""
+    return patch.object(Workflow, "asks", property(lambda _: asks))
 
 
 def test_every_key_has_a_description_and_a_default_of_its_type() -> None:

@@ -24,10 +24,12 @@ def test_the_definition_calls_this_stacks_function_and_table() -> None:
 # Not callbacks whose polls grow: its schema has no computed TimeoutSeconds, which AWS does:
 # https://docs.aws.amazon.com/step-functions/latest/dg/transforming-data.html
 @pytest.mark.slow
-@pytest.mark.parametrize(("completion", "longest"), [("poll", 1), ("poll", 300), ("callback", 1)])
-def test_cloudformations_linter_accepts_the_definition(completion: str, longest: int) -> None:
+@pytest.mark.parametrize(
+    ("completion", "longest", "waits"), [("poll", 1, "0"), ("poll", 300, "3"), ("callback", 1, "3")]
+)
+def test_cloudformations_linter_accepts_the_definition(completion: str, longest: int, waits: str) -> None:
     # It knows the states language with JSONata; neither the engine nor the emulator checks a definition.
-    stack = deploy("dev", {"completion": completion, "pollMaxIntervalSeconds": longest})
+    stack = deploy("dev", {"completion": completion, "pollMaxIntervalSeconds": longest, "maxWaits": waits})
     assert lint(json.loads(stack.one("StateMachine").inputs["definition"])) == []
 
 
@@ -59,25 +61,24 @@ def test_errors_are_logged_without_what_the_run_was_about() -> None:
     }
 
 
-def test_the_machine_calls_nothing_that_its_role_does_not_allow() -> None:
+@pytest.mark.parametrize("stack", ["dev", "everything"])
+def test_the_machine_calls_nothing_that_its_role_does_not_allow(stack: str) -> None:
     # Step Functions' own calls are the one thing that the emulator doesn't check against a role.
+    may_wait = stack == "everything"
     needed = {
         "arn:aws:states:::aws-sdk:dynamodb:transactWriteItems": {"dynamodb:PutItem", "dynamodb:ConditionCheckItem"},
         "arn:aws:states:::aws-sdk:dynamodb:query": {"dynamodb:Query"},
         "arn:aws:states:::lambda:invoke": {"lambda:InvokeFunction"},
         "arn:aws:states:::events:putEvents": {"events:PutEvents"},
     }
-    called = {state["Resource"] for state in DEFINITION["States"].values() if state["Type"] == "Task"}
+    needed |= {"arn:aws:states:::aws-sdk:dynamodb:transactGetItems": {"dynamodb:GetItem"}} if may_wait else {}
+    definition = json.loads(deployed(stack).one("StateMachine").inputs["definition"])
+    tasks = [state for state in definition["States"].values() if state["Type"] == "Task"]
+    called = {state["Resource"].removesuffix(".waitForTaskToken") for state in tasks}
     assert called == set(needed)
-    allowed = {action for statement in DEV.statements("workflow") for action in statement["Action"]}
+    allowed = {action for statement in deployed(stack).statements("workflow") for action in statement["Action"]}
     data = {action for action in allowed if action.split(":")[0] in ("dynamodb", "lambda", "events")}
     assert data == {action for resource in called for action in needed[resource]}
-    assert transactions() == {"Put", "ConditionCheck"}
-
-
-def transactions() -> set[str]:
-    """The kinds of write in the machine's transactions; each has an action of its own."""
-    items = [
-        item for state in DEFINITION["States"].values() for item in state.get("Arguments", {}).get("TransactItems", [])
-    ]
-    return {kind for item in items for kind in item}
+    # Each kind of item in a transaction has an action of its own.
+    items = [item for state in tasks for item in state["Arguments"].get("TransactItems", [])]
+    assert {kind for item in items for kind in item} == {"Put", "ConditionCheck", *(["Get"] if may_wait else [])}

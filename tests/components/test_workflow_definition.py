@@ -6,16 +6,17 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from components.settings import Settings
-from components.workflow_budget import WorkflowSettings, machine_timeout_seconds, poll_intervals
+from components.workflow_budget import WorkflowSettings, answer_looks, machine_timeout_seconds, poll_intervals
 from components.workflow_definition import build_definition
-from runtime.journal.keys import OUTCOME, event_sort_key
+from runtime.journal.keys import OUTCOME, answer_key, event_sort_key, record_key, wait_sort_key
 from runtime.journal.timestamps import to_timestamp, utc_now
+from runtime.journal.waits import Answer, AnsweredWait
 from tests.support.state_machine import evaluate
 
 STACK = Settings.defaults(event_source="fire-and-forget.dev")
@@ -26,8 +27,10 @@ EVERY_WAY_TO_WAIT = pytest.mark.parametrize(
         {"poll_max_interval_seconds": 60},
         {"completion": "callback"},
         {"completion": "callback", "poll_max_interval_seconds": 300},
+        {"max_waits": 3},
+        {"max_waits": 10, "completion": "callback"},
     ],
-    ids=["polls", "growing polls", "callback", "callback with growing polls"],
+    ids=["polls", "growing polls", "callback", "callback with growing polls", "may wait", "callback, may wait"],
 )
 
 
@@ -43,6 +46,7 @@ def with_settings(**changes: Any) -> WorkflowSettings:
 
 DEFINITION = build_definition(with_settings())
 STATES: dict[str, dict[str, Any]] = DEFINITION["States"]
+MAY_WAIT: dict[str, dict[str, Any]] = build_definition(with_settings(max_waits=3))["States"]
 
 
 def next_states(state: dict[str, Any]) -> Iterator[str]:
@@ -74,17 +78,17 @@ def test_every_state_that_is_named_exists_and_every_state_is_reached(changes: di
     assert reached == set(definition["States"])
 
 
-ESSENTIAL = ("ClaimSession", "CloseSession")
+ESSENTIAL = ("ClaimSession", "CloseSession", "ExpireQuestions")
 
 
 @EVERY_WAY_TO_WAIT
-def test_every_task_has_retries_and_catches_everything_but_the_two_that_can_be_redriven(
+def test_every_task_has_retries_and_catches_everything_but_those_that_can_be_redriven(
     changes: dict[str, Any],
 ) -> None:
     # A redrive goes on at the task that failed; after a Fail state it fails again.
     states = build_definition(with_settings(**changes))["States"]
     tasks = {name: state for name, state in states.items() if state["Type"] == "Task"}
-    assert len(tasks) == (9 if "completion" in changes else 8)
+    assert len(tasks) == 8 + ("completion" in changes) + 5 * ("max_waits" in changes)
     for name, state in tasks.items():
         assert (state["Catch"][-1]["ErrorEquals"] == ["States.ALL"]) == (name not in ESSENTIAL), name
         assert state["Retry"], name
@@ -113,7 +117,7 @@ def _at_once(state: dict[str, Any]) -> Iterator[str]:
 
 
 def test_every_lambda_task_has_a_time_limit() -> None:
-    for name, state in STATES.items():
+    for name, state in MAY_WAIT.items():
         if state.get("Resource", "").endswith("lambda:invoke"):
             assert state["TimeoutSeconds"] <= 240, name
 
@@ -122,13 +126,13 @@ def test_every_error_of_ours_that_is_matched_is_a_class_that_exists() -> None:
     modules = [importlib.import_module(name) for name in ("runtime.invoker.errors", "runtime.journal.errors")]
     ours = {
         error
-        for state in STATES.values()
+        for state in MAY_WAIT.values()
         for rule in [*state.get("Retry", []), *state.get("Catch", [])]
         for error in rule["ErrorEquals"]
         if "." not in error
     }
     transient = {"AgentThrottled", "AgentUnavailable", "JournalUnavailable", "SessionInTransition"}
-    assert ours == transient | {"RunClosed", "RunTimedOut"}
+    assert ours == transient | {"RunClosed", "RunTimedOut", "RunWaiting"}
     for error in ours:
         assert any(hasattr(module, error) for module in modules), error
 
@@ -151,7 +155,7 @@ def test_every_variable_is_assigned_before_any_path_reads_it(changes: dict[str, 
     }
     local |= {"millis", "hash", "floor", "substring", "number", "match", "replace", "merge", "min", "power"}
     local |= {"event", "cut", "m", "code", "known", "lookup", "length", "list", "text", "substringAfter"}
-    local |= {"decodeUrlComponent", "now", "until"}
+    local |= {"decodeUrlComponent", "now", "until", "open", "said", "max", "ceil"}
     definition = build_definition(with_settings(**changes))
     seen: dict[str, set[str]] = {}
     waiting: list[tuple[str, set[str]]] = [(definition["StartAt"], set())]
@@ -185,7 +189,9 @@ def test_a_callback_times_out_into_the_poll_that_a_plain_wait_of_the_same_length
 
 def test_whether_it_polls_or_is_woken_makes_no_difference_but_where_it_waits() -> None:
     # Which is why fault and end-to-end tests of what comes before it run for one of the two only.
-    polls, woken = (build_definition(with_settings(completion=completion)) for completion in ("poll", "callback"))
+    polls, woken = (
+        build_definition(with_settings(completion=completion, max_waits=3)) for completion in ("poll", "callback")
+    )
     assert polls["States"].pop("WaitForCompletion") != woken["States"].pop("WaitForCompletion")
     assert polls == woken
 
@@ -338,11 +344,15 @@ def test_the_outcome_sorts_after_every_event() -> None:
 
 
 def test_every_write_is_a_put_on_condition_that_nothing_is_there() -> None:
-    for name, state in STATES.items():
-        for action in state.get("Arguments", {}).get("TransactItems", []) if state["Type"] == "Task" else []:
+    for name, state in MAY_WAIT.items():
+        if "transactWriteItems" not in state.get("Resource", ""):
+            continue
+        for action in state["Arguments"]["TransactItems"]:
             assert set(action) <= {"Put", "ConditionCheck"}, name
             (operation,) = action.values()
-            assert operation["ConditionExpression"] == "attribute_not_exists(PK)", name
+            # A wait that expires has to be there.
+            is_wait = "ConditionCheck" in action and name == "ExpireQuestions" and "WAIT#" in str(operation["Key"])
+            assert operation["ConditionExpression"] == f"attribute_{'' if is_wait else 'not_'}exists(PK)", name
 
 
 def test_every_end_but_the_duplicates_releases_the_session_and_announces_the_outcome() -> None:
@@ -378,4 +388,113 @@ def test_the_machines_own_time_limit_comes_after_every_other() -> None:
 
 
 def test_the_definition_is_json_and_far_from_the_size_limit() -> None:
-    assert len(json.dumps(DEFINITION)) < 100_000  # Step Functions takes 1 MB
+    assert len(json.dumps(MAY_WAIT)) < 100_000  # Step Functions takes 1 MB
+
+
+def test_a_machine_whose_runs_never_wait_has_nothing_of_it() -> None:
+    text = json.dumps(DEFINITION)
+    assert not [word for word in ("WAIT#", "ANSWERS#", "asked", "answer", "segment", "lastAttempt") if word in text]
+    assert set(MAY_WAIT) - set(STATES) == {
+        *("StopWaitingAgent", "LookForAnswer", "CouldNotLookForAnswer", "EvaluateAnswer", "PublishWaiting"),
+        *("WaitForAnswer", "WaitToLookForAnswer", "ExpireQuestions", "NextSegment"),
+    }
+
+
+@pytest.mark.parametrize(("wait", "suffix"), [(1, "01"), (9, "09"), (11, "11")])
+def test_the_machine_spells_keys_of_waits_and_answers_as_the_journal_does(wait: int, suffix: str) -> None:
+    checks = [item["ConditionCheck"]["Key"] for item in MAY_WAIT["CloseSession"]["Arguments"]["TransactItems"][2:]]
+    variables = {"sessionId": "a-run", "wait": wait}
+    assert [evaluated(key, variables) for key in checks] == [record_key("a-run", wait_sort_key(wait))]
+    _, answer = MAY_WAIT["LookForAnswer"]["Arguments"]["TransactItems"]
+    assert evaluated(answer["Get"]["Key"], variables) == answer_key("a-run", wait)
+    assert wait_sort_key(wait).endswith(suffix)
+
+
+def evaluated(value: Any, variables: dict[str, Any]) -> Any:
+    """A value with its expressions evaluated."""
+    if isinstance(value, dict):
+        return {key: evaluated(inner, variables) for key, inner in value.items()}
+    return evaluate(value, variables) if isinstance(value, str) and value.startswith("{%") else value
+
+
+def test_the_answers_that_the_machine_writes_are_those_that_the_journal_reads() -> None:
+    *_, answer = MAY_WAIT["ExpireQuestions"]["Arguments"]["TransactItems"]
+    item = answer["Put"]["Item"]
+    assert {*("PK", "SK", "sessionId", "eventId", "status", "createdAt", "expiresAt", "wait", "answers")} == set(item)
+    item = item | {"createdAt": {"S": "2026-11-30T12:00:00.000Z"}, "wait": {"N": "1"}, "expiresAt": {"N": "1"}}
+    read = AnsweredWait.from_item(item, count=2)
+    assert (read.number, read.by, read.answers) == (1, "", (Answer(approved=False, expired=True),) * 2)
+
+
+NOW_MILLIS = 1_790_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("offset_seconds", "late_seconds", "expired"),
+    [(0, -1, False), (0, 1, True), (60, 1, False), (60, 61, True), (-60, -1, False), (-60, 1, True)],
+)
+def test_a_question_expires_by_the_machines_clock_and_never_before_the_time_that_people_were_told(
+    offset_seconds: int, late_seconds: int, expired: bool
+) -> None:
+    condition = MAY_WAIT["EvaluateAnswer"]["Choices"][2]["Condition"].replace("$millis()", str(NOW_MILLIS))
+    until = to_timestamp(datetime.fromtimestamp(NOW_MILLIS / 1000 - late_seconds, UTC))
+    variables = {"asked": {"until": until}, "offset": 1000 * offset_seconds}
+    assert evaluate(condition, variables) is expired
+
+
+def test_a_look_that_fails_does_not_end_a_wait_before_its_time() -> None:
+    [caught] = MAY_WAIT["LookForAnswer"]["Catch"]
+    assert (caught["ErrorEquals"], caught["Next"]) == (["States.ALL"], "CouldNotLookForAnswer")
+    # A day's 24th part, until which it looks no more.
+    assert caught["Assign"] == {"pause": 3600}
+    could_not = MAY_WAIT["CouldNotLookForAnswer"]
+    assert could_not["Choices"][0]["Condition"] == MAY_WAIT["EvaluateAnswer"]["Choices"][2]["Condition"]
+    assert could_not["Default"] == "WaitToLookForAnswer"
+
+
+def test_what_is_asked_is_read_from_any_items_and_of_the_present_wait_only() -> None:
+    asked = MAY_WAIT["CheckStatus"]["Assign"]["asked"]
+    other, own = ({"SK": {"S": wait_sort_key(number)}, "until": {"S": "then"}} for number in (1, 2))
+    own |= {"secondsLeft": {"N": "7.5"}, "key": {"S": "turns/…"}, "count": {"N": "2"}}
+    event = {"SK": {"S": "EVENT#2026#x"}}
+    assert evaluate(asked, {"wait": 2}, result={"Items": [own, other, event]}) == {
+        "until": "then",
+        "secondsLeft": 7.5,
+        "key": "turns/…",
+        "count": 2,
+    }
+    assert evaluate(asked, {"wait": 3}, result={"Items": [own, other, event]}) is None
+
+
+@pytest.mark.parametrize("missing", [{}, {"Item": None}, {"Item": {}}], ids=["left out", "null", "empty"])
+def test_an_answer_is_found_beside_whatever_a_missing_outcome_looks_like(missing: dict[str, Any]) -> None:
+    # AWS documents no result of this call as the states language sees it.
+    assign = MAY_WAIT["LookForAnswer"]["Assign"]
+    item = {"PK": {"S": "ANSWERS#a-run"}, "answers": {"S": "[]"}, "createdAt": {"S": "then"}}
+    variables = {"sessionId": "a-run"}
+    answered = {"Responses": [missing, {"Item": item}]}
+    assert evaluate(assign["answer"], variables, result=answered) == {"answers": "[]", "createdAt": "then"}
+    assert evaluate(assign["outcome"], variables, result=answered) is None
+    ended = {"Responses": [{"Item": {"SK": {"S": OUTCOME}, "status": {"S": "SESSION_CANCELLED"}}}, missing]}
+    assert evaluate(assign["answer"], variables, result=ended) is None
+    assert evaluate(assign["outcome"], variables, result=ended)["status"] == "SESSION_CANCELLED"
+
+
+@pytest.mark.parametrize(
+    ("answer_seconds", "turn", "looks"),
+    [(86_400, 3600, 25), (30 * 86_400, 108_000, 25), (3600, 600, 7), (60, 60, 2), (1, 1, 2)],
+)
+def test_a_lost_wake_up_costs_a_turn_and_a_wait_at_most_25_looks(answer_seconds: int, turn: int, looks: int) -> None:
+    settings = with_settings(max_waits=1, answer_seconds=answer_seconds)
+    assert build_definition(settings)["States"]["WaitForAnswer"]["TimeoutSeconds"] == turn
+    assert answer_looks(settings.stack) == looks
+
+
+def test_only_the_first_announcement_of_a_wait_says_that_it_has_only_begun() -> None:
+    publish = MAY_WAIT["PublishWaiting"]
+    detail = publish["Arguments"]["Entries"][0]["Detail"]
+    assert evaluate(detail["waitingSeconds"], {"noticed": None}) == 0
+    noticed = evaluate(publish["Assign"]["noticed"], {"noticed": None})
+    assert evaluate(detail["waitingSeconds"], {"noticed": noticed - 2500}) == 3
+    assert evaluate(publish["Assign"]["noticed"], {"noticed": noticed}) == noticed
+    assert MAY_WAIT["NextSegment"]["Assign"]["noticed"] is None

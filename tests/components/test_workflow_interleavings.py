@@ -575,7 +575,8 @@ def test_a_story_that_once_went_wrong_ends_in_exactly_one_outcome(name: str, cli
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "examples", [pytest.param(30, id="some"), pytest.param(400, id="many", marks=[pytest.mark.soak])]
+    "examples",
+    [pytest.param(30, id="some"), pytest.param(400, id="many", marks=[pytest.mark.soak, pytest.mark.timeout(900)])],
 )
 @pytest.mark.parametrize(
     "stories", [pytest.param(STORIES, id="runs"), pytest.param(WAITING_STORIES, id="runs that wait")]
