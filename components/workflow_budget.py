@@ -32,8 +32,8 @@ TURNS_PER_WAIT = 24
 MIN_TURN_SECONDS = 600
 TRANSITIONS_PER_ANSWER_LOOK = 4
 """Look, choice, announcement, waiting task."""
-TRANSITIONS_PER_WAIT = 2
-"""Stop, and the next segment."""
+TRANSITIONS_PER_WAIT = 1
+"""Stop, expiry and the next segment, less the announcement and the waiting task that don't follow the last look."""
 RETRY_DELAY_SECONDS = 2
 MAX_RETRY_DELAY_SECONDS = 60
 TRANSITION_RETRY_SECONDS = 180
@@ -116,7 +116,7 @@ def answer_looks(settings: Settings) -> int:
 
 
 def wait_transitions(settings: Settings) -> int:
-    """Return how many state transitions a wait takes at most, with nothing lost."""
+    """Return how many state transitions a wait takes that nobody answers."""
     return TRANSITIONS_PER_WAIT + TRANSITIONS_PER_ANSWER_LOOK * answer_looks(settings)
 
 

@@ -11,11 +11,13 @@ DATABASE_RETRY_SECONDS = 15
 REQUESTED_BY = expression(
     "$type($request.requestedBy) = 'string' ? $substring($request.requestedBy, 0, 200) : null",
 )
-OUTCOME_ATTRIBUTES = (
-    *("SK", "#status", "errorType", "errorMessage"),
-    *("#detail.reportKey", "#detail.tokens"),
+NEWEST_RECORDS = 20
+LOOKED_AT = (
+    *("SK", "createdAt", "#status", "attempt", "environmentId", "leaseExpiresAt", "errorType", "errorMessage"),
+    *("#detail.reportKey", "#detail.tokens", "#detail.unclaimed"),
 )
-"""Of an outcome, what ends an execution."""
+"""The attributes that a poll needs: whatever else events hold, its result stays far below 256 KiB."""
+ALIASES = {"#status": "status", "#detail": "detail"}
 _OUTCOME = """{
     'status': $ended.status.S,
     'errorType': $exists($ended.errorType) ? $ended.errorType.S : $ended.status.S,

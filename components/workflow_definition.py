@@ -39,7 +39,10 @@ from components.workflow_budget import (
     tries_for,
 )
 from components.workflow_calls import (
+    ALIASES,
     DATABASE_RETRY_SECONDS,
+    LOOKED_AT,
+    NEWEST_RECORDS,
     REQUESTED_BY,
     TRANSACTION_CANCELLED,
     announcement,
@@ -68,12 +71,6 @@ from runtime.journal.vocabulary import Status
 
 __all__ = ["WorkflowSettings", "build_definition"]
 
-NEWEST_RECORDS = 20
-LOOKED_AT = (
-    *("SK", "createdAt", "#status", "attempt", "environmentId", "leaseExpiresAt", "errorType", "errorMessage"),
-    *("#detail.reportKey", "#detail.tokens", "#detail.unclaimed"),
-)
-"""The attributes that a poll needs: whatever else events hold, its result stays far below 256 KiB."""
 INVOKE_TIMEOUT_SECONDS = 240
 STOP_TIMEOUT_SECONDS = 60
 CONFLICT_WAIT_SECONDS = 60
@@ -295,27 +292,21 @@ def _check_status(settings: WorkflowSettings) -> State:
         "$exists(environmentId) and $exists(leaseExpiresAt) and attempt.N = $string($attempt) and createdAt.S >= $since"
     )
     alive = f"$alive := {items}[{signs_of_life}][0]"
-    looked_at, names, asked = LOOKED_AT, {"#status": "status", "#detail": "detail"}, {}
-    if settings.stack.max_waits:
-        looked_at, names, asked = (
-            (*looked_at, *waits.LOOKED_AT),
-            names | waits.NAMES,
-            {"asked": waits.asked_among(items)},
-        )
+    may_wait = settings.stack.max_waits > 0
     return {
         "Type": "Task",
         "Resource": "arn:aws:states:::aws-sdk:dynamodb:query",
         "Arguments": {
             "TableName": settings.table_name,
             "KeyConditionExpression": "PK = :pk AND begins_with(SK, :look)",
-            "ProjectionExpression": ", ".join(looked_at),
-            "ExpressionAttributeNames": names,
+            "ProjectionExpression": ", ".join(LOOKED_AT),
+            "ExpressionAttributeNames": ALIASES,
             "ExpressionAttributeValues": {":pk": partition_key(), ":look": {"S": LOOK_PREFIX}},
             "ScanIndexForward": False,
-            # Waits sort after all events, too.
-            "Limit": NEWEST_RECORDS + settings.stack.max_waits,
+            "Limit": NEWEST_RECORDS,
             "ConsistentRead": True,
-        },
+        }
+        | (waits.look(settings) if may_wait else {}),
         "Assign": {
             "outcome": outcome_among(items),
             "newest": expression(
@@ -331,7 +322,7 @@ def _check_status(settings: WorkflowSettings) -> State:
             ),
             "unclaimed": expression(f"({alive}; $exists($alive.detail.M.unclaimed))"),
         }
-        | asked,
+        | ({"asked": waits.asked_among(items)} if may_wait else {}),
         "Output": {},
         "Retry": database_retry(),
         # A failed poll must not end a working run before its deadline.

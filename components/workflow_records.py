@@ -123,26 +123,26 @@ def put(settings: WorkflowSettings, item: Item) -> dict[str, Any]:
 
 def no_outcome(settings: WorkflowSettings) -> dict[str, Any]:
     """Return a transaction's action that fails it unless the run is open."""
-    return _check(settings, outcome_key(), NOT_THERE)
+    return _absent(settings, outcome_key())
 
 
 def no_wait(settings: WorkflowSettings) -> list[dict[str, Any]]:
     """Return the actions, none or one, that fail a transaction if the run waits for a person."""
-    return [_check(settings, _wait_key(), NOT_THERE)] if settings.stack.max_waits else []
+    return [_absent(settings, _wait_key())] if settings.stack.max_waits else []
 
 
 def wait_is_there(settings: WorkflowSettings) -> dict[str, Any]:
     """Return a transaction's action that fails it unless the run waits, or has waited, for a person."""
-    return _check(settings, _wait_key(), THERE)
+    return {"ConditionCheck": {"TableName": settings.table_name, "Key": _wait_key(), "ConditionExpression": THERE}}
 
 
 def no_answer(settings: WorkflowSettings) -> dict[str, Any]:
     """Return a transaction's action that fails it if the wait is answered."""
-    return _check(settings, answer_key(), NOT_THERE)
+    return _absent(settings, answer_key())
 
 
-def _check(settings: WorkflowSettings, key: Item, condition: str) -> dict[str, Any]:
-    return {"ConditionCheck": {"TableName": settings.table_name, "Key": key, "ConditionExpression": condition}}
+def _absent(settings: WorkflowSettings, key: Item) -> dict[str, Any]:
+    return {"ConditionCheck": {"TableName": settings.table_name, "Key": key, "ConditionExpression": NOT_THERE}}
 
 
 def outcome_key() -> Item:

@@ -23,8 +23,10 @@ from components.workflow_budget import (
     tries_for,
 )
 from components.workflow_calls import (
+    ALIASES,
     DATABASE_RETRY_SECONDS,
-    OUTCOME_ATTRIBUTES,
+    LOOKED_AT,
+    NEWEST_RECORDS,
     REQUESTED_BY,
     TRANSACTION_CANCELLED,
     announcement,
@@ -51,9 +53,9 @@ from runtime.journal.vocabulary import Status
 from runtime.journal.waits import EXPIRED
 
 WAITING_DETAIL_TYPE = "AgentRunWaiting"
-LOOKED_AT = ("#until", "secondsLeft", "#key", "#count")
-"""The attributes of a wait that a look needs."""
-NAMES = {f"#{name}": name for name in ("until", "key", "count")}
+WAIT_ATTRIBUTES = ("#until", "secondsLeft", "#key", "#count")
+"""What a look needs of a wait."""
+ANSWER_ATTRIBUTES = ("PK", "answers", "createdAt")
 SEGMENT = segment_payload("{% $lastAttempt %}", "{% $wait %}", "{% $answered %}")
 """The part of a run that an attempt is started for."""
 
@@ -71,6 +73,16 @@ def beginning(settings: WorkflowSettings) -> dict[str, Any]:
         "left": None,
         "asked": None,
         "noticed": None,
+    }
+
+
+def look(settings: WorkflowSettings) -> dict[str, Any]:
+    """Return what a look at a run's newest records asks besides."""
+    return {
+        "ProjectionExpression": ", ".join((*LOOKED_AT, *WAIT_ATTRIBUTES)),
+        "ExpressionAttributeNames": ALIASES | {f"#{name}": name for name in ("until", "key", "count")},
+        # Waits sort after all events, too.
+        "Limit": NEWEST_RECORDS + settings.stack.max_waits,
     }
 
 
@@ -103,12 +115,6 @@ def wait_states(settings: WorkflowSettings) -> dict[str, State]:
 
 
 def _look_for_answer(settings: WorkflowSettings) -> State:
-    def get(key: dict[str, Any], *attributes: str, **names: str) -> dict[str, Any]:
-        named = {"ExpressionAttributeNames": {f"#{short}": name for short, name in names.items()}} if names else {}
-        return {
-            "Get": {"TableName": settings.table_name, "Key": key, "ProjectionExpression": ", ".join(attributes)} | named
-        }
-
     items = "$states.result.Responses.Item"
     # By their keys: what a missing item looks like here, AWS documents nowhere.
     said = f"{items}[PK.S = '{ANSWERS_PARTITION}' & $sessionId][0]"
@@ -117,8 +123,21 @@ def _look_for_answer(settings: WorkflowSettings) -> State:
         "Resource": "arn:aws:states:::aws-sdk:dynamodb:transactGetItems",
         "Arguments": {
             "TransactItems": [
-                get(outcome_key(), *OUTCOME_ATTRIBUTES, status="status", detail="detail"),
-                get(answer_key(), "PK", "answers", "createdAt"),
+                {
+                    "Get": {
+                        "TableName": settings.table_name,
+                        "Key": outcome_key(),
+                        "ProjectionExpression": ", ".join(LOOKED_AT),
+                        "ExpressionAttributeNames": ALIASES,
+                    }
+                },
+                {
+                    "Get": {
+                        "TableName": settings.table_name,
+                        "Key": answer_key(),
+                        "ProjectionExpression": ", ".join(ANSWER_ATTRIBUTES),
+                    }
+                },
             ]
         },
         "Assign": {

@@ -18,7 +18,15 @@ from benchmarks.capacity.model import (
     dollars,
     limits,
 )
-from benchmarks.capacity.run_counts import RunCounts, items_write_units, measured_counts, stretched
+from benchmarks.capacity.run_counts import (
+    ANSWER_LOOK_READ_UNITS,
+    TURN_WRITE_UNITS,
+    RunCounts,
+    items_write_units,
+    measured_counts,
+    stretched,
+)
+from components.workflow_budget import answer_looks, wait_transitions
 from runbook.pricing import prices
 from runtime.agent.plan import MAX_ITEMS
 from runtime.journal.writer import MAX_EVENTS
@@ -33,6 +41,7 @@ def report(counts: RunCounts, data: Mapping[str, Any]) -> str:
         _cost_lines(dollars(counts)),
         _quota_lines(limits(counts, data)),
         [_items_line()],
+        [_wait_line(data["perUnit"])],
         [_crowd_line(data)],
     ]
     return "\n\n".join("\n".join(part) for part in parts)
@@ -62,6 +71,22 @@ def _items_line() -> str:
     return (
         f"A step of {MAX_ITEMS} items takes {alone:,} write units where each event has a transaction of its own, and "
         f"{shared} where {MAX_EVENTS} share one."
+    )
+
+
+def _wait_line(usd: Mapping[str, float]) -> str:
+    looks = answer_looks(SETTINGS)
+    turns = looks - 1
+    moved, written, read = wait_transitions(SETTINGS), turns * TURN_WRITE_UNITS, looks * ANSWER_LOOK_READ_UNITS
+    cost = (
+        moved * usd["stateTransition"]
+        + written * usd["journalWriteUnit"]
+        + read * usd["journalReadUnit"]
+        + turns * usd["event"]
+    )
+    return (
+        f"A wait of {SETTINGS.answer_seconds / 3600:g} h that nobody answers takes {looks} looks: {moved} state "
+        f"transitions, {written} write units, {read} read units, {turns} events, ${cost:.4f}."
     )
 
 

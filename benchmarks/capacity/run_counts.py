@@ -22,6 +22,10 @@ LEASE_SECONDS = 120
 GUARD_WRITE_UNITS = 2 + 2 * (MAX_ATTEMPTS - 1)
 """Of a transaction's conditions: no outcome, no later attempt."""
 HEARTBEAT_WRITE_UNITS = 2 + GUARD_WRITE_UNITS
+TURN_WRITE_UNITS = 8
+"""Of each turn in which a run waits for a person: its task token, up to two kilobytes, no outcome, no answer."""
+ANSWER_LOOK_READ_UNITS = 4
+"""Of each look for an answer: two items in a transaction."""
 INDEX_WRITE_UNITS = 2
 """Of the metadata and the outcome record, each a kilobyte at most unless the request is large."""
 

@@ -19,7 +19,13 @@ from hypothesis import strategies as st
 from moto import mock_aws
 
 from components.settings import Settings
-from components.workflow_budget import WorkflowSettings, answer_turn_seconds, history_events
+from components.workflow_budget import (
+    WorkflowSettings,
+    answer_looks,
+    answer_turn_seconds,
+    history_events,
+    wait_transitions,
+)
 from components.workflow_definition import build_definition
 from runtime.agent.run_clock import RunClock, beginning
 from runtime.contract.job import parse_job
@@ -97,6 +103,7 @@ class Story:
     noise: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
     conflicts: int = 0
     replies: tuple[Reply, ...] = ()
+    answer_seconds: int = ANSWER_SECONDS
 
     @property
     def stack(self) -> Settings:
@@ -110,7 +117,7 @@ class Story:
             invoke_retry_seconds=30,
             completion=self.completion,
             max_waits=len(self.replies),
-            answer_seconds=ANSWER_SECONDS,
+            answer_seconds=self.answer_seconds,
         )
 
 
@@ -183,7 +190,7 @@ class Played:
 
     story: Story
     client: Any
-    world: World = field(default_factory=lambda: World(4 * LIMIT_SECONDS))
+    world: World = field(init=False)
     invocations: int = 0
     died_at: list[float] = field(default_factory=list[float])
     called_at: list[float] = field(default_factory=list[float])
@@ -197,6 +204,7 @@ class Played:
     answers: dict[int, str] = field(default_factory=dict[int, str])
 
     def __post_init__(self) -> None:
+        self.world = World(LIMIT_SECONDS + len(self.story.replies) * 2 * self.story.answer_seconds)
         self._random = random.Random(self.story.conflicts)
         self.announced: list[Any] = []
 
@@ -294,7 +302,7 @@ class Played:
             session_id=SESSION,
             number=standing.wait,
             created_at=event.created_at,
-            until=event.created_at + timedelta(seconds=ANSWER_SECONDS),
+            until=event.created_at + timedelta(seconds=self.story.answer_seconds),
             seconds_left=seconds_left,
             digest="digest",
             key=f"questions-{standing.wait}",
@@ -756,6 +764,16 @@ def test_a_run_that_uses_all_its_waits_and_loses_agents_in_between_fits_the_hist
     ]
     assert set(player.resumed_at) == {1, 2, 3}
     assert history(execution, build_definition(settings_of(story))) < history_events(story.stack)
+
+
+def test_a_day_s_wait_takes_as_many_transitions_and_looks_as_is_computed(client: Any) -> None:
+    story = Story("poll", [Agent("waits", 3), Agent("completes", 3)], [0], replies=(Reply(),), answer_seconds=86_400)
+    player, execution, _ = played(story, client)
+    names = entered(execution)
+    waiting = names[names.index("StopWaitingAgent") : names.index("NextSegment") + 1]
+    assert len(waiting) == wait_transitions(story.stack)
+    assert waiting.count("LookForAnswer") == answer_looks(story.stack)
+    assert len(player.announced) - 1 == waiting.count("WaitForAnswer") == answer_looks(story.stack) - 1
 
 
 def history(execution: dict[str, Any], definition: dict[str, Any]) -> int:

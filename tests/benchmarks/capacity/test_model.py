@@ -94,3 +94,4 @@ def test_the_report_has_every_part_and_every_quota() -> None:
         assert f"| {part} |" in told
     assert "10,000 started" in told
     assert "A step of 100 items takes 1,600 write units" in told
+    assert "A wait of 24 h that nobody answers takes 25 looks: 101 state transitions" in told
