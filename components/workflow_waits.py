@@ -148,7 +148,8 @@ def _look_for_answer(settings: WorkflowSettings) -> State:
             ),
         },
         "Output": {},
-        "Retry": database_retry(),
+        # A read that was cancelled met a write, perhaps the answer's: that is never an answer itself.
+        "Retry": [retry(["States.ALL"], RETRY_DELAY_SECONDS, tries_for(DATABASE_RETRY_SECONDS))],
         # A failed look must not end a wait before its time.
         "Catch": [catch(["States.ALL"], "CouldNotLookForAnswer", pause=answer_turn_seconds(settings.stack))],
         "Next": "EvaluateAnswer",

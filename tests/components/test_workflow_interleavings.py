@@ -637,6 +637,26 @@ def test_a_run_that_waits_goes_on_with_its_answer_or_without_one(
     assert player.called_at[1:] == [player.resumed_at[1]]
 
 
+def test_a_look_that_meets_the_answer_being_written_is_made_again_at_once(client: Any) -> None:
+    story = Story("callback", [Agent("waits", 3), Agent("completes", 3)], [0], replies=(Reply(60),))
+    player = Played(story, client)
+    left = [CONFLICT] * 3
+
+    def refuse(arguments: dict[str, Any]) -> Any:
+        if player.answered_at and left:
+            raise failure("DynamoDb.TransactionCanceledException", left.pop())
+        return client.transact_get_items(**arguments)
+
+    create_journal_table(client, TABLE)
+    try:
+        with patch.object(player, "transact_get", refuse):
+            player.play()
+    finally:
+        client.delete_table(TableName=TABLE)
+    assert not left
+    assert player.resumed_at[1] < player.answered_at[1] + 30
+
+
 def writes(actions: list[dict[str, Any]], value: str) -> bool:
     """Whether a transaction puts a record that has a value."""
     return any({"S": value} in action["Put"]["Item"].values() for action in actions if "Put" in action)
