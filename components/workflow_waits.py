@@ -259,8 +259,6 @@ def _next_segment(settings: WorkflowSettings) -> State:
             # The run's time stood still: what was left then is what it has from its next acknowledgement on.
             "left": "{% $asked.secondsLeft %}",
             "deadline": None,
-            "lease": None,
-            "unclaimed": False,
             # Whoever answered has another clock; what comes next has to be later in the journal.
             "newest": "{% $answer.createdAt > $newest ? $answer.createdAt : $newest %}",
             "asked": None,

@@ -335,6 +335,8 @@ def test_a_look_is_one_bounded_strongly_consistent_query_newest_first() -> None:
     assert arguments["ExpressionAttributeValues"][":pk"] == {"S": "{% 'SESSION#' & $sessionId %}"}
     assert arguments["ScanIndexForward"] is False
     assert arguments["Limit"] == 20
+    # Records of waits come before the newest event.
+    assert MAY_WAIT["CheckStatus"]["Arguments"]["Limit"] == 20 + 3
     assert arguments["ConsistentRead"] is True
 
 

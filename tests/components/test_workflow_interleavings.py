@@ -201,6 +201,9 @@ class Played:
     opened_at: dict[int, float] = field(default_factory=dict[int, float])
     answered_at: dict[int, float] = field(default_factory=dict[int, float])
     resumed_at: dict[int, float] = field(default_factory=dict[int, float])
+    stopped_at: list[float] = field(default_factory=list[float])
+    names: list[str] = field(default_factory=list[str])
+    completed: bool = False
     answers: dict[int, str] = field(default_factory=dict[int, str])
 
     def __post_init__(self) -> None:
@@ -247,6 +250,7 @@ class Played:
     def function(self, arguments: dict[str, Any]) -> Any:
         payload = arguments["Payload"]
         if payload["operation"] == "stop":
+            self.stopped_at.append(self.world.seconds)
             return {"Payload": {"stopped": True}}
         number, self.invocations = self.invocations, self.invocations + 1
         self.called_at.append(self.world.seconds)
@@ -481,7 +485,8 @@ def check(story: Story, client: Any, before: Callable[[Played], Write] | None = 
     player, execution, events = played(story, client, before)
     ends = [event.status for event in events if event.status in TERMINAL]
     assert len(ends) == 1, execution
-    completed = ends == [Status.AGENT_BACKGROUND_TASK_COMPLETED]
+    player.completed = completed = ends == [Status.AGENT_BACKGROUND_TASK_COMPLETED]
+    player.names = entered(execution)
     assert execution["status"] == ("SUCCEEDED" if completed else "FAILED")
     assert entered(execution)[-4:-1] == ["ReleaseSession", "PublishFinished", "Ended"]
     *waiting, announced = [entry for call in player.announced for entry in call["Entries"]]
@@ -518,6 +523,7 @@ def check_waits(player: Played, events: list[Any]) -> float:
     waited = 0.0
     for wait, opened_at in player.opened_at.items():
         resumed_at = player.resumed_at.get(wait, player.world.seconds)
+        assert any(opened_at <= at <= resumed_at for at in player.stopped_at), "its environment goes on"
         if wait in player.resumed_at:
             expired = player.answers[wait] == EXPIRED
             assert expired == (wait not in player.answered_at)
@@ -710,6 +716,37 @@ def test_an_answer_that_comes_at_the_very_moment_of_expiry_is_refused_if_it_is_s
     assert refused == [True]
 
 
+def at_the_token(do: Callable[[Played], None]) -> Callable[[Played], Write]:
+    """Return what does something just before the machine, which has looked, stores the token by which it is woken."""
+
+    def watched(player: Played) -> Write:
+        left = [do]
+
+        def before(actions: list[dict[str, Any]]) -> None:
+            if left and any("taskToken" in action["Put"]["Item"] for action in actions if "Put" in action):
+                left.pop()(player)
+
+        return before
+
+    return watched
+
+
+@pytest.mark.parametrize("comes", [reply_now, lambda player: player.cancel(0)], ids=["answer", "cancel"])
+def test_what_comes_between_the_look_and_the_token_is_not_slept_through(
+    comes: Callable[[Played], None], client: Any
+) -> None:
+    story = Story("poll", [Agent("waits", 3), Agent("completes", 3)], [0], replies=(Reply(),))
+    player = check(story, client, at_the_token(comes))
+    assert player.world.seconds < 60
+
+
+def test_a_run_that_is_cancelled_at_the_moment_of_expiry_does_not_expire(client: Any) -> None:
+    story = Story("poll", [Agent("waits", 3), Agent("completes", 3)], [0], replies=(Reply(),))
+    player = check(story, client, once(EXPIRED, lambda player: player.cancel(0)))
+    assert not player.answers
+    assert len(player.called_at) == 1
+
+
 def open_late(attempt: int) -> Callable[[Played], None]:
     """Return what lets an attempt write its wait, which it was about to."""
 
@@ -740,6 +777,7 @@ def test_a_wait_that_is_written_when_the_machine_has_already_decided_wins(
     player = check(story, client, once(decided, open_late(deaths)))
     assert player.answers[1] == serialized_answers(REPLIED)
     assert len(player.called_at) == deaths + 1
+    assert player.completed
 
 
 @BOTH_WAYS
@@ -759,6 +797,21 @@ def test_a_run_that_is_cancelled_while_it_waits_is_not_started_again(completion:
 def test_a_wait_is_found_however_its_attempt_was_acknowledged(agent: Agent, completion: str, client: Any) -> None:
     player = check(Story(completion, [agent, Agent("completes", 3)], [0], replies=(Reply(2),)), client)
     assert player.answers[1] == serialized_answers(REPLIED)
+    # A poll's interval at most, and no wait for a wake-up that has come already.
+    assert player.resumed_at[1] < max(player.answered_at[1], agent.acknowledges) + 8
+    assert "CloseSession" not in player.names
+
+
+@pytest.mark.parametrize("skew", [600, -600])
+def test_what_follows_an_answer_is_later_in_the_journal_whatever_the_person_s_clock_says(
+    skew: int, client: Any
+) -> None:
+    story = Story("poll", [Agent("waits", 3), Agent("completes", 3)], [0], replies=(Reply(3, skew=skew),))
+    _, _, events = played(story, client)
+    answered = next(event for event in events if event.status == Status.RUN_ANSWERED)
+    following = [event for event in events if (event.attempt or 0) > 1]
+    assert following
+    assert all(event.created_at > answered.created_at for event in following)
 
 
 @BOTH_WAYS
