@@ -6,17 +6,16 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from components.settings import Settings
-from components.workflow_budget import WorkflowSettings, answer_looks, machine_timeout_seconds, poll_intervals
+from components.workflow_budget import WorkflowSettings, machine_timeout_seconds, poll_intervals
 from components.workflow_definition import build_definition
-from runtime.journal.keys import OUTCOME, answer_key, event_sort_key, record_key, wait_sort_key
+from runtime.journal.keys import OUTCOME, event_sort_key
 from runtime.journal.timestamps import to_timestamp, utc_now
-from runtime.journal.waits import Answer, AnsweredWait
 from tests.support.state_machine import evaluate
 
 STACK = Settings.defaults(event_source="fire-and-forget.dev")
@@ -400,103 +399,3 @@ def test_a_machine_whose_runs_never_wait_has_nothing_of_it() -> None:
         *("StopWaitingAgent", "LookForAnswer", "CouldNotLookForAnswer", "EvaluateAnswer", "PublishWaiting"),
         *("WaitForAnswer", "WaitToLookForAnswer", "ExpireQuestions", "NextSegment"),
     }
-
-
-@pytest.mark.parametrize(("wait", "suffix"), [(1, "01"), (9, "09"), (11, "11")])
-def test_the_machine_spells_keys_of_waits_and_answers_as_the_journal_does(wait: int, suffix: str) -> None:
-    checks = [item["ConditionCheck"]["Key"] for item in MAY_WAIT["CloseSession"]["Arguments"]["TransactItems"][2:]]
-    variables = {"sessionId": "a-run", "wait": wait}
-    assert [evaluated(key, variables) for key in checks] == [record_key("a-run", wait_sort_key(wait))]
-    _, answer = MAY_WAIT["LookForAnswer"]["Arguments"]["TransactItems"]
-    assert evaluated(answer["Get"]["Key"], variables) == answer_key("a-run", wait)
-    assert wait_sort_key(wait).endswith(suffix)
-
-
-def evaluated(value: Any, variables: dict[str, Any]) -> Any:
-    """A value with its expressions evaluated."""
-    if isinstance(value, dict):
-        return {key: evaluated(inner, variables) for key, inner in value.items()}
-    return evaluate(value, variables) if isinstance(value, str) and value.startswith("{%") else value
-
-
-def test_the_answers_that_the_machine_writes_are_those_that_the_journal_reads() -> None:
-    *_, answer = MAY_WAIT["ExpireQuestions"]["Arguments"]["TransactItems"]
-    item = answer["Put"]["Item"]
-    assert {*("PK", "SK", "sessionId", "eventId", "status", "createdAt", "expiresAt", "wait", "answers")} == set(item)
-    item = item | {"createdAt": {"S": "2026-11-30T12:00:00.000Z"}, "wait": {"N": "1"}, "expiresAt": {"N": "1"}}
-    read = AnsweredWait.from_item(item, count=2)
-    assert (read.number, read.by, read.answers) == (1, "", (Answer(approved=False, expired=True),) * 2)
-
-
-NOW_MILLIS = 1_790_000_000_000
-
-
-@pytest.mark.parametrize(
-    ("offset_seconds", "late_seconds", "expired"),
-    [(0, -1, False), (0, 1, True), (60, 1, False), (60, 61, True), (-60, -1, False), (-60, 1, True)],
-)
-def test_a_question_expires_by_the_machines_clock_and_never_before_the_time_that_people_were_told(
-    offset_seconds: int, late_seconds: int, expired: bool
-) -> None:
-    condition = MAY_WAIT["EvaluateAnswer"]["Choices"][2]["Condition"].replace("$millis()", str(NOW_MILLIS))
-    until = to_timestamp(datetime.fromtimestamp(NOW_MILLIS / 1000 - late_seconds, UTC))
-    variables = {"asked": {"until": until}, "offset": 1000 * offset_seconds}
-    assert evaluate(condition, variables) is expired
-
-
-def test_a_look_that_fails_does_not_end_a_wait_before_its_time() -> None:
-    [caught] = MAY_WAIT["LookForAnswer"]["Catch"]
-    assert (caught["ErrorEquals"], caught["Next"]) == (["States.ALL"], "CouldNotLookForAnswer")
-    # A day's 24th part, until which it looks no more.
-    assert caught["Assign"] == {"pause": 3600}
-    could_not = MAY_WAIT["CouldNotLookForAnswer"]
-    assert could_not["Choices"][0]["Condition"] == MAY_WAIT["EvaluateAnswer"]["Choices"][2]["Condition"]
-    assert could_not["Default"] == "WaitToLookForAnswer"
-
-
-def test_what_is_asked_is_read_from_any_items_and_of_the_present_wait_only() -> None:
-    asked = MAY_WAIT["CheckStatus"]["Assign"]["asked"]
-    other, own = ({"SK": {"S": wait_sort_key(number)}, "until": {"S": "then"}} for number in (1, 2))
-    own |= {"secondsLeft": {"N": "7.5"}, "key": {"S": "turns/…"}, "count": {"N": "2"}}
-    event = {"SK": {"S": "EVENT#2026#x"}}
-    assert evaluate(asked, {"wait": 2}, result={"Items": [own, other, event]}) == {
-        "until": "then",
-        "secondsLeft": 7.5,
-        "key": "turns/…",
-        "count": 2,
-    }
-    assert evaluate(asked, {"wait": 3}, result={"Items": [own, other, event]}) is None
-
-
-@pytest.mark.parametrize("missing", [{}, {"Item": None}, {"Item": {}}], ids=["left out", "null", "empty"])
-def test_an_answer_is_found_beside_whatever_a_missing_outcome_looks_like(missing: dict[str, Any]) -> None:
-    # AWS documents no result of this call as the states language sees it.
-    assign = MAY_WAIT["LookForAnswer"]["Assign"]
-    item = {"PK": {"S": "ANSWERS#a-run"}, "answers": {"S": "[]"}, "createdAt": {"S": "then"}}
-    variables = {"sessionId": "a-run"}
-    answered = {"Responses": [missing, {"Item": item}]}
-    assert evaluate(assign["answer"], variables, result=answered) == {"answers": "[]", "createdAt": "then"}
-    assert evaluate(assign["outcome"], variables, result=answered) is None
-    ended = {"Responses": [{"Item": {"SK": {"S": OUTCOME}, "status": {"S": "SESSION_CANCELLED"}}}, missing]}
-    assert evaluate(assign["answer"], variables, result=ended) is None
-    assert evaluate(assign["outcome"], variables, result=ended)["status"] == "SESSION_CANCELLED"
-
-
-@pytest.mark.parametrize(
-    ("answer_seconds", "turn", "looks"),
-    [(86_400, 3600, 25), (30 * 86_400, 108_000, 25), (3600, 600, 7), (60, 60, 2), (1, 1, 2)],
-)
-def test_a_lost_wake_up_costs_a_turn_and_a_wait_at_most_25_looks(answer_seconds: int, turn: int, looks: int) -> None:
-    settings = with_settings(max_waits=1, answer_seconds=answer_seconds)
-    assert build_definition(settings)["States"]["WaitForAnswer"]["TimeoutSeconds"] == turn
-    assert answer_looks(settings.stack) == looks
-
-
-def test_only_the_first_announcement_of_a_wait_says_that_it_has_only_begun() -> None:
-    publish = MAY_WAIT["PublishWaiting"]
-    detail = publish["Arguments"]["Entries"][0]["Detail"]
-    assert evaluate(detail["waitingSeconds"], {"noticed": None}) == 0
-    noticed = evaluate(publish["Assign"]["noticed"], {"noticed": None})
-    assert evaluate(detail["waitingSeconds"], {"noticed": noticed - 2500}) == 3
-    assert evaluate(publish["Assign"]["noticed"], {"noticed": noticed}) == noticed
-    assert MAY_WAIT["NextSegment"]["Assign"]["noticed"] is None
