@@ -168,7 +168,6 @@ def partitions(stack: Deployment, actor: str) -> dict[str, set[str]]:
 
 @pytest.mark.parametrize("actor", PARTITIONS)
 def test_only_the_state_machine_may_write_answers_and_only_where_runs_may_wait(stack: Deployment, actor: str) -> None:
-    # The emulator doesn't know the condition's key.
     assert partitions(stack, actor) == PARTITIONS[actor]
     never = {action: where - {ANSWERS} for action, where in PARTITIONS[actor].items() if action != GET}
     assert partitions(deployed("dev"), actor) == never

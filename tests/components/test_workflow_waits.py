@@ -53,6 +53,15 @@ def with_settings(**changes: Any) -> WorkflowSettings:
 MAY_WAIT: dict[str, dict[str, Any]] = build_definition(with_settings(max_waits=3))["States"]
 
 
+def test_a_request_and_answers_that_are_too_large_together_close_the_run_with_a_sentence() -> None:
+    # States.ALL doesn't match this error, and the emulator has no such limit.
+    [caught] = [
+        each for each in MAY_WAIT["InvokeAgent"]["Catch"] if each["ErrorEquals"] == ["States.DataLimitExceeded"]
+    ]
+    assert caught["Next"] == "CloseSession"
+    assert "256 KiB" in caught["Assign"]["closing"]["errorMessage"]
+
+
 @pytest.mark.parametrize(("wait", "suffix"), [(1, "01"), (9, "09"), (11, "11")])
 def test_the_machine_spells_keys_of_waits_and_answers_as_the_journal_does(wait: int, suffix: str) -> None:
     checks = [item["ConditionCheck"]["Key"] for item in MAY_WAIT["CloseSession"]["Arguments"]["TransactItems"][2:]]
@@ -71,7 +80,8 @@ def evaluated(value: Any, variables: dict[str, Any]) -> Any:
 
 
 def test_the_answers_that_the_machine_writes_are_those_that_the_journal_reads() -> None:
-    *_, answer = MAY_WAIT["ExpireQuestions"]["Arguments"]["TransactItems"]
+    *_, asked, answer = MAY_WAIT["ExpireQuestions"]["Arguments"]["TransactItems"]
+    assert asked["ConditionCheck"]["ConditionExpression"] == "attribute_exists(PK)"
     item = answer["Put"]["Item"]
     assert {*("PK", "SK", "sessionId", "eventId", "status", "createdAt", "expiresAt", "wait", "answers")} == set(item)
     item = item | {"createdAt": {"S": "2026-11-30T12:00:00.000Z"}, "wait": {"N": "1"}, "expiresAt": {"N": "1"}}

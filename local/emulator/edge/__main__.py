@@ -2,7 +2,7 @@
 
 import os
 
-from local.emulator.edge import access, expressions, functions, model, runtimes, workflows
+from local.emulator.edge import access, expressions, functions, model, partitions, runtimes, workflows
 
 if __name__ == "__main__":
     # Removed from the environment, because functions inherit it.
@@ -11,6 +11,7 @@ if __name__ == "__main__":
     workflows.install()
     model.install()
     runtimes.install()
+    partitions.install()
     expressions.install()
 
     import ministack.app
