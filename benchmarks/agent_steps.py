@@ -19,6 +19,7 @@ from benchmarks.progress import progress
 from benchmarks.rows import Row, ratio_row
 from benchmarks.samples import Samples, interleaved, seconds_of
 from runtime.agent.artifacts import Artifact, Usage
+from runtime.agent.attempt import Ending
 from runtime.agent.definition import Step, StepInput, Workflow
 from runtime.agent.step_journal import StepJournal
 from runtime.agent.steps import WorkflowRun
@@ -136,8 +137,8 @@ class _Here:
         async def main() -> None:
             attempt = self._parts.attempt(str(uuid.uuid4()))
             ending = await WorkflowRun(attempt, self._parts.stores, workflow, _no_model, parallel_steps).run()
-            if ending.error_type:
-                raise RuntimeError(f"{ending.error_type}: {ending.error_message}")
+            if not isinstance(ending, Ending) or ending.error_type:
+                raise RuntimeError(f"the steps did not end: {ending}")
 
         asyncio.run(main())
 

@@ -18,7 +18,8 @@ from local.replay.settling import Settling
 from runbook.labels import item_label
 from runtime.agent.apart import run_apart
 from runtime.agent.artifacts import Artifact
-from runtime.agent.attempt import Attempt, Ending
+from runtime.agent.asking import Asked
+from runtime.agent.attempt import Attempt, Ending, Waiting
 from runtime.agent.definition import Step, StepInput, Work, Workflow, name_of
 from runtime.agent.errors import Escaped
 from runtime.agent.model import run_step
@@ -125,7 +126,10 @@ class Player:
         # The agent's own pool ends with the first loop that has it.
         threads = Inline() if self._options.debug else Threads(thread_name_prefix="replay", counts=True)
         asyncio.get_running_loop().set_default_executor(threads)
-        return await self._run.run()
+        ended = await self._run.run()
+        if isinstance(ended, Waiting):
+            raise ReplayError("a step asks a person, and a replay has nobody to ask")
+        return ended
 
     def _made(self) -> WorkflowRun:
         now = utc_now()
@@ -158,14 +162,14 @@ class Player:
         people: Any = {"once": (*step.once, *_approved(step)), "approve": ()} if hasattr(step, "approve") else {}
         return replace(step, tools=played, **people)
 
-    async def _run_step(self, step: Step, message: str, journal: StepJournal) -> Artifact:
+    async def _run_step(self, step: Step, message: str, journal: StepJournal) -> Artifact | Asked:
         _, name, item = journal.place
         part = self._part((name, item))
         playing.set(part)
         played = self._steps[name]
         model = StoppingModel(part, self._real_model(step)) if part.is_live else RecordedModel(part, played)
 
-        async def run() -> Artifact:
+        async def run() -> Artifact | Asked:
             try:
                 return await run_step(model, played, message, journal)
             except Exception as error:

@@ -54,6 +54,17 @@ class Ending:
         return cls(Status.AGENT_BACKGROUND_TASK_FAILED, type(error).__name__, error_text(error), detail or {})
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How a background task ended whose run waits for a person.
+
+    :ivar detail: of the event: `wait`, `until`, `questions`
+    """
+
+    wait: Wait
+    detail: dict[str, Any]
+
+
 class Attempt:
     """Writes the events of one attempt for as long as it holds its lease.
 
@@ -128,18 +139,19 @@ class Attempt:
             detail={"call": claim.call, "tool": claim.tool, "claim": "claimed"},
         )
 
-    async def wait_for_answer(self, wait: Wait, detail: Mapping[str, Any]) -> None:
+    async def wait_for_answer(self, waiting: Waiting) -> None:
         """Let the run wait for a person, trying again for as long as the lease lasts; the attempt is over with it.
 
-        :param detail: of the event: `wait`, `until`, `questions`
         :raises AttemptOver: as for :meth:`append`
         :raises JournalDenied: as for :meth:`append`
         """
 
         def write(event: Event) -> None:
-            self._journal.open_wait(event, replace(wait, created_at=event.created_at), self.job.standing)
+            self._journal.open_wait(event, replace(waiting.wait, created_at=event.created_at), self.job.standing)
 
-        await self._write_alone(write, Status.RUN_WAITING, detail=detail)
+        await self._write_alone(write, Status.RUN_WAITING, detail=waiting.detail, lease_seconds=0)
+        # The lease is given back with this event: nothing may take it again.
+        self._released = True
 
     async def close(self, ending: Ending) -> None:
         """Close the run with this ending and never with another, trying again for as long as the lease lasts.

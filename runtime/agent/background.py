@@ -1,7 +1,7 @@
-"""The background task: claims its attempt, works under a lease and a deadline, and closes the run.
+"""The background task: claims its attempt, works under a lease and a deadline, and closes the run or lets it wait.
 
-Whatever happens ends in exactly one terminal event, or in none if another attempt, a cancellation or the state machine
-has ended the run.
+Whatever happens ends in exactly one terminal event, or in none if the run waits for a person, or another attempt, a
+cancellation or the state machine has ended it.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 
-from runtime.agent.attempt import Attempt, Ending
+from runtime.agent.attempt import Attempt, Ending, Waiting
 from runtime.agent.errors import AttemptOver, RunTimedOut
 from runtime.agent.steps import WorkflowRun
 from runtime.journal.errors import JournalError
@@ -58,8 +58,13 @@ class BackgroundTask:
             )
             ending = await self._work()
             self.closing = True
-            await self._attempt.close(ending)
-            logger.info("Attempt %d of run %s ended as %s", job.attempt, job.session_id, ending.status)
+            if isinstance(ending, Waiting):
+                await self._attempt.wait_for_answer(ending)
+                until = to_timestamp(ending.wait.until)
+                logger.info("Attempt %d of run %s asks a person: it waits until %s", job.attempt, job.session_id, until)
+            else:
+                await self._attempt.close(ending)
+                logger.info("Attempt %d of run %s ended as %s", job.attempt, job.session_id, ending.status)
             await self._tell()
         except AttemptOver as over:
             logger.info("Attempt %d of run %s stops: %s", job.attempt, job.session_id, over)
@@ -84,7 +89,7 @@ class BackgroundTask:
                 await self.give_back()
             raise
 
-    async def _work(self) -> Ending:
+    async def _work(self) -> Ending | Waiting:
         workflow = asyncio.create_task(self._workflow.run(), name="workflow")
         heartbeat = asyncio.create_task(self._attempt.keep_alive(), name="heartbeat")
         try:

@@ -9,34 +9,45 @@ Importing this module imports Strands.
 
 import hashlib
 import json
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any, cast
 
 from strands import Agent
-from strands.hooks import AfterModelCallEvent, BeforeModelCallEvent, MessageAddedEvent
+from strands.hooks import AfterModelCallEvent, AfterToolsEvent, BeforeModelCallEvent, MessageAddedEvent
 from strands.middleware import ExecuteToolContext, ExecuteToolStage
 from strands.types.content import Message, Messages
+from strands.types.events import ToolResultEvent
 from strands.types.exceptions import ContextWindowOverflowException
 from strands.types.session import decode_bytes_values, encode_bytes_values
-from strands.types.tools import ToolUse
+from strands.types.tools import ToolResult, ToolUse
 
 from runtime.agent.artifacts import Usage
+from runtime.agent.asking import Asked, Asking, refusal
 from runtime.agent.definition import Step
 from runtime.agent.errors import OutcomeUnknown, StepStopped, WrongResult
+from runtime.agent.messages import (
+    SHOWN_CALLS,
+    SHOWN_CHARACTERS,
+    blocks,
+    refused_results,
+    shown_calls,
+    size_of,
+    text_of,
+    usage_of,
+)
 from runtime.agent.step_journal import StepJournal
 from runtime.agent.tool_call import ToolCall, current
-from runtime.agent.turns import StoredTurn, Turn, TurnKind, Unresolved
+from runtime.agent.turns import Interrupts, StoredTurn, Turn, TurnKind, Unresolved
 from runtime.journal.records import ToolClaim, error_text
 from runtime.journal.vocabulary import StepPhase
+from runtime.journal.waits import Wants
 
 MAX_TURNS = 200
 """Answers of the model in one step or item, over all attempts; a request may allow fewer."""
 MAX_OUTPUT_TOKENS = 100_000
 """Of one step or item, over all attempts."""
-SHOWN_CALLS = 20
-SHOWN_CHARACTERS = 200
 CLAIM_CHARACTERS = 500
 STRANDS = version("strands-agents")
 
@@ -63,6 +74,8 @@ class Conversation:
         self._stored: list[Message] | None = [*self._messages]
         self._failures: list[dict[str, str]] = []
         self._ends_with = stored.newest.kind if stored else None
+        interrupts = stored.newest.interrupts if stored else None
+        self._asking = Asking(step, journal.place[2], journal.answers, interrupts)
         self.failure: Exception | None = None
 
     @property
@@ -81,10 +94,16 @@ class Conversation:
         :raises AttemptOver: if the attempt may write nothing more
         """
         self._journal.note_spent(stored.newest)
-        if self._step.once and stored.newest.kind is not TurnKind.TOOLS:
+        asked = stored.newest.kind is TurnKind.INTERRUPTED
+        if (self._step.runs_once or asked) and stored.newest.kind is not TurnKind.TOOLS:
             # The results of this turn's calls were not stored, and without its answer none of them was claimed.
+            ended = {self._place_of(call) for call in self._asking.results}
             claims = [claim for claim in await self._journal.claims() if claim.turn == self._turn]
-            self._unresolved += [Unresolved(claim.turn, claim.call, claim.tool, claim.digest) for claim in claims]
+            self._unresolved += [
+                Unresolved(claim.turn, claim.call, claim.tool, claim.digest)
+                for claim in claims
+                if claim.call not in ended
+            ]
         await self._journal.append(
             StepPhase.RESUMED,
             self._turn,
@@ -102,11 +121,39 @@ class Conversation:
         agent.add_hook(self._check)
         agent.add_hook(self._notice_failure)
         agent.add_hook(self._keep)
+        agent.add_hook(self._keep_results)
         agent.add_middleware(ExecuteToolStage, self._around_tool)
 
     def answer(self) -> str | None:
         """Return the text of a conversation that was stored to its end, or None."""
         return text_of(self._messages[-1]) if self._ends_with is TurnKind.FINAL else None
+
+    @property
+    def asks(self) -> bool:
+        """Whether calls of the newest answer wait for a person."""
+        return bool(self._asking.open)
+
+    async def stop_to_ask(self) -> Asked:
+        """Store that calls of the newest answer wait for a person, with the results of all others.
+
+        :raises AttemptOver: if the attempt may write nothing more
+        """
+        questions = tuple(sorted(self._asking.open, key=lambda question: question.call))
+        shown = [
+            {"call": each.call, "tool": each.tool, "wants": each.wants, "input": each.text[:SHOWN_CHARACTERS]}
+            for each in questions[:SHOWN_CALLS]
+        ]
+        results = encode_bytes_values([*self._asking.results.values()])
+        detail = {"after": "question", "tools": shown}
+        await self._store(TurnKind.INTERRUPTED, detail, Interrupts(questions, results))
+        return Asked(questions)
+
+    def _keep_results(self, event: AfterToolsEvent) -> None:
+        # Strands takes a structured result from the call itself, so that one is made again.
+        own = self._step.result_object.__name__ if self._step.result_object else None
+        names = {use["toolUseId"]: use["name"] for use in blocks(self._messages[-1], "toolUse")}
+        results = blocks(event.message, "toolResult")
+        self._asking.results = {each["toolUseId"]: each for each in results if names.get(each["toolUseId"]) != own}
 
     def _check(self, event: BeforeModelCallEvent) -> None:
         """Check the limits before the model is called."""
@@ -143,28 +190,32 @@ class Conversation:
     async def _keep(self, event: MessageAddedEvent) -> None:
         """Store what is new, except for what is told to the model: that is stored with its answer."""
         message = event.message
-        if message["role"] == "user" and not _blocks(message, "toolResult"):
+        if message["role"] == "user" and not blocks(message, "toolResult"):
             return
         if self.failure:
             raise self.failure
         with self._failing():
-            await self._store(message)
+            await self._store_message(message)
 
-    async def _store(self, message: Message) -> None:
+    async def _store_message(self, message: Message) -> None:
         if message["role"] == "user":
             kind, detail = TurnKind.TOOLS, {"after": "tools", "tools": self._results(message)}
         else:
             self._turn += 1
-            self._usage += _usage(message)
-            uses = _blocks(message, "toolUse")
+            self._usage += usage_of(message)
+            uses = blocks(message, "toolUse")
             kind = TurnKind.MODEL if uses else TurnKind.FINAL
-            detail: dict[str, Any] = {"after": "model", "tools": _shown_calls(uses)} if uses else {"after": "answer"}
+            detail: dict[str, Any] = {"after": "model", "tools": shown_calls(uses)} if uses else {"after": "answer"}
             detail["tokens"] = self._usage.as_detail()
             if self._step.model:
                 detail["model"] = self._step.model
             if self._failures:
                 detail["failed"] = self._failures[:SHOWN_CALLS]
                 self._failures = []
+        await self._store(kind, detail)
+        self._asking.end_turn()
+
+    async def _store(self, kind: TurnKind, detail: dict[str, Any], interrupts: Interrupts | None = None) -> None:
         added = self._added()
         self._parent = await self._journal.store(
             Turn(
@@ -174,7 +225,7 @@ class Conversation:
                 parent=None if added is self._messages else self._parent,
                 usage=self._usage,
                 unresolved=tuple(self._unresolved),
-                interrupts=None,
+                interrupts=interrupts,
                 definition=self._definition,
                 strands=STRANDS,
             ),
@@ -193,111 +244,94 @@ class Conversation:
         return self._messages[len(stored) :]
 
     def _results(self, message: Message) -> list[dict[str, Any]]:
-        uses = {use["toolUseId"]: (place, use) for place, use in enumerate(_blocks(self._messages[-2], "toolUse"))}
-        results = [(*uses[each["toolUseId"]], each) for each in _blocks(message, "toolResult")[:SHOWN_CALLS]]
+        uses = {use["toolUseId"]: (place, use) for place, use in enumerate(blocks(self._messages[-2], "toolUse"))}
+        results = [(*uses[each["toolUseId"]], each) for each in blocks(message, "toolResult")[:SHOWN_CALLS]]
         return [
-            {"call": call, "tool": use["name"], "status": result["status"], "characters": _size(result)}
+            {"call": call, "tool": use["name"], "status": result["status"], "characters": size_of(result)}
             for call, use, result in results
         ]
 
     async def _around_tool(
         self, context: ExecuteToolContext, next_fn: Callable[[ExecuteToolContext], AsyncGenerator[Any, None]]
     ) -> AsyncGenerator[Any, None]:
-        use, call = context.tool_use, self._place_of(context.tool_use)
-        if use["name"] in self._step.once:
-            # What is raised here is told to the model. If it is no answer for it, the next hook ends the conversation.
-            with self._failing():
-                unknown = await self._claim(use, call)
-            if unknown:
-                raise unknown
+        use, call = context.tool_use, self._place_of(context.tool_use["toolUseId"])
+        if use["toolUseId"] in self._asking.results:
+            yield ToolResultEvent(decode_bytes_values(self._asking.results[use["toolUseId"]]))
+            return
+        question = self._asking.question(self._turn, call, use["name"], use["input"])
+        claim = None
+        if use["name"] in self._step.runs_once or (question and question.wants is Wants.APPROVAL):
+            claim = self._claim_of(use, call)
+            await self._check_unknown(claim)
+        said = self._asking.answer(question) if question else None
+        if question and said is None:
+            self._asking.open.append(question)
+            context.interrupt(question.tool)
+        if question and said and not said.approved:
+            yield ToolResultEvent(_refused(use, refusal(question, said)))
+            return
+        if claim:
+            await self._claim(claim)
 
         async def progress(text: str) -> None:
             await self._journal.append(StepPhase.PROGRESS, self._turn, {"text": text})
 
         key = self._journal.idempotency_key(self._turn, call)
         # Each tool has an asyncio task, and with it a context, of its own.
-        current.set(ToolCall(self._turn, call, key, progress))
+        current.set(ToolCall(self._turn, call, key, progress, said.text if said else ""))
         async for event in next_fn(context):
             yield event
 
-    async def _claim(self, use: ToolUse, call: int) -> OutcomeUnknown | None:
-        """Claim a call of a tool that runs once. Return what to say if it was claimed before, or one like it was."""
+    def _claim_of(self, use: ToolUse, call: int) -> ToolClaim:
         shown = json.dumps(use["input"], sort_keys=True, default=str)
         digest = hashlib.sha256(shown.encode()).hexdigest()[:16]
         _, step, item = self._journal.place
-        claim = ToolClaim(step, item, self._turn, call, use["name"], digest, shown[:CLAIM_CHARACTERS])
-        this = Unresolved(self._turn, call, use["name"], digest)
-        if this not in self._unresolved and self._is_like_unresolved(this):
-            await self._tell(claim, "refused")
-            return OutcomeUnknown(use["name"], again=True)
-        if this in self._unresolved or not await self._journal.claim(claim):
-            if this not in self._unresolved:
-                self._unresolved.append(this)
+        return ToolClaim(step, item, self._turn, call, use["name"], digest, shown[:CLAIM_CHARACTERS])
+
+    async def _check_unknown(self, claim: ToolClaim) -> None:
+        """Check, before a person is asked, that the outcome of a call, or of one like it, is not unknown.
+
+        :raises OutcomeUnknown: if it is; the model is told
+        """
+        this = _as_unresolved(claim)
+        if this in self._unresolved:
             await self._tell(claim, "unknown")
-            return OutcomeUnknown(use["name"])
-        return None
+            raise OutcomeUnknown(claim.tool)
+        if self._is_like_unresolved(this):
+            await self._tell(claim, "refused")
+            raise OutcomeUnknown(claim.tool, again=True)
+
+    async def _claim(self, claim: ToolClaim) -> None:
+        """Claim a call of a tool that runs once.
+
+        :raises OutcomeUnknown: if it was claimed before; the model is told
+        """
+        # What is raised here is told to the model. If it is no answer for it, the next hook ends the conversation.
+        with self._failing():
+            claimed = await self._journal.claim(claim)
+        if not claimed:
+            self._unresolved.append(_as_unresolved(claim))
+            await self._tell(claim, "unknown")
+            raise OutcomeUnknown(claim.tool)
 
     def _is_like_unresolved(self, this: Unresolved) -> bool:
         return any((each.tool, each.digest) == (this.tool, this.digest) for each in self._unresolved)
 
     async def _tell(self, claim: ToolClaim, what: str) -> None:
-        await self._journal.append(StepPhase.TOOL, self._turn, {"call": claim.call, "tool": claim.tool, "claim": what})
+        with self._failing():
+            await self._journal.append(
+                StepPhase.TOOL, self._turn, {"call": claim.call, "tool": claim.tool, "claim": what}
+            )
 
-    def _place_of(self, use: ToolUse) -> int:
+    def _place_of(self, tool_use_id: str) -> int:
         """Return the call's place in the model's answer: Strands' own lists leave out what has a result."""
-        uses = _blocks(self._messages[-1], "toolUse")
-        return next((place for place, each in enumerate(uses) if each["toolUseId"] == use["toolUseId"]), 0)
+        uses = blocks(self._messages[-1], "toolUse")
+        return next((place for place, each in enumerate(uses) if each["toolUseId"] == tool_use_id), 0)
 
 
-def given_result(step: Step, messages: Messages) -> Any:
-    """Return the result that a conversation ends with, as Strands takes it from its tool, or None."""
-    if step.result_object is None or len(messages) < 2:
-        return None
-    uses = {use["toolUseId"]: use for use in _blocks(messages[-2], "toolUse")}
-    for result in _blocks(messages[-1], "toolResult"):
-        use = uses.get(result["toolUseId"])
-        if use and use["name"] == step.result_object.__name__ and result["status"] == "success":
-            return step.result_object(**use["input"])
-    return None
+def _as_unresolved(claim: ToolClaim) -> Unresolved:
+    return Unresolved(claim.turn, claim.call, claim.tool, claim.digest)
 
 
-def refused_results(step: Step, messages: Messages) -> Iterator[str]:
-    """Give what was wrong with each result that was refused."""
-    if step.result_object is None:
-        return
-    name = step.result_object.__name__
-    asked = {use["toolUseId"] for message in messages for use in _blocks(message, "toolUse") if use["name"] == name}
-    for message in messages:
-        for answer in _blocks(message, "toolResult"):
-            if answer["toolUseId"] in asked and answer["status"] == "error":
-                yield " ".join(str(part.get("text", "")) for part in answer["content"])
-
-
-def text_of(message: Message) -> str:
-    """Return a message's text."""
-    return "\n".join(block["text"] for block in message["content"] if "text" in block)
-
-
-def _blocks(message: Message, kind: str) -> list[Any]:
-    return [block[kind] for block in cast("list[dict[str, Any]]", message["content"]) if kind in block]
-
-
-def _usage(message: Message) -> Usage:
-    tokens = cast("dict[str, int]", message.get("metadata", {}).get("usage", {}))
-    return Usage(
-        tokens.get("inputTokens", 0),
-        tokens.get("outputTokens", 0),
-        tokens.get("cacheReadInputTokens", 0),
-        tokens.get("cacheWriteInputTokens", 0),
-    )
-
-
-def _shown_calls(uses: Sequence[ToolUse]) -> list[dict[str, Any]]:
-    return [
-        {"call": call, "tool": use["name"], "input": json.dumps(use["input"], default=str)[:SHOWN_CHARACTERS]}
-        for call, use in enumerate(uses[:SHOWN_CALLS])
-    ]
-
-
-def _size(result: Any) -> int:
-    return sum(len(str(part.get("text", part))) for part in result["content"])
+def _refused(use: ToolUse, why: str) -> ToolResult:
+    return {"toolUseId": use["toolUseId"], "status": "error", "content": [{"text": why}]}

@@ -18,9 +18,11 @@ from typing import Annotated, Any, TypeAlias, cast
 
 from pydantic import BaseModel, RootModel, TypeAdapter, create_model
 
+from runtime.agent.asking import ask
 from runtime.agent.errors import InvalidWorkflow
 from runtime.contract.request import RunRequest
 from runtime.journal.vocabulary import STEP_NAME, check_step_name
+from runtime.journal.waits import Wants
 
 PROMPTS = Path(__file__).parent / "prompts"
 _REFERENCE = re.compile(r'"#/\$defs/([^"]+)"')
@@ -68,14 +70,15 @@ class Step:
     :ivar work: the code in an agent's place
     :ivar after: the steps that it comes after; None for the one before it, () for none
     :ivar each: a step with a list as its result: this one runs once for each item of it, of a hundred at most
+    :ivar approve: names of tools each call of which a person has to approve; these are also `once`
     :ivar once: names of tools whose calls must not happen twice: each is claimed in the journal before it is made, and
         not made again where an earlier attempt may have made it
     :ivar model: the id of its own Bedrock model; the stack's, if left out
     :ivar result: a pydantic model, or a list of these or of plain types; without it the result is text
     :raises InvalidStepName: if the name can't become part of an event's status
     :raises InvalidWorkflow: if there are both prompt and code or neither, code with tools or that is not async, no such
-        file, a tool once that is none of its tools, a result that JSON can't hold, or an agent's result that contains
-        itself
+        file, a tool once or approved that is none of its tools, a result that JSON can't hold, or an agent's result
+        that contains itself
     """
 
     name: str
@@ -86,6 +89,7 @@ class Step:
     each: str | None = None
     result: Any = None
     once: Sequence[str] = ()
+    approve: Sequence[str] = ()
     model: str | None = None
 
     def __post_init__(self) -> None:
@@ -96,7 +100,7 @@ class Step:
             raise InvalidWorkflow(f"step {self.name} is plain code: tools are for steps with a prompt file")
         if self.work:
             self._check_work(self.work)
-        for field in ("tools", "after", "once"):
+        for field in ("tools", "after", "once", "approve"):
             if not isinstance(getattr(self, field), tuple | list | None):
                 wrong = f"step {self.name} has {field}={getattr(self, field)!r}, which has to be a tuple: ({field}[0],)"
                 raise InvalidWorkflow(wrong)
@@ -107,8 +111,9 @@ class Step:
             self._check_result()
 
     def _check_agent(self) -> None:
-        if unknown := sorted({*self.once} - {name_of(made) for made in self.tools}):
-            raise InvalidWorkflow(f"step {self.name} has once={unknown[0]}, which is none of its tools")
+        for field in ("once", "approve"):
+            if unknown := sorted({*getattr(self, field)} - {name_of(made) for made in self.tools}):
+                raise InvalidWorkflow(f"step {self.name} has {field}={unknown[0]}, which is none of its tools")
         if self.work and self.model:
             raise InvalidWorkflow(f"step {self.name} is plain code: a model is for steps with a prompt file")
 
@@ -135,9 +140,20 @@ class Step:
             )
 
     @property
+    def runs_once(self) -> frozenset[str]:
+        """The names of the tools whose calls must not happen twice."""
+        return frozenset((*self.once, *self.approve))
+
+    @property
+    def wants(self) -> dict[str, Wants]:
+        """What a person has to say before a tool is called, by the tool's name."""
+        texts = {name_of(made): Wants.TEXT for made in self.tools if made is ask}
+        return dict.fromkeys(self.approve, Wants.APPROVAL) | texts
+
+    @property
     def asks(self) -> bool:
-        """Whether a person may be asked."""
-        return bool(getattr(self, "approve", ()))
+        """Whether the step may have to wait for a person."""
+        return bool(self.wants)
 
     @property
     def system_prompt(self) -> str:
@@ -181,6 +197,7 @@ class Step:
             "each": self.each,
             "result": None if self.result is None else self.adapter.json_schema(),
             "once": [*self.once],
+            "approve": [*self.approve],
             "model": self.model,
         }
 
@@ -229,11 +246,6 @@ class Workflow:
                 f"step {step.name} runs for each item of {step.each}, which runs once per item itself: one level is all"
             )
 
-    @property
-    def asks(self) -> bool:
-        """Whether a person may be asked."""
-        return any(step.asks for step in self.steps)
-
     def needs(self, step: Step) -> tuple[str, ...]:
         """Return the names of the steps that one comes right after, in order."""
         if step.after is None:
@@ -260,6 +272,11 @@ class Workflow:
     def _position(self, name: str) -> int:
         names = [step.name for step in self.steps]
         return names.index(name) if name in names else len(names)
+
+    @property
+    def asks(self) -> bool:
+        """Whether one of the steps may have to wait for a person."""
+        return any(step.asks for step in self.steps)
 
     @cached_property
     def digest(self) -> str:

@@ -17,6 +17,7 @@ from botocore.httpsession import URLLib3Session
 
 from runtime.agent.artifacts import Artifact, ArtifactStore
 from runtime.agent.artifacts import connect as connect_artifacts
+from runtime.agent.asking import Asked
 from runtime.agent.attempt import Attempt
 from runtime.agent.background import BackgroundTask
 from runtime.agent.definition import Step
@@ -119,7 +120,7 @@ def warm_up() -> None:
             found.close()
 
 
-async def run_step(step: Step, message: str, journal: StepJournal) -> Artifact:
+async def run_step(step: Step, message: str, journal: StepJournal) -> Artifact | Asked:
     """Run a Strands agent on a message; see :func:`runtime.agent.model.run_step`."""
     built = await in_thread(model, step.model or settings().model_id)
     from runtime.agent.model import run_step as run
@@ -139,7 +140,14 @@ async def background_task(job: Job, clock: RunClock) -> BackgroundTask:
     )
     workflow = workflow_for(job.request)
     run = WorkflowRun(
-        attempt, await in_thread(stores), workflow, run_step, settings().parallel_steps, settings().max_tokens
+        attempt,
+        await in_thread(stores),
+        workflow,
+        run_step,
+        settings().parallel_steps,
+        settings().max_tokens,
+        max_waits=settings().max_waits,
+        answer_seconds=settings().answer_seconds,
     )
     # A lost run may go on with newer code.
     labels = {"workflow": workflow.name, "workflowDigest": await in_thread(lambda: workflow.digest)}

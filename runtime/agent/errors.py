@@ -95,6 +95,24 @@ class CannotResume(AgentError):
         self.claimed = claimed
 
 
+class TooManyWaits(AgentError):
+    """A step asks a person, and the run may not wait any more."""
+
+    def __init__(self, step: str, waited: int, max_waits: int) -> None:
+        times = f"{waited} time{'' if waited == 1 else 's'}"
+        super().__init__(f"step {step} asks a person, and this run has waited {times}: maxWaits allows {max_waits}")
+        self.step = step
+        self.waited = waited
+
+
+class AnswersUnreadable(AgentError):
+    """What a person has answered can't be matched with what was asked."""
+
+    def __init__(self, wait: int, why: str) -> None:
+        super().__init__(f"the answers to wait {wait} can't be used: {why}")
+        self.wait = wait
+
+
 class BudgetExceeded(AgentError):
     """The run has spent the tokens that it may."""
 

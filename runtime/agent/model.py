@@ -21,9 +21,11 @@ from strands.types.exceptions import EventLoopException
 from strands.types.tools import AgentTool
 
 from runtime.agent.artifacts import Artifact
-from runtime.agent.conversation import STRANDS, Conversation, given_result
+from runtime.agent.asking import Asked, still_asked
+from runtime.agent.conversation import STRANDS, Conversation
 from runtime.agent.definition import Items, Step
 from runtime.agent.errors import EmptyAnswer, Escaped, StepStopped
+from runtime.agent.messages import given_result
 from runtime.agent.results import serialized
 from runtime.agent.step_journal import StepJournal
 
@@ -72,8 +74,10 @@ async def hold_what_escapes(
         yield event
 
 
-async def run_step(model: Model, step: Step, message: str, journal: StepJournal) -> Artifact:
-    """Run an agent on a message, or go on where an earlier attempt was; return what it wrote, or its result as JSON.
+async def run_step(model: Model, step: Step, message: str, journal: StepJournal) -> Artifact | Asked:
+    """Run an agent on a message, or go on where an earlier attempt was.
+
+    :return: what it wrote, or its result as JSON; or what it asks a person, as far as it came
 
     :raises StepStopped: if the model stopped at a limit or was stopped
     :raises EmptyAnswer: if it wrote nothing
@@ -86,6 +90,8 @@ async def run_step(model: Model, step: Step, message: str, journal: StepJournal)
     definition = _definition(agent, step)
     digest = hashlib.sha256(json.dumps(definition, sort_keys=True).encode()).hexdigest()[:12]
     stored = await journal.restored()
+    if stored and (asked := still_asked(stored.newest.interrupts, journal.answers)):
+        return asked
     await journal.define(json.dumps(definition | {"digest": digest, "message": message}).encode())
     talk = Conversation(step, journal, digest, stored)
     if stored:
@@ -95,7 +101,10 @@ async def run_step(model: Model, step: Step, message: str, journal: StepJournal)
     text = _stored_answer(step, talk) if stored else None
     if text is None:
         # Without a message Strands goes on: with the tools that the last answer asks for, or with the next answer.
-        text = _answer(step, await _run(agent, step, talk, _next_message(talk) if stored else message))
+        result = await _run(agent, step, talk, _next_message(talk) if stored else message)
+        if result.stop_reason == "interrupt" and talk.asks:
+            return await talk.stop_to_ask()
+        text = _answer(step, result)
     return Artifact(step.name, text, talk.usage)
 
 

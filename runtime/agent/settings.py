@@ -13,6 +13,8 @@ class AgentSettings:
     :ivar parallel_steps: how many steps, and items of steps, are worked on at the same time
     :ivar max_tokens: that the models of a run may read and write; 0: any
     :ivar wakes: whether the state machine waits to be woken (`completion: callback`)
+    :ivar max_waits: how often a run may wait for a person
+    :ivar answer_seconds: how long a person has to answer
     """
 
     journal_table: str
@@ -24,6 +26,8 @@ class AgentSettings:
     parallel_steps: int
     max_tokens: int = 0
     wakes: bool = False
+    max_waits: int = 0
+    answer_seconds: int = 86_400
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> "AgentSettings":
@@ -41,4 +45,6 @@ class AgentSettings:
             parallel_steps=int(environ["PARALLEL_STEPS"]),
             max_tokens=int(environ.get("MAX_TOKENS", "0")),
             wakes=environ.get("COMPLETION") == "callback",
+            max_waits=int(environ.get("MAX_WAITS", "0")),
+            answer_seconds=int(environ.get("ANSWER_SECONDS", "86400")),
         )

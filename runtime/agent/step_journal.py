@@ -22,6 +22,7 @@ from runtime.agent.turns import StoredTurn, Turn, TurnStore, definition_key, new
 from runtime.journal.errors import ToolClaimed
 from runtime.journal.records import ToolClaim
 from runtime.journal.vocabulary import StepPhase, step_status
+from runtime.journal.waits import Answer, Question
 
 T = TypeVar("T")
 logger = logging.getLogger("bedrock_agentcore.app.steps")
@@ -43,17 +44,25 @@ class StepJournal:
     """One unit's side of the journal and of the bucket, within an attempt.
 
     :param turn_keys: the keys of the turns that earlier attempts of the run have stored
+    :ivar answers: what a person has said to the questions of this segment of the run
     :ivar failed_call: the model's newest call if it failed: `turn` (the one it was for), `errorType`, `errorMessage`
     """
 
     def __init__(
-        self, attempt: Attempt, stores: Stores, unit: Unit, spending: Spending, turn_keys: Iterable[str] = ()
+        self,
+        attempt: Attempt,
+        stores: Stores,
+        unit: Unit,
+        spending: Spending,
+        turn_keys: Iterable[str] = (),
+        answers: Mapping[Question, Answer] | None = None,
     ) -> None:
         self._attempt = attempt
         self._stores = stores
         self._unit = unit
         self.spending = spending
         self._turn_keys = turn_keys
+        self.answers = answers or {}
         self.failed_call: Mapping[str, Any] | None = None
 
     @property

@@ -7,7 +7,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -15,7 +15,8 @@ from pydantic_core import to_jsonable_python
 
 from runtime.agent.apart import run_apart
 from runtime.agent.artifacts import Artifact, Usage, artifact_key
-from runtime.agent.attempt import Attempt, Ending
+from runtime.agent.asking import Asked
+from runtime.agent.attempt import Attempt, Ending, Waiting
 from runtime.agent.definition import Step, StepInput, Workflow
 from runtime.agent.errors import ArtifactMissing, AttemptOver, BudgetExceeded, TurnUnreadable
 from runtime.agent.plan import Plan, Unit
@@ -24,15 +25,17 @@ from runtime.agent.spending import Spending
 from runtime.agent.step_journal import StepJournal, Stores, persistently
 from runtime.agent.threads import until_idle
 from runtime.agent.turns import newest_of, units_of
+from runtime.agent.waiting import Waits
 from runtime.contract.request import StepSource
 from runtime.journal.errors import JournalError
 from runtime.journal.records import error_text
 from runtime.journal.vocabulary import Status, StepPhase, step_status
+from runtime.journal.waits import Answer, Question
 
 T = TypeVar("T")
 logger = logging.getLogger("bedrock_agentcore.app.steps")
-StepRunner = Callable[[Step, str, StepJournal], Awaitable[Artifact]]
-"""Runs an agent on a message, or goes on where the journal says that an earlier attempt was."""
+StepRunner = Callable[[Step, str, StepJournal], Awaitable[Artifact | Asked]]
+"""Runs an agent on a message, or goes on where the journal says that an earlier attempt was, up to what it asks."""
 CodeRunner = Callable[[Callable[[], Coroutine[Any, Any, str]]], Awaitable[str]]
 """Runs a step's plain code."""
 STOP_SHARE = 1 / 8
@@ -51,6 +54,8 @@ class WorkflowRun:
     :param parallel_steps: how many steps, and items, are worked on at the same time
     :param max_tokens: how many the run may spend, over all its attempts; 0: any. The request may allow fewer
     :param run_code: where plain code runs
+    :param max_waits: how often the run may wait for a person
+    :param answer_seconds: how long a person has to answer
     """
 
     def __init__(
@@ -62,6 +67,8 @@ class WorkflowRun:
         parallel_steps: int,
         max_tokens: int = 0,
         run_code: CodeRunner = run_apart,
+        max_waits: int = 0,
+        answer_seconds: float = 86_400,
     ) -> None:
         self._attempt = attempt
         self._stores = stores
@@ -73,6 +80,8 @@ class WorkflowRun:
         self._session_id = attempt.job.session_id
         limits = attempt.job.request.limits
         self._spending = Spending(min(filter(None, (max_tokens, limits and limits.tokens)), default=0))
+        self._waits = Waits(attempt, stores.turns, workflow, max_waits, answer_seconds)
+        self._answers: Mapping[Question, Answer] = {}
         self._turn_keys: list[str] = []
         self._running: list[Unit] = []
         self._journals: dict[Unit, StepJournal] = {}
@@ -85,8 +94,8 @@ class WorkflowRun:
         """What is being worked on: steps' names, with the item where it is one."""
         return [str(unit) for unit in self._running]
 
-    async def run(self) -> Ending:
-        """Run all steps and return how the task ended, whatever they do.
+    async def run(self) -> Ending | Waiting:
+        """Run all steps, or all that can run before a person answers, and return how the task ended, whatever they do.
 
         :raises AttemptOver: if the attempt may write nothing more
         :raises asyncio.CancelledError: if the task that runs this is cancelled
@@ -115,14 +124,16 @@ class WorkflowRun:
         """Journal that what is running failed."""
         await asyncio.gather(*(self._journal_failure(unit, error) for unit in self._running))
 
-    async def _run_all(self) -> Ending:
+    async def _run_all(self) -> Ending | Waiting:
         began = time.monotonic()
         self._finished = await self._blocking(self._artifacts.finished, self._session_id)
         for source in self._attempt.job.request.take_from:
             self._sources.append((source, await self._blocking(self._artifacts.finished, source.session_id)))
         if self._attempt.job.attempt > 1:
             await self._find_turns()
-        await self._produce_all()
+        self._answers = await self._waits.answers()
+        if questions := await self._produce_all():
+            return await self._waits.begin(questions)
         return await self._complete(time.monotonic() - began)
 
     async def _find_turns(self) -> None:
@@ -140,10 +151,13 @@ class WorkflowRun:
             else:
                 self._spending.note(step, item, turn.usage)
 
-    async def _produce_all(self) -> None:
-        """Work on what is ready, as much as may be at a time, until nothing is left; the first failure ends it."""
-        owner = asyncio.current_task()
-        ready, tasks = deque[Unit](), dict[asyncio.Task[Artifact | _Failure], Unit]()
+    async def _produce_all(self) -> list[Question]:
+        """Work on what is ready, as much as may be at a time, until nothing is left; the first failure ends it.
+
+        :return: what all those ask that wait for a person: without an answer nothing more can be done
+        """
+        owner, questions = asyncio.current_task(), list[Question]()
+        ready, tasks = deque[Unit](), dict[asyncio.Task[Artifact | Asked | _Failure], Unit]()
         try:
             while True:
                 ready.extend(self._plan.newly_ready())
@@ -151,11 +165,14 @@ class WorkflowRun:
                     unit = ready.popleft()
                     tasks[asyncio.create_task(self._produced_or_failed(unit), name=str(unit))] = unit
                 if not tasks:
-                    return
+                    return questions
                 done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
-                    unit, produced = tasks.pop(task), task.result()
-                    self._plan.finish(unit, _artifact(produced))
+                    unit, produced = tasks.pop(task), _unless_failed(task.result())
+                    if isinstance(produced, Asked):
+                        questions += produced.questions
+                    else:
+                        self._plan.finish(unit, produced)
         except BaseException as error:
             if not _is_discarded(owner):
                 # A cancelled tool's thread goes on: what it does should be done before the run is closed with an error.
@@ -177,7 +194,7 @@ class WorkflowRun:
         if idle:
             await until_idle(seconds - (time.monotonic() - began))
 
-    async def _produced_or_failed(self, unit: Unit) -> Artifact | _Failure:
+    async def _produced_or_failed(self, unit: Unit) -> Artifact | Asked | _Failure:
         owner = asyncio.current_task()
         try:
             return await self._produced(unit)
@@ -189,7 +206,7 @@ class WorkflowRun:
             await self._journal_failure(unit, error)
             return _Failure(error)
 
-    async def _produced(self, unit: Unit) -> Artifact:
+    async def _produced(self, unit: Unit) -> Artifact | Asked:
         if self._key(unit) in self._finished:
             found = unit.checked(await self._blocking(self._artifacts.get, self._session_id, *_name(unit)))
             self._note_spent(unit, found)
@@ -210,12 +227,15 @@ class WorkflowRun:
         await self._journal(unit, StepPhase.SKIPPED, detail=self._detail(artifact) | {"takenFrom": source})
         return artifact
 
-    async def _work_on(self, unit: Unit) -> Artifact:
+    async def _work_on(self, unit: Unit) -> Artifact | Asked:
         self._running.append(unit)
         try:
             began = time.monotonic()
             await self._journal(unit, StepPhase.STARTED)
             worked = await self._worked(unit)
+            if isinstance(worked, Asked):
+                self._waits.check(unit.step.name)
+                return worked
             self._note_spent(unit, worked)
             produced = replace(worked, item=unit.number, extension=extension_of(unit.step), made_from=unit.made_from)
             artifact = unit.checked(await self._blocking(self._artifacts.put, self._session_id, produced))
@@ -225,13 +245,13 @@ class WorkflowRun:
         finally:
             self._running.remove(unit)
 
-    async def _worked(self, unit: Unit) -> Artifact:
+    async def _worked(self, unit: Unit) -> Artifact | Asked:
         request, step, earlier = self._attempt.job.request, unit.step, self._plan.earlier(unit.step)
         if (code := step.work) is None:
             self._spending.check()
             begun = begun_before(request.claims, step.name, unit.number)
             message = message_for(request.prompt, earlier, to_jsonable_python(unit.item), unit.place, begun)
-            journal = StepJournal(self._attempt, self._stores, unit, self._spending, self._turn_keys)
+            journal = StepJournal(self._attempt, self._stores, unit, self._spending, self._turn_keys, self._answers)
             self._journals[unit] = journal
             return await self._run_step(step, message, journal)
         key = "/".join(map(str, (self._session_id, step.name, *([] if unit.number is None else [unit.number]))))
@@ -280,7 +300,7 @@ class WorkflowRun:
         return await persistently(self._attempt.lease_seconds, function, *args)
 
 
-def _artifact(produced: Artifact | _Failure) -> Artifact:
+def _unless_failed(produced: Artifact | Asked | _Failure) -> Artifact | Asked:
     if isinstance(produced, _Failure):
         raise produced.error
     return produced

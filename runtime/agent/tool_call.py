@@ -13,12 +13,14 @@ class ToolCall:
     :ivar call: its place among the calls of that answer, from 0
     :ivar idempotency_key: the same each time this call is made, in whichever attempt: run, step, item, turn, call
     :ivar progress: leaves a message in the journal
+    :ivar answer: what the person has said who was asked about this call, if one was
     """
 
     turn: int
     call: int
     idempotency_key: str
     progress: Callable[[str], Awaitable[None]]
+    answer: str = ""
 
 
 current = ContextVar[ToolCall]("tool_call")

@@ -5,20 +5,22 @@ not with its square. Each attempt writes under its own number: what a zombie sti
 """
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from runtime.agent.artifacts import Usage
 from runtime.agent.bucket import content_of, keys_below, put_new
 from runtime.agent.errors import TurnUnreadable
 from runtime.contract.request import check_session_id
 from runtime.journal.keys import is_turn, turn_position, turn_prefix
+from runtime.journal.waits import Question, parsed_questions
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+T = TypeVar("T")
 VERSION = 1
 
 
@@ -49,6 +51,28 @@ class Unresolved:
 
 
 @dataclass(frozen=True, slots=True)
+class Interrupts:
+    """What an interrupted turn waits for, and what is not done again when it goes on.
+
+    Not Strands' own state of it, which is private: with these results the calls of the turn are simply made once more.
+
+    :ivar questions: those that have no answer
+    :ivar results: of the calls that have ended, in Strands' form, as JSON has it
+    """
+
+    questions: tuple[Question, ...]
+    results: list[Any]
+
+    @classmethod
+    def parsed(cls, found: Mapping[str, Any]) -> "Interrupts":
+        """Return what is stored.
+
+        :raises ValueError: if these are no questions
+        """
+        return cls(tuple(parsed_questions(json.dumps(found["questions"]).encode())), list(found["results"]))
+
+
+@dataclass(frozen=True, slots=True)
 class Turn:
     """One stored turn.
 
@@ -57,7 +81,7 @@ class Turn:
     :ivar parent: the key of the turn before it; None if this one holds the whole conversation
     :ivar usage: the tokens of the whole conversation, whichever attempt spent them
     :ivar unresolved: the calls whose outcome the model has been told is unknown
-    :ivar interrupts: Strands' state of the tools that wait for a person
+    :ivar interrupts: what waits for a person, in an interrupted turn
     :ivar definition: digest of the step's definition
     :ivar strands: the version of Strands
     """
@@ -68,7 +92,7 @@ class Turn:
     parent: str | None
     usage: Usage
     unresolved: tuple[Unresolved, ...]
-    interrupts: Mapping[str, Any] | None
+    interrupts: Interrupts | None
     definition: str
     strands: str
 
@@ -82,7 +106,7 @@ class Turn:
             "messages": self.messages,
             "usage": self.usage.as_detail(),
             "unresolved": [[each.turn, each.call, each.tool, each.digest] for each in self.unresolved],
-            "interrupts": self.interrupts,
+            "interrupts": asdict(self.interrupts) if self.interrupts else None,
             "definition": self.definition,
             "strands": self.strands,
         }
@@ -105,7 +129,7 @@ class Turn:
                 parent=document["parent"],
                 usage=Usage.of_detail(document["usage"]),
                 unresolved=tuple(Unresolved(*each) for each in document["unresolved"]),
-                interrupts=document["interrupts"],
+                interrupts=Interrupts.parsed(document["interrupts"]) if document["interrupts"] else None,
                 definition=document["definition"],
                 strands=document["strands"],
             )
@@ -174,9 +198,19 @@ class TurnStore:
 
         :raises TurnUnreadable: if it is not there, or not a turn
         """
+        return self._read(key, Turn.parsed)
+
+    def questions(self, key: str) -> list[Question]:
+        """Return what a run asked when it began to wait.
+
+        :raises TurnUnreadable: if it is not there, or no questions
+        """
+        return self._read(key, parsed_questions)
+
+    def _read(self, key: str, parse: Callable[[bytes], T]) -> T:
         try:
             content, _ = content_of(self._client, self._bucket, key)
-            return Turn.parsed(content)
+            return parse(content)
         except self._client.exceptions.NoSuchKey as error:
             raise TurnUnreadable(key, "it is not in the bucket") from error
         except ValueError as error:

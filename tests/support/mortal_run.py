@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from botocore.exceptions import ClientError
 
 from runtime.agent.artifacts import Artifact
+from runtime.agent.asking import Asked
 from runtime.agent.attempt import Attempt
 from runtime.agent.definition import Step
 from runtime.agent.model import run_step
@@ -24,6 +25,7 @@ from runtime.agent.turns import TurnStore
 from runtime.contract.request import Limits, RunRequest
 from runtime.journal.errors import ToolClaimed
 from runtime.journal.records import ToolClaim
+from runtime.journal.waits import Answer, Question
 from tests.support.scripted_model import ScriptedModel
 
 if TYPE_CHECKING:
@@ -73,6 +75,8 @@ class MortalRun:
 
     :ivar dies_at: the number of the act before which the process dies, from 1; 0 for never
     :ivar acts: what was done since the last process began
+    :ivar answers: what a person has said before this segment of the run
+    :ivar asked: what the last process has stopped for
     :ivar claims: what was claimed, by key
     :ivar events: the phase, turn and detail of each event
     """
@@ -89,13 +93,16 @@ class MortalRun:
         default_factory=list[tuple[str, "int | None", dict[str, Any]]]
     )
     acts: list[str] = field(default_factory=list[str])
+    answers: dict[Question, Answer] = field(default_factory=dict[Question, Answer])
+    asked: tuple[Question, ...] = ()
     attempt: int = 0
     _dead: asyncio.Event = field(default_factory=asyncio.Event)
 
     def begin(self, message: str = "Why?") -> Artifact | None:
-        """Run the next attempt; None if it died."""
+        """Run the next attempt; None if it died, or asks a person."""
         self.attempt += 1
         self.acts.clear()
+        self.asked = ()
 
         async def main() -> Artifact | None:
             asyncio.get_running_loop().set_default_executor(Threads())
@@ -134,10 +141,14 @@ class MortalRun:
             if not key.endswith("definition.json")
         }
 
-    async def _work(self, message: str) -> Artifact:
+    async def _work(self, message: str) -> Artifact | None:
         turns = TurnStore(cast("S3Client", self.bucket), "artifacts")
         journal = _Journal(self, turns, Unit(self.step, self.item))
-        return await run_step(self.model.as_bedrock(), self.step, message, journal)
+        ended = await run_step(self.model.as_bedrock(), self.step, message, journal)
+        if isinstance(ended, Asked):
+            self.asked = ended.questions
+            return None
+        return ended
 
 
 class _Attempt:
@@ -169,7 +180,7 @@ class _Journal(StepJournal):
     def __init__(self, run: MortalRun, turns: TurnStore, unit: Unit) -> None:
         stores = Stores(cast("Any", None), turns, run.claimed)
         keys = turns.keys(SESSION)
-        super().__init__(cast("Attempt", _Attempt(run)), stores, unit, Spending(run.max_tokens), keys)
+        super().__init__(cast("Attempt", _Attempt(run)), stores, unit, Spending(run.max_tokens), keys, run.answers)
         self._run = run
 
     async def _blocking(self, function: Callable[..., T], *args: Any) -> T:

@@ -14,6 +14,7 @@ from local.replay.record.memory import no_claims
 from runbook import pulled
 from runbook.pulled import Manifest, local_name
 from runtime.agent.artifacts import Artifact, ArtifactStore
+from runtime.agent.asking import Asked
 from runtime.agent.attempt import Attempt, Ending
 from runtime.agent.definition import Step, Workflow
 from runtime.agent.model import run_step
@@ -90,7 +91,7 @@ def record(
     job = Job(SESSION, parse_request(request), attempt=1, segment=Segment(1), now=now, seconds_left=600)
     attempt = Attempt(job, journal, clock=RunClock(now), environment_id="recorded", lease_seconds=60)
 
-    async def run_recorded(step: Step, message: str, own: StepJournal) -> Artifact:
+    async def run_recorded(step: Step, message: str, own: StepJournal) -> Artifact | Asked:
         _, name, item = own.place
         return await run_step(model_for(name, item), step, message, own)
 
@@ -100,7 +101,9 @@ def record(
         while not run.done() and not any(map(cancelled, journal.kept)):
             await asyncio.wait({run}, timeout=0.01)
         if run.done():
-            await attempt.close(run.result())
+            ending = run.result()
+            assert isinstance(ending, Ending)
+            await attempt.close(ending)
             return
         run.cancel()
         await asyncio.wait({run})

@@ -83,13 +83,18 @@ def says(text: str, stop_reason: str = "end_turn") -> Turn:
 
 def calls(*names: str, **given: Any) -> Turn:
     """Return a turn that calls tools, all with the same arguments."""
+    return together(*((name, given) for name in names))
+
+
+def together(*asked: tuple[str, dict[str, Any]]) -> Turn:
+    """Return a turn that calls tools, each with arguments of its own."""
     blocks: Iterable[Turn] = (
         [
             {"contentBlockStart": {"start": {"toolUse": {"name": name, "toolUseId": f"{name}-{number}"}}}},
             {"contentBlockDelta": {"delta": {"toolUse": {"input": json.dumps(given)}}}},
             {"contentBlockStop": {}},
         ]
-        for number, name in enumerate(names)
+        for number, (name, given) in enumerate(asked)
     )
     start: Turn = [{"messageStart": {"role": "assistant"}}]
     return [

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from runtime.agent.artifacts import Artifact, ArtifactStore, Usage
+from runtime.agent.asking import Asked
 from runtime.agent.attempt import Attempt
 from runtime.agent.background import BackgroundTask
 from runtime.agent.definition import Step, Workflow
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 START = datetime(2026, 11, 22, 20, 0, tzinfo=UTC)
 LEASE_SECONDS = 120.0
+ANSWER_SECONDS = 7200.0
 WORKFLOW = Workflow("default", (Step("analyst", "analyst.md"), Step("reporter", "reporter.md")))
 Work: TypeAlias = Callable[[], Awaitable[str]]
 """What a step's model does: returns a text, raises, or takes its time."""
@@ -86,6 +88,8 @@ class Simulation:
     take_from: tuple[StepSource, ...] = ()
     claims: tuple[ClaimedCall, ...] = ()
     deadline_seconds: float = 3600.0
+    segment: Segment = field(default_factory=lambda: Segment(3))
+    max_waits: int = 0
     work: dict[str, Work] = field(
         default_factory=lambda: {"analyst": says("the analysis"), "reporter": says("the report")}
     )
@@ -140,7 +144,7 @@ class Simulation:
             session_id=self.session_id,
             request=RunRequest("Why is it slow?", take_from=self.take_from, claims=self.claims),
             attempt=number,
-            segment=Segment(3),
+            segment=self.segment,
             now=self.now(),
             seconds_left=self.deadline_seconds - (self.now() - START).total_seconds(),
         )
@@ -156,10 +160,19 @@ class Simulation:
         """Return an attempt's background task."""
         attempt = self.attempt(number)
         stores = Stores(self.artifacts, self.turns, partial(tool_claims, self.dynamodb, "journal"))
-        workflow = WorkflowRun(attempt, stores, self.workflow, self.run_step, self.parallel_steps, self.max_tokens)
+        workflow = WorkflowRun(
+            attempt,
+            stores,
+            self.workflow,
+            self.run_step,
+            self.parallel_steps,
+            self.max_tokens,
+            max_waits=self.max_waits,
+            answer_seconds=ANSWER_SECONDS,
+        )
         return BackgroundTask(attempt, workflow, wake=self.wake)
 
-    async def run_step(self, step: Step, message: str, _journal: StepJournal) -> Artifact:
+    async def run_step(self, step: Step, message: str, _journal: StepJournal) -> Artifact | Asked:
         """Do what the step's model is scripted to do."""
         self.messages[step.name] = message
         return Artifact(step.name, await self.work[step.name](), self.tokens)

@@ -24,7 +24,14 @@ def test_settings_come_from_the_environment() -> None:
         parallel_steps=4,
         max_tokens=0,
         wakes=False,
+        max_waits=0,
+        answer_seconds=86_400,
     )
+
+
+def test_a_stack_that_asks_says_how_often_and_for_how_long() -> None:
+    settings = AgentSettings.from_environ(ENVIRON | {"MAX_WAITS": "3", "ANSWER_SECONDS": "60"})
+    assert (settings.max_waits, settings.answer_seconds) == (3, 60)
 
 
 @pytest.mark.parametrize("missing", ENVIRON)
