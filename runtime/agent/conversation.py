@@ -7,8 +7,6 @@ with it all that counts within one: its limits, the retries of a structured resu
 Importing this module imports Strands.
 """
 
-import hashlib
-import json
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -37,10 +35,11 @@ from runtime.agent.messages import (
     text_of,
     usage_of,
 )
+from runtime.agent.once import OnceOnly
 from runtime.agent.step_journal import StepJournal
 from runtime.agent.tool_call import ToolCall, current
-from runtime.agent.turns import Interrupts, StoredTurn, Turn, TurnKind, Unresolved
-from runtime.journal.records import ToolClaim, error_text
+from runtime.agent.turns import Interrupts, StoredTurn, Turn, TurnKind
+from runtime.journal.records import error_text
 from runtime.journal.vocabulary import StepPhase
 from runtime.journal.waits import Wants
 
@@ -48,7 +47,6 @@ MAX_TURNS = 200
 """Answers of the model in one step or item, over all attempts; a request may allow fewer."""
 MAX_OUTPUT_TOKENS = 100_000
 """Of one step or item, over all attempts."""
-CLAIM_CHARACTERS = 500
 STRANDS = version("strands-agents")
 
 
@@ -69,7 +67,7 @@ class Conversation:
         self._turn = stored.newest.number if stored else 0
         self._usage = stored.newest.usage if stored else Usage()
         self._parent = stored.key if stored else None
-        self._unresolved = list(stored.newest.unresolved) if stored else []
+        self._once = OnceOnly(journal, stored.newest.unresolved if stored else ())
         self._messages: Messages = cast("Messages", decode_bytes_values(stored.messages)) if stored else []
         self._stored: list[Message] | None = [*self._messages]
         self._failures: list[dict[str, str]] = []
@@ -96,14 +94,7 @@ class Conversation:
         self._journal.note_spent(stored.newest)
         asked = stored.newest.kind is TurnKind.INTERRUPTED
         if (self._step.runs_once or asked) and stored.newest.kind is not TurnKind.TOOLS:
-            # The results of this turn's calls were not stored, and without its answer none of them was claimed.
-            ended = {self._place_of(call) for call in self._asking.results}
-            claims = [claim for claim in await self._journal.claims() if claim.turn == self._turn]
-            self._unresolved += [
-                Unresolved(claim.turn, claim.call, claim.tool, claim.digest)
-                for claim in claims
-                if claim.call not in ended
-            ]
+            await self._once.resume(self._turn, {self._place_of(call) for call in self._asking.results})
         await self._journal.append(
             StepPhase.RESUMED,
             self._turn,
@@ -170,8 +161,11 @@ class Conversation:
 
     @contextmanager
     def _failing(self) -> Generator[None]:
+        # What is raised around a tool is told to the model. Unless it is meant for it, the next hook ends all.
         try:
             yield
+        except OutcomeUnknown:
+            raise
         except Exception as error:
             self.failure = error
             raise
@@ -224,7 +218,7 @@ class Conversation:
                 messages=encode_bytes_values(added),
                 parent=None if added is self._messages else self._parent,
                 usage=self._usage,
-                unresolved=tuple(self._unresolved),
+                unresolved=tuple(self._once.unresolved),
                 interrupts=interrupts,
                 definition=self._definition,
                 strands=STRANDS,
@@ -261,8 +255,9 @@ class Conversation:
         question = self._asking.question(self._turn, call, use["name"], use["input"])
         claim = None
         if use["name"] in self._step.runs_once or (question and question.wants is Wants.APPROVAL):
-            claim = self._claim_of(use, call)
-            await self._check_unknown(claim)
+            claim = self._once.claim_of(self._turn, call, use["name"], use["input"])
+            with self._failing():
+                await self._once.check(claim)
         said = self._asking.answer(question) if question else None
         if question and said is None:
             self._asking.open.append(question)
@@ -271,7 +266,8 @@ class Conversation:
             yield ToolResultEvent(_refused(use, refusal(question, said)))
             return
         if claim:
-            await self._claim(claim)
+            with self._failing():
+                await self._once.claim(claim)
 
         async def progress(text: str) -> None:
             await self._journal.append(StepPhase.PROGRESS, self._turn, {"text": text})
@@ -282,55 +278,10 @@ class Conversation:
         async for event in next_fn(context):
             yield event
 
-    def _claim_of(self, use: ToolUse, call: int) -> ToolClaim:
-        shown = json.dumps(use["input"], sort_keys=True, default=str)
-        digest = hashlib.sha256(shown.encode()).hexdigest()[:16]
-        _, step, item = self._journal.place
-        return ToolClaim(step, item, self._turn, call, use["name"], digest, shown[:CLAIM_CHARACTERS])
-
-    async def _check_unknown(self, claim: ToolClaim) -> None:
-        """Check, before a person is asked, that the outcome of a call, or of one like it, is not unknown.
-
-        :raises OutcomeUnknown: if it is; the model is told
-        """
-        this = _as_unresolved(claim)
-        if this in self._unresolved:
-            await self._tell(claim, "unknown")
-            raise OutcomeUnknown(claim.tool)
-        if self._is_like_unresolved(this):
-            await self._tell(claim, "refused")
-            raise OutcomeUnknown(claim.tool, again=True)
-
-    async def _claim(self, claim: ToolClaim) -> None:
-        """Claim a call of a tool that runs once.
-
-        :raises OutcomeUnknown: if it was claimed before; the model is told
-        """
-        # What is raised here is told to the model. If it is no answer for it, the next hook ends the conversation.
-        with self._failing():
-            claimed = await self._journal.claim(claim)
-        if not claimed:
-            self._unresolved.append(_as_unresolved(claim))
-            await self._tell(claim, "unknown")
-            raise OutcomeUnknown(claim.tool)
-
-    def _is_like_unresolved(self, this: Unresolved) -> bool:
-        return any((each.tool, each.digest) == (this.tool, this.digest) for each in self._unresolved)
-
-    async def _tell(self, claim: ToolClaim, what: str) -> None:
-        with self._failing():
-            await self._journal.append(
-                StepPhase.TOOL, self._turn, {"call": claim.call, "tool": claim.tool, "claim": what}
-            )
-
     def _place_of(self, tool_use_id: str) -> int:
         """Return the call's place in the model's answer: Strands' own lists leave out what has a result."""
         uses = blocks(self._messages[-1], "toolUse")
         return next((place for place, each in enumerate(uses) if each["toolUseId"] == tool_use_id), 0)
-
-
-def _as_unresolved(claim: ToolClaim) -> Unresolved:
-    return Unresolved(claim.turn, claim.call, claim.tool, claim.digest)
 
 
 def _refused(use: ToolUse, why: str) -> ToolResult:

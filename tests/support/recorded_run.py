@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -25,10 +26,11 @@ from runtime.agent.threads import Threads
 from runtime.agent.turns import TurnStore
 from runtime.contract.job import Job
 from runtime.contract.request import parse_request
-from runtime.contract.segment import Segment
+from runtime.contract.segment import AnsweredQuestions, Segment
 from runtime.journal.records import Event, RunMetadata
 from runtime.journal.timestamps import utc_now
 from runtime.journal.vocabulary import Status
+from runtime.journal.waits import Answer, Question, parsed_questions, serialized_answers
 from runtime.journal.writer import JournalWriter
 from tests.support.mortal_run import Bucket
 
@@ -77,39 +79,49 @@ def record(
     prompt: str = "What is wrong with order 7?",
     redacted: bool = False,
     cancelled: Callable[[Event], bool] = lambda _: False,
+    answered: Callable[[Question], Answer] | None = None,
 ) -> None:
     """Run a workflow once, and write what a pull of it would.
 
     :param model_for: gives the model of a step, or of an item of it
     :param cancelled: at which event a person cancels the run
+    :param answered: what a person answers; without it the run may not wait
     """
     bucket, journal = _Bucket(), _Journal()
     client = cast("S3Client", bucket)
     stores = Stores(ArtifactStore(client, ""), TurnStore(client, ""), no_claims)
     request = {"prompt": prompt, "workflow": workflow.name}
     now = utc_now()
-    job = Job(SESSION, parse_request(request), attempt=1, segment=Segment(1), now=now, seconds_left=600)
-    attempt = Attempt(job, journal, clock=RunClock(now), environment_id="recorded", lease_seconds=60)
+    job = Job(SESSION, parse_request(request), attempt=1, segment=Segment(1, 1), now=now, seconds_left=600)
 
     async def run_recorded(step: Step, message: str, own: StepJournal) -> Artifact | Asked:
         _, name, item = own.place
         return await run_step(model_for(name, item), step, message, own)
 
-    async def main() -> None:
+    async def main(job: Job) -> Job | None:
         asyncio.get_running_loop().set_default_executor(Threads())
-        run = asyncio.create_task(WorkflowRun(attempt, stores, workflow, run_recorded, parallel_steps=8).run())
+        attempt = Attempt(job, journal, clock=RunClock(now), environment_id="recorded", lease_seconds=60)
+        waits = 10 if answered else 0
+        steps = WorkflowRun(attempt, stores, workflow, run_recorded, parallel_steps=8, max_waits=waits)
+        run = asyncio.create_task(steps.run())
         while not run.done() and not any(map(cancelled, journal.kept)):
             await asyncio.wait({run}, timeout=0.01)
         if run.done():
-            ending = run.result()
-            assert isinstance(ending, Ending)
-            await attempt.close(ending)
-            return
+            if isinstance(ending := run.result(), Ending):
+                return await attempt.close(ending)
+            await attempt.wait_for_answer(ending)
+            assert answered
+            said = serialized_answers([*map(answered, parsed_questions(bucket.objects[ending.wait.key]))])
+            wait = ending.wait.number
+            segment = Segment(wait + 1, wait + 1, AnsweredQuestions(wait, ending.wait.key, said))
+            return replace(job, attempt=job.attempt + 1, segment=segment)
         run.cancel()
         await asyncio.wait({run})
-        await attempt.close(Ending(Status.SESSION_CANCELLED, "Cancelled", "enough of it"))
+        return await attempt.close(Ending(Status.SESSION_CANCELLED, "Cancelled", "enough of it"))
 
-    asyncio.run(main())
+    next_job: Job | None = job
+    while next_job:
+        next_job = asyncio.run(main(next_job))
     _write(directory, workflow, request, bucket, journal.kept, redacted=redacted)
 
 
@@ -143,7 +155,8 @@ def _write(
         pulled.ARTIFACTS: json.dumps({name.removeprefix("artifacts/"): about for name, about in artifacts.items()}),
     }
     contents = {name: text.encode() for name, text in texts.items()}
-    contents |= {local_name(key, SESSION): content for key, content in bucket.objects.items()}
+    # What was asked belongs to the answers.
+    contents |= {local_name(key, SESSION): each for key, each in bucket.objects.items() if "/wait-" not in key}
     for name, content in contents.items():
         file = directory / name
         file.parent.mkdir(parents=True, exist_ok=True)

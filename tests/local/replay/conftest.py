@@ -30,7 +30,7 @@ class Recorder:
 
     def desk(self, *turns: Turn | Exception, **changes: Any) -> Path:
         """Record a run of the order desk; see `order_desk.order_desk` for `changes`."""
-        options = {name: changes.pop(name) for name in ("redacted", "cancelled") if name in changes}
+        options = {name: changes.pop(name) for name in ("redacted", "cancelled", "answered") if name in changes}
         model = ScriptedModel(*turns)
         return self.record(order_desk.order_desk(**changes), lambda _step, _item: model, **options)
 

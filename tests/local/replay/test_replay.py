@@ -7,12 +7,14 @@ import pytest
 
 from local.replay import replayed
 from local.replay.record.errors import ReplayError
+from runtime.agent.asking import ask
 from runtime.agent.definition import Step, StepInput
 from runtime.agent.earlier_runs import read_run
+from runtime.journal.waits import Answer, Question
 from tests.local.replay.conftest import Recorder
 from tests.local.replay.order_desk import order_desk
 from tests.support.recorded_run import write_manifest
-from tests.support.scripted_model import ScriptedModel, calls, says
+from tests.support.scripted_model import ScriptedModel, calls, says, together
 
 
 def test_a_run_that_failed_in_plain_code_fails_again_and_is_green_once_that_is_mended(recorder: Recorder) -> None:
@@ -68,6 +70,24 @@ def test_a_mended_tool_that_is_really_called_shows_what_the_model_is_told_now(re
     green = replayed(folder, tools=["look_up"], live_from="clerk", model=lambda _: model)
     assert green.completed
     assert green.report == "3"
+
+
+def test_a_run_that_asked_a_person_comes_to_the_same_end_without_one(recorder: Recorder) -> None:
+    def answered(question: Question) -> Answer:
+        return Answer(question.tool == "ask", "12 and 30")
+
+    tools = (*order_desk().steps[0].tools, ask)
+    folder = recorder.desk(
+        together(("send_mail", {"to": "ann"}), ("ask", {"question": "How much?"})),
+        says("12 30"),
+        tools=tools,
+        approve=("send_mail",),
+        answered=answered,
+    )
+    found = replayed(folder)
+    assert found.same, found
+    assert found.report == "42"
+    assert [unit.recorded.turns for unit in found.units] == [2, 0]
 
 
 def test_no_tool_is_called_that_is_not_named(recorder: Recorder) -> None:

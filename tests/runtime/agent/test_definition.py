@@ -5,6 +5,7 @@ from typing import Annotated, Any, cast
 import pytest
 from pydantic import BaseModel, Field
 
+from runtime.agent.asking import ask
 from runtime.agent.definition import Step, StepInput, Workflow, table
 from runtime.agent.errors import InvalidWorkflow
 from runtime.journal.errors import InvalidStepName
@@ -69,6 +70,16 @@ def test_a_step_whose_name_fits_no_status_is_refused_when_it_is_declared(name: s
             lambda: ANY_STEP("fetch", "analyst.md", tools=print),
             "step fetch has tools=<.*, which has to be a tuple",
         ),
+        (lambda: Step("fetch", "analyst.md", (print,), once=("post",)), "step fetch has once=post, which is none of"),
+        (
+            lambda: Step("fetch", "analyst.md", (print,), approve=("post",)),
+            "step fetch has approve=post, which is none",
+        ),
+        (
+            lambda: Step("fetch", work=work, approve=("post",)),
+            "step fetch has approve=post, which is none of its tools",
+        ),
+        (lambda: ANY_STEP("b", "analyst.md", (print,), approve="print"), "step b has approve='print', which has to be"),
         (lambda: ANY_STEP("b", work=work, after="a"), "step b has after='a', which has to be a tuple"),
         (lambda: Step("fetch", "../definition.py"), "which is not in"),
         (lambda: Workflow("Two words", (ANALYST,)), "workflow name 'Two words' is not 1 to 40 of a-z"),
@@ -117,6 +128,16 @@ def test_a_step_that_runs_for_each_item_comes_after_the_list() -> None:
     assert workflow.all_needs(workflow.steps[3]) == ("plan", "b", "look")
 
 
+def test_a_step_asks_that_has_a_tool_to_approve_or_the_tool_for_questions() -> None:
+    approved = Step("a", "analyst.md", (print, len), once=("len",), approve=("print",))
+    asking = Step("b", "analyst.md", (ask,))
+    assert approved.runs_once == {"print", "len"}
+    assert asking.runs_once == frozenset()
+    assert [step.asks for step in (approved, asking, ANALYST)] == [True, True, False]
+    assert all(steps(ANALYST, step).asks for step in (approved, asking))
+    assert not steps(ANALYST).asks
+
+
 def test_the_digest_changes_with_what_a_step_does_and_with_nothing_else() -> None:
     digest = steps(PLAN, LOOK, ANALYST).digest
     assert len(digest) == 12
@@ -124,7 +145,8 @@ def test_the_digest_changes_with_what_a_step_does_and_with_nothing_else() -> Non
     others = [
         steps(PLAN, LOOK, Step("analyst", "reporter.md")),
         steps(PLAN, LOOK, Step("analyst", "analyst.md", (print,))),
+        steps(PLAN, LOOK, Step("analyst", "analyst.md", (print,), approve=("print",))),
         steps(PLAN, LOOK, Step("analyst", "analyst.md", after=())),
         steps(Step("plan", work=work, result=list[str]), LOOK, ANALYST),
     ]
-    assert len({digest, *(other.digest for other in others)}) == 5
+    assert len({digest, *(other.digest for other in others)}) == 6
