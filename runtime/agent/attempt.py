@@ -147,7 +147,7 @@ class Attempt:
         """
 
         def write(event: Event) -> None:
-            self._journal.open_wait(event, replace(waiting.wait, created_at=event.created_at), self.job.standing)
+            self._journal.open_wait(event, waiting.wait, self.job.standing)
 
         await self._write_alone(write, Status.RUN_WAITING, detail=waiting.detail, lease_seconds=0)
         # The lease is given back with this event: nothing may take it again.

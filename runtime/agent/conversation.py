@@ -92,8 +92,7 @@ class Conversation:
         :raises AttemptOver: if the attempt may write nothing more
         """
         self._journal.note_spent(stored.newest)
-        asked = stored.newest.kind is TurnKind.INTERRUPTED
-        if (self._step.runs_once or asked) and stored.newest.kind is not TurnKind.TOOLS:
+        if self._step.runs_once and stored.newest.kind is not TurnKind.TOOLS:
             await self._once.resume(self._turn, {self._place_of(call) for call in self._asking.results})
         await self._journal.append(
             StepPhase.RESUMED,

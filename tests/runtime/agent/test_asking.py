@@ -160,6 +160,16 @@ def test_what_ended_beside_a_question_is_kept_and_not_made_again() -> None:
     assert len(run.model.told) == len(BESIDE)
 
 
+def test_a_call_whose_result_was_kept_is_no_unknown_one() -> None:
+    office = Office()
+    run = run_of(office, *BESIDE[:2], calls("note", text="c"), says("done"))
+    run.begin()
+    answer(run, YES)
+    assert run.begin()
+    # So that it may be made like this again.
+    assert office.looks.count("c") == 2
+
+
 def stages(*script: Turn) -> list[list[str]]:
     """Return the acts of each segment of an undisturbed run."""
     run = run_of(Office(), *script)

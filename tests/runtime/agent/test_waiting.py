@@ -268,6 +268,7 @@ def test_the_deadline_may_come_while_some_wait_and_others_run(parts: AskingRun) 
 
 @pytest.mark.parametrize("fault", [LostAnswer, throttled])
 def test_a_wait_is_written_once_whatever_the_table_answers(fault: Any, parts: AskingRun) -> None:
+    parts.blocking_seconds = 0.5
     parts.table.decide = first(2, fault, of="RUN_WAITING")
     parts.run_task()
     assert parts.statuses.count("RUN_WAITING") == 1
