@@ -10,9 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from runtime.agent.asking import ask
-
 from runtime.agent import workflow
+from runtime.agent.asking import ask
 from runtime.agent.definition import StepInput
 from runtime.agent.progress import progress
 from runtime.agent.tool_call import tool_call

@@ -12,6 +12,7 @@ from runtime.agent.artifacts import Usage
 from runtime.agent.asking import ask
 from runtime.agent.definition import Step
 from runtime.agent.errors import StepStopped
+from runtime.journal.errors import JournalDenied
 from runtime.journal.waits import Answer, Question, Wants
 from tests.support.mortal_run import MortalRun
 from tests.support.scripted_model import DeterministicModel, Turn, calls, says, together
@@ -336,6 +337,23 @@ def test_what_a_zombie_stores_late_asks_nothing() -> None:
     run.answers = {}
     assert run.begin()
     assert office.mails == ["ann"]
+
+
+class Refused(MortalRun):
+    """A run whose journal takes no claims."""
+
+    async def act(self, what: str) -> None:
+        """Do something, if it is no claim."""
+        if what.startswith("claim"):
+            raise JournalDenied(what)
+        await super().act(what)
+
+
+def test_what_ends_the_attempt_beside_a_question_is_not_told_to_a_person() -> None:
+    run = Refused(Office().step(), DeterministicModel(*BESIDE))
+    with pytest.raises(JournalDenied):
+        run.begin()
+    assert not any(key.endswith("i.json") for key in run.turns)
 
 
 class Verdict(BaseModel):
