@@ -7,8 +7,8 @@
         print(event.status)
     print(rb.report(session_id))
 
-Owns reading, explaining and steering runs from outside. It writes to the journal in one place only, `cancel`;
-everything else that a run does is the state machine's and the agent's.
+Owns reading, explaining and steering runs from outside. It writes to the journal in two places only, `cancel`
+and `answer`; everything else that a run does is the state machine's and the agent's.
 """
 
 from typing import TYPE_CHECKING, Any

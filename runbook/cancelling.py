@@ -1,13 +1,12 @@
-"""Closing a run as cancelled: the only thing that the runbook writes into the journal."""
+"""Closing a run as cancelled."""
 
-import random
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from runbook.patience import days_to_live, until_taken
 from runtime.contract.errors import InvalidRequest
 from runtime.contract.fields import described
-from runtime.journal.errors import JournalUnavailable
 from runtime.journal.reader import JournalReader
 from runtime.journal.records import ERROR_BYTES, Event, RunMetadata
 from runtime.journal.timestamps import utc_now
@@ -16,10 +15,6 @@ from runtime.journal.writer import JournalWriter
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
-
-TRY_SECONDS = 30.0
-FIRST_PAUSE_SECONDS = 0.05
-MAX_PAUSE_SECONDS = 2.0
 
 
 def check_reason(reason: str) -> str:
@@ -51,15 +46,12 @@ def close(
 ) -> Event:
     """Close a run as cancelled, and return its terminal event.
 
-    The agent writes to the same run, and DynamoDB cancels one of two transactions that meet: so it is retried.
-
     :raises RunClosed: if the run has its outcome already
     :raises JournalDenied: if the operator's rights don't suffice
-    :raises JournalUnavailable: if the table doesn't take it within :data:`TRY_SECONDS`
+    :raises JournalUnavailable: as for :func:`runbook.patience.until_taken`
     """
     newest = max((event.created_at for event in JournalReader(client, table_name).events(run.session_id)), default=None)
-    ttl_days = round((run.expires_at - run.created_at.timestamp()) / 86_400)
-    writer = JournalWriter(client, table_name, ttl_days=ttl_days)
+    writer = JournalWriter(client, table_name, ttl_days=days_to_live(run))
     event = writer.stamp(
         run.session_id,
         Status.SESSION_CANCELLED,
@@ -69,14 +61,5 @@ def close(
         error_message=reason,
         detail={"cancelledBy": cancelled_by},
     )
-    give_up, pause = clock() + TRY_SECONDS, FIRST_PAUSE_SECONDS
-    while True:
-        try:
-            writer.close(event)
-        except JournalUnavailable:
-            if clock() + pause >= give_up:
-                raise
-            sleep(pause * random.uniform(0.5, 1.0))
-            pause = min(pause * 2, MAX_PAUSE_SECONDS)
-        else:
-            return event
+    until_taken(lambda: writer.close(event), clock, sleep)
+    return event

@@ -10,7 +10,10 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from runbook import labels
 from runbook.plain_text import visible
+from runtime.journal.vocabulary import Status
+from runtime.journal.waits import AnsweredWait, shown_answers
 
 
 def sentence(error: BaseException) -> str:
@@ -76,10 +79,10 @@ class WatchTimeout(RunbookError):
 
     def __init__(self, session_id: str, last_status: str, seconds: float) -> None:
         seen = f"its last event is {last_status}" if last_status else "it has no event yet"
-        super().__init__(
-            f"run {session_id} had no outcome after {seconds:g} s: {seen}. It may still end by itself; watch it again, "
-            "or cancel it"
-        )
+        what = "It may still end by itself; watch it again, or cancel it"
+        if last_status == Status.RUN_WAITING:
+            what = "It goes on once it is answered: `runbook waiting` has its questions"
+        super().__init__(f"run {session_id} had no outcome after {seconds:g} s: {seen}. {what}")
         self.session_id = session_id
         self.last_status = last_status
 
@@ -89,6 +92,50 @@ class WatchInterrupted(_OneLine, KeyboardInterrupt):
 
     def __init__(self, session_id: str) -> None:
         super().__init__(f"run {session_id} is no longer watched; it goes on by itself: watch it again at any time")
+        self.session_id = session_id
+
+
+class NotWaiting(RunbookError):
+    """A run is to be answered that asks nothing, or something else."""
+
+    def __init__(self, session_id: str, wait: int | None, newest: int | None) -> None:
+        asked = "asks nothing" if wait is None else f"has no wait {wait}"
+        latest = f", its latest is wait {newest}" if newest else ""
+        super().__init__(f"run {session_id} {asked}{latest}: `runbook waiting` lists what can be answered")
+        self.session_id = session_id
+
+
+class AnsweredBefore(RunbookError):
+    """A wait can be answered once, and was.
+
+    :ivar first: what was answered, and by whom
+    """
+
+    def __init__(self, session_id: str, wait: int, first: AnsweredWait | None) -> None:
+        told = ""
+        if first:
+            at, said = f"{first.created_at:%Y-%m-%d %H:%M:%S} UTC", labels.answers(shown_answers(first.answers))
+            told = f" by {first.by} at {at}: {said}" if first.by else f": its questions expired at {at}"
+        super().__init__(f"wait {wait} of run {session_id} is already answered{told}")
+        self.session_id = session_id
+        self.first = first
+
+
+class QuestionsChanged(RunbookError):
+    """The run doesn't wait for an answer to what was read."""
+
+    def __init__(self, session_id: str, wait: int) -> None:
+        super().__init__(
+            f"run {session_id} doesn't ask what was read as wait {wait}: nothing was answered; read its questions again"
+        )
+        self.session_id = session_id
+
+
+class QuestionsUnreadable(RunbookError):
+    """Nobody may answer what nobody can read."""
+
+    def __init__(self, session_id: str, wait: int, reason: str) -> None:
+        super().__init__(f"the questions of wait {wait} of run {session_id} can't be read: {reason}")
         self.session_id = session_id
 
 

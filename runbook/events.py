@@ -56,6 +56,12 @@ class Events(Table[Event]):
         return self.first(*TERMINAL)
 
     @property
+    def open_wait(self) -> Event | None:
+        """The question that an open run waits for an answer to, None if it waits for none."""
+        asked = [event for event in self if event.status in (Status.RUN_WAITING, Status.RUN_ANSWERED)]
+        return asked[-1] if asked and asked[-1].status == Status.RUN_WAITING and not self.outcome else None
+
+    @property
     def attempts(self) -> int:
         """The number of the latest attempt that is mentioned; 0 if the agent was never called."""
         return max((event.attempt or 0 for event in self), default=0)

@@ -1,6 +1,7 @@
 """How outcomes, durations and errors are said to people, in terminals, notebooks and pictures alike."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from runbook.plain_text import visible
 from runtime.journal.records import Event
@@ -28,7 +29,7 @@ def style(status: str) -> str:
     """Return the colour of a status, as rich names them: good and bad ends stand out, signs of life step back."""
     if status.endswith("_COMPLETED"):
         return "green"
-    if status == Status.SESSION_CANCELLED:
+    if status in (Status.SESSION_CANCELLED, Status.RUN_WAITING):
         return "yellow"
     if status in TERMINAL or status.endswith(("_FAILED", "_LOST")):
         return "red"
@@ -74,3 +75,21 @@ def item_label(item: int | None) -> str:
 def amount(number: float) -> str:
     """Return a number with as many of six decimals as it has: `1,200`, `0.0375`."""
     return f"{number:,.6f}".rstrip("0").rstrip(".")
+
+
+def answers(shown: Sequence[Mapping[str, Any]]) -> str:
+    """Return what a person said, as an event shows it: `approved`, `denied (too many), approved`; once if all is one.
+
+    :param shown: see :func:`runtime.journal.waits.shown_answers`
+    """
+    said = [_answer(bool(answer.get("approved")), str(answer.get("text") or "")) for answer in shown]
+    return ", ".join(said if len(set(said)) > 1 else said[:1])
+
+
+def _answer(approved: bool, text: str) -> str:
+    return ("approved" if approved else "denied") + (f" ({text})" if text else "")
+
+
+def who(arn: str) -> str:
+    """Return the name in the ARN of somebody who did something: `ann` of `arn:aws:sts::…:assumed-role/operator/ann`."""
+    return arn.rpartition("/")[2].rpartition(":")[2]

@@ -28,6 +28,7 @@ from runbook.tables import shortened
 from runbook.within import is_routine, is_within, said
 from runtime.journal.keys import artifact_prefix
 from runtime.journal.records import Event
+from runtime.journal.vocabulary import Status
 
 WIDTH = 80
 SHOWN_FIELDS = 10
@@ -96,8 +97,14 @@ def live_timeline(events: Iterable[Event]) -> Event | None:
         for last in events:
             first = first or last
             lines.print(event_line(last, first.created_at))
-            waiting.update(f"After {last.status}: waiting for the next event …")
+            waiting.update(f"After {last.status}: {_awaited(last)} …")
     return last
+
+
+def _awaited(last: Event) -> str:
+    if last.status == Status.RUN_WAITING:
+        return "waiting for a person, see `runbook waiting`,"
+    return "waiting for the next event"
 
 
 def _note(event: Event) -> Text | None:
@@ -132,7 +139,8 @@ def artifact(found: Artifact, title: str = "report") -> RenderableType:
 def _rows(found: RunSummary) -> Iterator[tuple[str, Text]]:
     """Everything as `Text`: rich would take `[runtime-logs-…]` for a style of its own."""
     outcome, execution = found.outcome, found.execution
-    status = outcome.status if outcome else "OPEN: no outcome yet"
+    asked = found.events.open_wait
+    status = outcome.status if outcome else f"OPEN: {said(asked) if asked else 'no outcome yet'}"
     yield "session", Text(found.session_id)
     yield "outcome", Text(status, style(status))
     if outcome and outcome.error_type:

@@ -3,7 +3,7 @@
 Puts the parts together; their modules find runs, read logs and estimate costs.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from runbook import cancelling, costs, events, executions, log_lines, pulling, retrying, stuck
+from runbook import answering, cancelling, costs, events, executions, log_lines, pulling, retrying, stuck
+from runbook.answering import OpenWait, OpenWaits, WaitFinder
 from runbook.artifacts import Artifact
 from runbook.clients import Clients
 from runbook.costs import Cost
@@ -44,6 +45,7 @@ from runtime.journal.reader import JournalReader
 from runtime.journal.records import Event, RunMetadata
 from runtime.journal.timestamps import utc_now
 from runtime.journal.vocabulary import Status
+from runtime.journal.waits import Answer, AnsweredWait
 from runtime.journal.waker import Waker
 
 if TYPE_CHECKING:
@@ -118,6 +120,10 @@ class Runbook:
     @property
     def _logs(self) -> AgentLogs:
         return AgentLogs(self.clients.logs, self.outputs.agent_log_group_name)
+
+    @property
+    def _waits(self) -> WaitFinder:
+        return WaitFinder(self._reader, self.clients.s3, self.outputs.artifact_bucket_name)
 
     @property
     def _trigger(self) -> Trigger:
@@ -225,6 +231,31 @@ class Runbook:
         self._wake_execution(session_id)
         return Cancellation(event, stopped, stop_error)
 
+    def answer(self, asked: OpenWait, answers: Sequence[Answer]) -> AnsweredWait:
+        """Answer all questions of a run that waits for a person: the run goes on with it.
+
+        :param asked: the questions as they were read, from :meth:`waiting` or :meth:`open_wait`: no others are answered
+        :param answers: one for each question in its order, such as `asked.answers(approved=True)`
+        :raises InvalidRequest: if they don't fit the questions, or are longer than 16 KB
+        :raises QuestionsUnreadable: if the questions could not be read
+        :raises QuestionsChanged: if the run asks something else
+        :raises AnsweredBefore: if they are answered, or have expired
+        :raises RunClosed: if the run has its outcome
+        :raises JournalDenied: if the operator's rights don't suffice
+        :raises JournalUnavailable: if the table doesn't take it for half a minute; it may or may not be answered
+        """
+        asked.check(answers)
+        answered = answering.answer(
+            self.clients.dynamodb,
+            self.outputs.journal_table_name,
+            self.metadata(asked.session_id),
+            asked,
+            answers,
+            self.clients.sts.get_caller_identity()["Arn"],
+        )
+        self._wake_execution(asked.session_id)
+        return answered
+
     def stop_session(self, session_id: str) -> bool:
         """Stop the execution environment that works on a run. The run goes on, in a fresh one, as its next attempt.
 
@@ -305,6 +336,16 @@ class Runbook:
         if metadata is None:
             raise RunNotFound(session_id)
         return metadata
+
+    def open_wait(self, session_id: str, wait: int | None = None) -> OpenWait:
+        """Return what a run asks, and waits for the answer to.
+
+        :param wait: the number of the wait that it has to be
+        :raises RunClosed: if the run has its outcome
+        :raises NotWaiting: if it asks nothing, or has no such wait
+        :raises AnsweredBefore: if that is answered
+        """
+        return self._waits.find_one(self.session_id(session_id), wait)
 
     def execution(self, session_id: str) -> Execution:
         """Return the run's execution of the state machine, with what its history tells.
@@ -468,6 +509,16 @@ class Runbook:
         found = self.runs(since or now - STUCK_WINDOW, OPEN)
         return stuck.find(self._reader, self.clients.stepfunctions, found, now)
 
+    def waiting(self) -> OpenWaits:
+        """Return what runs ask people, however old the runs are, by queries of the index by day.
+
+        Runs that are answered and don't seem to have gone on are woken again, which does no harm.
+        """
+        found, resting = self._waits.find(utc_now())
+        for session_id in resting:
+            self._wake_execution(session_id)
+        return OpenWaits(found, resting)
+
     def console(self, since_hours: float = 24) -> "Console":
         """Return all runs of a while in one cell of a notebook, each a click away, with buttons to retry and to cancel.
 
@@ -499,7 +550,7 @@ class Runbook:
         return list(days(min(began_at, ended_at) - CLOCK_SKEW, max(began_at, ended_at) + CLOCK_SKEW))
 
     def _wake_execution(self, session_id: str) -> None:
-        """Without it an execution that waits for a callback would look again only at its next poll."""
+        """Without it an execution that waits, for the end or for an answer, would look again only at its next turn."""
         with suppress(ClientError, BotoCoreError):
             Waker(self.clients.dynamodb, self.clients.stepfunctions, self.outputs.journal_table_name).wake(session_id)
 

@@ -1,12 +1,14 @@
 """What happens within a step, in words: turns of its conversation, calls of tools, messages of its agent's own.
 
-Owns how a thousand of these events are said in a line. What they mean for attempts and lanes is `runbook.steps`'.
+Owns how a thousand of these events are said in a line, and how a run's question to a person and its answer are. What
+they mean for attempts and lanes is `runbook.steps`'.
 """
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from runbook import labels
 from runbook.tables import shortened
 from runtime.journal.records import Event
 from runtime.journal.vocabulary import Status, StepPhase
@@ -40,8 +42,8 @@ def is_routine(event: Event) -> bool:
 
 
 def said(event: Event) -> str:
-    """Return what an event within a step says, on one line; an empty text for other events."""
-    say = _SAY.get(phase_of(event))
+    """Return what an event within a step, a question or an answer says, on one line; an empty text for other events."""
+    say = _SAY.get(phase_of(event) or event.status)
     return shortened(say(event.detail or {}), _SHOWN_CHARACTERS) if say else ""
 
 
@@ -70,6 +72,8 @@ def _turn(detail: Mapping[str, Any]) -> str:
         return "has answered"
     if detail.get("after") == "tools":
         return "has heard " + ", ".join(_heard(tool) for tool in tools)
+    if detail.get("after") == "question":
+        return "asks a person" + (f" about {', '.join(str(tool.get('tool')) for tool in tools)}" if tools else "")
     return "calls " + ", ".join(f"{tool.get('tool')}({tool.get('input', '')})" for tool in tools)
 
 
@@ -88,9 +92,26 @@ def _tool(detail: Mapping[str, Any]) -> str:
     return f"{detail.get('tool')} {_CLAIMS.get(claim, claim)}"
 
 
-_SAY: Mapping[StepPhase | None, Callable[[Mapping[str, Any]], str]] = {
+def _waiting(detail: Mapping[str, Any]) -> str:
+    questions: Sequence[Mapping[str, Any]] = detail.get("questions") or ()
+    until = str(detail.get("until"))[:16].replace("T", " ")
+    about = ", ".join(
+        f"{each.get('step')}{labels.item_label(each.get('item'))} {each.get('tool')}" for each in questions
+    )
+    return f"waits for an answer to {_number(len(questions), 'question')} until {until} UTC: {about}"
+
+
+def _answered(detail: Mapping[str, Any]) -> str:
+    if detail.get("expired"):
+        return "nobody answered in time, which is a denial"
+    return f"{labels.who(str(detail.get('by')))} answered: {labels.answers(detail.get('answers') or ())}"
+
+
+_SAY: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     StepPhase.TURN: _turn,
     StepPhase.RESUMED: _resumed,
     StepPhase.PROGRESS: lambda detail: str(detail.get("text", "")),
     StepPhase.TOOL: _tool,
+    Status.RUN_WAITING: _waiting,
+    Status.RUN_ANSWERED: _answered,
 }

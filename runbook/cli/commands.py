@@ -107,18 +107,31 @@ def confirm(question: str, *, yes: bool) -> None:
     """
     if yes:
         return
-    try:
-        answer = typer.confirm(question, err=True)
-    except typer.Abort as aborted:
-        typer.echo(err=True)
-        if isinstance(aborted.__context__, KeyboardInterrupt):
-            raise typer.Exit(INTERRUPTED) from None
-        raise fail("nothing was done: without an answer, say --yes") from None
-    if not sys.stdin.isatty():
+    answer = asked(lambda: typer.confirm(question, err=True), "nothing was done: without an answer, say --yes")
+    if not is_terminal():
         # Nobody typed the end of the question's line.
         typer.echo(err=True)
     if not answer:
         raise fail("nothing was done")
+
+
+def asked(ask: Callable[[], R], unanswered: str) -> R:
+    """Return what somebody types.
+
+    :raises typer.Exit: if it is Ctrl-C, or nobody is there to type
+    """
+    try:
+        return ask()
+    except typer.Abort as aborted:
+        typer.echo(err=True)
+        if isinstance(aborted.__context__, KeyboardInterrupt):
+            raise typer.Exit(INTERRUPTED) from None
+        raise fail(unanswered) from None
+
+
+def is_terminal() -> bool:
+    """Return whether somebody could type an answer."""
+    return sys.stdin.isatty()
 
 
 def recent_sessions(incomplete: str) -> list[str]:

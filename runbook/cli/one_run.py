@@ -152,6 +152,9 @@ def pull(
 
 def _next_steps(summary: RunSummary) -> list[str]:
     session_id, outcome = summary.session_id, summary.outcome
+    if outcome is None and (asked := summary.events.open_wait):
+        wait = (asked.detail or {}).get("wait")
+        return [f"Next: answer {session_id} --wait {wait} …, after `runbook waiting` has shown its questions"]
     if outcome is None:
         return [f"Next: watch {session_id}, or cancel {session_id} --reason …"]
     if outcome.status == Status.AGENT_BACKGROUND_TASK_COMPLETED:

@@ -1,6 +1,6 @@
 """The journal's reader: every query is paginated, nothing scans."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,9 @@ from runtime.journal.waits import AnsweredWait, Wait
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+
+MAX_KEYS = 100
+"""Source: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html"""
 
 
 class JournalReader:
@@ -101,6 +104,34 @@ class JournalReader:
             sort_key = from_item({"SK": item["SK"]})["SK"]
             kind = RunMetadata if sort_key == METADATA else Wait if sort_key.startswith(WAIT_PREFIX) else Event
             yield kind.from_item(item)
+
+    def waits(self, day: date) -> Iterator[Wait]:
+        """Yield the waits that began on a day, in order (eventually consistent)."""
+        for item in self._query(
+            IndexName=BY_DAY_INDEX,
+            KeyConditionExpression="#day = :day",
+            # The requests of that day's runs, which can be long, stay where they are.
+            FilterExpression="begins_with(SK, :wait)",
+            ExpressionAttributeNames={"#day": "day"},
+            ExpressionAttributeValues={":day": {"S": day.isoformat()}, ":wait": {"S": WAIT_PREFIX}},
+        ):
+            yield Wait.from_item(item)
+
+    def records(self, keys: Iterable[Item]) -> Iterator[Item]:
+        """Yield those records of some keys that are there, in no order (strongly consistent).
+
+        :param keys: no key twice
+        """
+        missing = list(keys)
+        while missing:
+            batch, missing = missing[:MAX_KEYS], missing[MAX_KEYS:]
+            answer = self._client.batch_get_item(
+                RequestItems={self._table_name: {"Keys": batch, "ConsistentRead": True}}
+            )
+            yield from answer["Responses"].get(self._table_name, [])
+            # What didn't fit into 16 MB, or was throttled.
+            unprocessed: Any = answer["UnprocessedKeys"].get(self._table_name, {}).get("Keys", [])
+            missing = [*unprocessed, *missing]
 
     def _query(self, **arguments: Any) -> Iterator[Item]:
         pages = self._client.get_paginator("query").paginate(TableName=self._table_name, **arguments)

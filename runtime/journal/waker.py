@@ -1,7 +1,7 @@
-"""Wakes the state machine that waits for a run, instead of leaving it to its next poll.
+"""Wakes the state machine that waits for a run, or for an answer to it, instead of leaving it to its next look.
 
-Only with `completion: callback`: the machine then stores its task token in the journal. A failed wake-up costs only
-time, because the machine still polls.
+The machine stores its task token in the journal where it waits for an answer, and with `completion: callback` where it
+waits for the end. A failed wake-up costs only time, because the machine still looks by itself.
 """
 
 from typing import TYPE_CHECKING

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from botocore.stub import Stubber
 
-from runbook import cancelling
+from runbook import cancelling, patience
 from runbook.runbook import Runbook
 from runtime.contract.errors import InvalidRequest
 from runtime.journal.errors import JournalUnavailable, RunClosed
@@ -64,7 +64,7 @@ def test_a_cancel_that_meets_the_agent_s_own_write_is_tried_again(
     outcome = rb.outcome(session_id)
     assert outcome
     assert outcome.event_id == event.event_id
-    assert 0 < clock.seconds < cancelling.TRY_SECONDS
+    assert 0 < clock.seconds < patience.TRY_SECONDS
 
 
 def test_a_table_that_never_takes_the_cancel_is_not_asked_for_ever(
@@ -74,7 +74,7 @@ def test_a_table_that_never_takes_the_cancel_is_not_asked_for_ever(
     let_conflict(rb, monkeypatch, math.inf)
     with pytest.raises(JournalUnavailable):
         close(rb, session_id, clock)
-    assert cancelling.TRY_SECONDS / 2 < clock.seconds <= cancelling.TRY_SECONDS
+    assert patience.TRY_SECONDS / 2 < clock.seconds <= patience.TRY_SECONDS
 
 
 def test_a_run_that_has_ended_is_not_tried_again(rb: Runbook, history: History) -> None:
