@@ -1,19 +1,37 @@
 """Whether each role may do what its actor needs, asked of IAM's own simulator, which knows boundaries as well.
 
 Some rights show only when they are missing, at three in the morning: the one that stops a session, or that closes a
-run. The table says what the code calls; the policies are the deployment's (`components/`). What a policy ties to a
-condition is left out, because the simulator has to be told each condition's value: runs try those.
+run. The table says what the code calls; the policies are the deployment's (`components/`). Of what a policy ties to a
+condition only partitions of the table are looked at, because the simulator has to be told each condition's value: runs
+try the others.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from runbook.runbook import Runbook
 from runbook.verify.findings import Look, Refuted, Unjudged
 from runbook.verify.state_machine import wakes
-from runtime.journal.keys import artifact_prefix, turn_prefix
+from runtime.journal.keys import ANSWERS_PARTITION, RUN_PARTITION, artifact_prefix, turn_prefix
 
+Role = Callable[[Runbook], str]
 Needs = Mapping[str, Sequence[str]]
 """Actions by the ARN that they are done to."""
+PUT = "dynamodb:PutItem"
+LEADING_KEYS = "dynamodb:LeadingKeys"
+_NO_ANSWERS = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": {
+            "Effect": "Deny",
+            "Action": PUT,
+            "Resource": "*",
+            "Condition": {"ForAnyValue:StringLike": {LEADING_KEYS: f"{ANSWERS_PARTITION}*"}},
+        },
+    }
+)
+"""What a simulator denies with that knows the condition key."""
 OTHERWISE = "allow these credentials to read roles: iam:SimulatePrincipalPolicy, and what finds the roles"
 
 
@@ -34,6 +52,14 @@ def looks(runbook: Runbook) -> list[Look]:
             optional=True,
         )
         for actor, (find, needs) in actors.items()
+    ] + [
+        Look(
+            "rights: answers",
+            "neither agent nor function may write one",
+            lambda: _cannot_answer(runbook, [_agent_role, _function_role]),
+            OTHERWISE,
+            optional=True,
+        )
     ]
 
 
@@ -49,12 +75,48 @@ def _simulated(runbook: Runbook, role_arn: str, needs: Needs) -> str:
 
 
 def _denied(runbook: Runbook, role_arn: str, actions: Sequence[str], arn: str) -> Iterator[str]:
+    # What partition is meant matters to the table's actions only.
+    for action, decision in _decisions(runbook, role_arn, actions, arn, f"{RUN_PARTITION}x"):
+        if decision != "allowed":
+            yield action
+
+
+def _decisions(
+    runbook: Runbook, role_arn: str, actions: Sequence[str], arn: str, partition: str, **more: Any
+) -> Iterator[tuple[str, str]]:
+    partitions = {"ContextKeyName": LEADING_KEYS, "ContextKeyValues": [partition], "ContextKeyType": "stringList"}
     simulated = runbook.clients.iam.simulate_principal_policy(
-        PolicySourceArn=role_arn, ActionNames=actions, ResourceArns=[arn]
+        PolicySourceArn=role_arn,
+        ActionNames=actions,
+        ResourceArns=[arn],
+        ContextEntries=[partitions],  # pyright: ignore[reportArgumentType]
+        **more,
     )
     for result in simulated["EvaluationResults"]:
-        if result["EvalDecision"] != "allowed":
-            yield result["EvalActionName"]
+        yield result["EvalActionName"], result["EvalDecision"]
+
+
+def _cannot_answer(runbook: Runbook, roles: Sequence[Role]) -> str:
+    """An agent that may write an answer approves itself: any code in it can read its role's credentials."""
+    found = [find(runbook) for find in roles]
+    if able := [role.rpartition("/")[2] for role in found if _may_answer(runbook, role)]:
+        raise Refuted(
+            f"{', '.join(able)} may write an answer",
+            f"`pulumi up`; the role's right to put into the table must be tied to {LEADING_KEYS} {RUN_PARTITION}*",
+        )
+    return ", ".join(f"{role.rpartition('/')[2]}: no" for role in found)
+
+
+def _may_answer(runbook: Runbook, role_arn: str) -> bool:
+    def decision(**more: Any) -> str:
+        (found,) = _decisions(runbook, role_arn, [PUT], _table(runbook), f"{ANSWERS_PARTITION}x", **more)
+        return found[1]
+
+    if decision() != "allowed":
+        return False
+    if decision(PolicyInputList=[_NO_ANSWERS]) == "allowed":
+        raise Unjudged(f"what simulates policies here doesn't know {LEADING_KEYS}")
+    return True
 
 
 def _agent_role(runbook: Runbook) -> str:

@@ -24,7 +24,10 @@ from runbook.pulled import PulledRun
 from runbook.steps import counted
 from runtime.agent.workflow import WORKFLOWS
 from runtime.journal.vocabulary import TERMINAL, Status
+from runtime.journal.waits import Answer
+from tests.runbook.asking import MAIL, asks
 from tests.runbook.conftest import COMMAND_SECONDS, run_command, start_command
+from tests.runbook.history import History
 from tests.support.fake_model import FakeModel
 from tests.support.running_cloud import RunningCloud
 
@@ -109,6 +112,25 @@ def test_a_run_is_pulled_with_its_conversations_definitions_and_log(
     assert run.turns("reporter")[-1].messages[-1]["content"][0]["text"] == run.artifact("reporter.md")
     assert run.metadata.request["prompt"] in run.definition("analyst")["message"]
     assert any("Attempt 1 of run" in line["raw"] for line in run.log_lines())
+
+
+def test_a_question_is_read_and_answered_once_in_the_emulator_s_table_too(
+    cloud: RunningCloud, command: dict[str, str]
+) -> None:
+    session_id = cloud.runbook.trigger("hold 100", workflow="verify")
+    wait_for(cloud, session_id, "TASK_WORK_STARTED")
+    history = History(cloud.client("dynamodb"), cloud.output("journalTableName"))
+    wait = asks(cloud.runbook, history, MAIL, session_id=session_id)
+    (line,) = run_command(command, "waiting", "--json").stdout.splitlines()
+    assert json.loads(line)["questions"][0]["text"] == MAIL.text
+    first = run_command(command, "answer", session_id, "--wait", "1", "--approve")
+    assert (first.returncode, first.stderr) == (0, "")
+    second = run_command(command, "answer", session_id, "--wait", "1", "--deny")
+    assert (second.returncode, "already answered by arn:aws:" in second.stderr) == (3, True)
+    answered = cloud.runbook._reader.answered(wait)
+    assert answered
+    assert answered.answers == (Answer(True),)
+    cloud.runbook.cancel(session_id, "the test is over")
 
 
 def test_nothing_is_stuck_after_all_that(cloud: RunningCloud, session: str) -> None:

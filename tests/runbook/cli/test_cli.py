@@ -40,7 +40,7 @@ NOW = utc_now()
 @pytest.fixture
 def cli(rb: Runbook, monkeypatch: pytest.MonkeyPatch) -> Cli:
     """Run a command on the mocked stack."""
-    for module in ("actions", "one_run", "several_runs", "commands"):
+    for module in ("actions", "asking", "one_run", "several_runs", "commands"):
         monkeypatch.setattr(f"runbook.cli.{module}.connect", Mock(return_value=rb))
     monkeypatch.setattr(rb, "_execution_if_known", Mock(return_value=None))
 
