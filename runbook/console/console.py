@@ -8,6 +8,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from runbook.console.overview import Overview, look
 from runbook.console.overview_page import static_page
+from runbook.console.questions_page import static_questions
 from runbook.console.spending import Spending
 from runbook.errors import RunbookError
 from runtime.journal.timestamps import utc_now
@@ -45,7 +46,7 @@ class Console:
         return self._widgets.view() | {"text/html": static_page(self.overview, None, None)}
 
     def static_html(self) -> str:
-        """Return the list as it is shown where nothing can be clicked, with dead letters counted and costs added up."""
+        """Return the list as it is shown where nothing can be clicked, with questions, dead letters and costs."""
         unanswered: list[str] = []
 
         def asked(ask: Callable[[], T]) -> T | None:
@@ -57,7 +58,9 @@ class Console:
 
         letters = asked(lambda: len(self._runbook.dead_letters()))
         spent = asked(lambda: Spending(self._runbook).of(self.overview.rows))
-        return static_page(self.overview, letters, spent, unanswered)
+        waiting = asked(self._runbook.waiting)
+        questions = static_questions(waiting, utc_now()) if waiting else ""
+        return static_page(self.overview, letters, spent, unanswered, questions)
 
 
 def is_somebody_there() -> bool:

@@ -60,10 +60,17 @@ def nothing(overview: Overview) -> str:
     return block(f"<p>{why}</p>")
 
 
-def static_page(overview: Overview, letters: int | None, spent: Spent | None, unanswered: Sequence[str] = ()) -> str:
+def static_page(
+    overview: Overview,
+    letters: int | None,
+    spent: Spent | None,
+    unanswered: Sequence[str] = (),
+    questions: str = "",
+) -> str:
     """Return the whole page for where nothing can be clicked.
 
     :param unanswered: what could not be found out
+    :param questions: HTML of what runs ask people
     """
     shown = overview.rows[:STATIC_ROWS]
     rows = "".join(row(found, overview.as_of) for found in shown) or nothing(overview)
@@ -71,7 +78,9 @@ def static_page(overview: Overview, letters: int | None, spent: Spent | None, un
     more = f"<p>… and {left} older ones</p>" if left else ""
     missing = "".join(f'<p class="rbc-error">{text(sentence)}</p>' for sentence in unanswered)
     as_of = block(f"{missing}{more}<p>As of {overview.as_of:%Y-%m-%d %H:%M:%S} UTC.</p>")
-    return f'{style()}<div class="rbc-page">{headline(overview, letters, spent)}{heading()}{rows}{as_of}</div>'
+    return (
+        f'{style()}<div class="rbc-page">{headline(overview, letters, spent)}{questions}{heading()}{rows}{as_of}</div>'
+    )
 
 
 def _notes(found: Row, now: datetime) -> list[str]:

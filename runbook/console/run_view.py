@@ -5,6 +5,7 @@ from collections.abc import Callable
 import ipywidgets as w
 
 from runbook.console.buttons import button
+from runbook.console.confirmation import Confirmation
 from runbook.console.details import RunDetails
 from runbook.console.html import block, text
 from runbook.console.run_page import sections
@@ -33,26 +34,17 @@ class RunView:
         self._back = button("All runs", on_close, "110px", icon="arrow-left")
         self._retry = button("Retry …", self._ask_retry, "110px", icon="repeat")
         self._cancel = button("Cancel …", self._ask_cancel, "110px", icon="stop")
-        self._make_question()
+        self._reason = w.Text(value=DEFAULT_REASON, placeholder="why", layout=w.Layout(width="60%"), tooltip="Why")
+        self._confirmation = Confirmation(self._reason)
         self._said = w.HTML(layout=self._full)
         self._page = w.VBox(layout=self._full)
         buttons = w.HBox([self._back, self._retry, self._cancel])
-        self.widget = w.VBox([buttons, self._question, self._said, self._page], layout=self._full)
-
-    def _make_question(self) -> None:
-        self._asked = w.HTML(layout=self._full)
-        self._reason = w.Text(value=DEFAULT_REASON, placeholder="why", layout=w.Layout(width="60%"), tooltip="Why")
-        self._act: Callable[[], None] = self._take_back
-        self._yes = button("", self._answered, button_style="danger")
-        self._no = button("No", self._take_back, "60px")
-        answers = w.HBox([self._yes, self._no])
-        self._question = w.VBox([self._asked, self._reason, answers], layout=w.Layout(display="none"))
-        self._question.add_class("rbc-ask")
+        self.widget = w.VBox([buttons, self._confirmation.widget, self._said, self._page], layout=self._full)
 
     def begin(self, session_id: str) -> None:
         """Show that a run is being opened."""
         self._session_id = session_id
-        self._take_back()
+        self._confirmation.take_back()
         self._said.value = ""
         self._sections = {}
         self._page.children = []
@@ -112,20 +104,9 @@ class RunView:
         )
 
     def _ask(self, question: str, yes: str, act: Callable[[], None], *, with_reason: bool = False) -> None:
-        self._asked.value = block(f"<p>{text(question)}</p>")
-        self._yes.description, self._act = yes, act
-        self._reason.layout.display = None if with_reason else "none"
-        self._question.layout.display = None
-        # What ends a run takes more than a return key hit once too often.
-        self._no.focus()
+        def confirmed() -> None:
+            # Not twice: whatever comes of it is shown before it can be asked for again.
+            self.allow(None)
+            act()
 
-    def _answered(self) -> None:
-        act = self._act
-        self._take_back()
-        # Not twice: whatever comes of it is shown before it can be asked for again.
-        self.allow(None)
-        act()
-
-    def _take_back(self) -> None:
-        self._question.layout.display = "none"
-        self._act = lambda: None
+        self._confirmation.ask(question, yes, confirmed, with_field=with_reason)

@@ -5,18 +5,21 @@ or formulas and are given escaped text only: `HTML.value` and descriptions.
 """
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
 import ipywidgets as w
 from botocore.exceptions import BotoCoreError, ClientError
 
+from runbook.answering import OpenWait, OpenWaits
 from runbook.console.details import RunDetails, look_closely
 from runbook.console.html import block, style, text
 from runbook.console.listing import Listing
 from runbook.console.overview import Overview, look
 from runbook.console.overview_page import headline
+from runbook.console.questions import Questions
 from runbook.console.refreshing import Refreshing
 from runbook.console.run_view import RunView
 from runbook.console.spending import Spending
@@ -25,10 +28,14 @@ from runbook.runbook import Runbook
 from runtime.contract.errors import InvalidRequest
 from runtime.journal.errors import JournalError
 from runtime.journal.timestamps import utc_now
+from runtime.journal.waits import Answer
 
 T = TypeVar("T")
+LOOKING_FOR_QUESTIONS = "Looking for questions"
 CALL_SECONDS = 90.0
 """Longer than any call of the runbook should take, retries included; whoever waits is told then."""
+QUESTIONS_SECONDS = 30.0
+"""How often questions are looked for: a look reads a month's waits and each question, the list only its own days."""
 EXPECTED = (RunbookError, InvalidRequest, JournalError, ClientError, BotoCoreError)
 
 
@@ -57,7 +64,10 @@ class Widgets:
         self._state = w.HTML()
         self._listing = Listing(self.open, self._refresh, self._set_span, self._span)
         self._run_view = RunView(self._overview.stack, self.close, self._retry, self._cancel)
-        self._body = w.VBox([self._listing.widget])
+        self._questions = Questions(self._overview.stack, self._answer)
+        self._questions_due = 0.0
+        self._front = [self._questions.widget, self._listing.widget]
+        self._body = w.VBox(self._front)
         self._page = w.VBox([w.HTML(style()), self._headline, self._state, self._body])
         self._page.add_class("rbc-page")
         # From 0 on the frontend counts where it is shown: nowhere any more once the output is gone.
@@ -83,7 +93,7 @@ class Widgets:
     def close(self) -> None:
         """Show the list again."""
         left, self._opened = self._opened, ""
-        self._body.children = [self._listing.widget]
+        self._body.children = self._front
         self._listing.focus(left)
         self._refresh()
 
@@ -122,6 +132,12 @@ class Widgets:
 
         self._do("Cancelling it", lambda: self._runbook.cancel(session_id, reason), cancelled)
 
+    def _answer(self, asked: OpenWait, answers: Sequence[Answer]) -> None:
+        def answered(_done: Any) -> None:
+            self._refresh()
+
+        self._do(f"Answering run {asked.session_id[:8]}", lambda: self._runbook.answer(asked, answers), answered)
+
     # -- calls, in threads
 
     def _do(self, what: str, call: Callable[[], T], then: Callable[[T], None], *, is_action: bool = True) -> None:
@@ -146,6 +162,7 @@ class Widgets:
         finally:
             self._busy.remove(what)
             self._run_view.allow(self._details)
+            self._questions.allow()
             self._show_state(failed)
         if is_action:
             self._refreshing.start()
@@ -162,10 +179,15 @@ class Widgets:
 
     def _count(self) -> None:
         rows = self._overview.rows
+        self._do(LOOKING_FOR_QUESTIONS, self._look_for_questions, self._questions.show, is_action=False)
         self._do(
             "Counting dead letters", lambda: len(self._runbook.dead_letters()), self._take_letters, is_action=False
         )
         self._do("Adding up costs", lambda: self._spending.of(rows), self._take_spent, is_action=False)
+
+    def _look_for_questions(self) -> OpenWaits:
+        self._questions_due = time.monotonic() + QUESTIONS_SECONDS
+        return self._runbook.waiting()
 
     # -- what is shown
 
@@ -207,7 +229,7 @@ class Widgets:
     def _can_change(self) -> bool:
         if self._opened:
             return self._details is None or self._details.row.is_open
-        return self._overview.open > 0
+        return self._overview.open > 0 or len(self._questions) > 0
 
     async def _look_again(self) -> None:
         if self._busy:
@@ -218,6 +240,10 @@ class Widgets:
             await self._doing("Looking again", lambda: self._closely(opened), self._show_run, is_action=False)
         else:
             await self._doing("Looking again", self._list, self._take_overview, is_action=False)
+            if time.monotonic() > self._questions_due:
+                self._begin(LOOKING_FOR_QUESTIONS)
+                show = self._questions.show
+                await self._doing(LOOKING_FOR_QUESTIONS, self._look_for_questions, show, is_action=False)
 
     def _stopped(self, why: str) -> None:
         self._state.value = block(

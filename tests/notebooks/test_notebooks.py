@@ -16,7 +16,10 @@ from runbook.in_notebooks import check_demo
 from runbook.pulled import PulledRun
 from runtime.journal.timestamps import utc_now
 from runtime.journal.vocabulary import Status
+from runtime.journal.waits import Answer
 from tests.notebooks.conftest import NOTEBOOKS, Execute, read
+from tests.runbook.asking import MAIL, asks
+from tests.runbook.history import History
 from tests.support.fake_model import FakeModel
 from tests.support.running_cloud import RunningCloud
 from tests.support.waiting import wait_until
@@ -233,6 +236,24 @@ def test_recovering_runs_does_nothing_unless_it_is_told_to(
     assert "Cancelled" not in done.html
     assert "whoever sent this request must change it" in done.html
     assert len(cloud.runbook.runs(some_runs)) == before
+
+
+def test_what_a_run_asks_is_read_and_answered_only_when_told_to(cloud: RunningCloud, execute: Execute) -> None:
+    session_id = cloud.runbook.trigger("hold 100", workflow="verify")
+    wait_until(lambda: "TASK_WORK_STARTED" in cloud.statuses(session_id), "its second step", 30)
+    history = History(cloud.client("dynamodb"), cloud.output("journalTableName"))
+    wait = asks(cloud.runbook, history, session_id=session_id)
+    read_only = execute("04_recover_runs", "answered", session_id=session_id, confirm_answer=True)
+    assert read_only.values["answered"] is None
+    assert MAIL.text in read_only.printed
+    assert "confirm_answer and answer_wait = 1 would deny this." in read_only.printed
+    answer = {"confirm_answer": True, "answer_wait": 1, "answer_approved": True, "answer_text": "go on"}
+    done = execute("04_recover_runs", "answered.by", session_id=session_id, **answer)
+    assert f"Answered wait 1 of {session_id}: approved (go on)" in done.printed
+    answered = cloud.runbook._reader.answered(wait)
+    assert answered
+    assert (answered.by, answered.answers) == (done.values["answered.by"], (Answer(True, "go on"),))
+    cloud.runbook.cancel(session_id, "the test is over")
 
 
 def test_recovering_a_run_cancels_it_and_starts_again_from_its_finished_steps(
