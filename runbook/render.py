@@ -97,14 +97,14 @@ def live_timeline(events: Iterable[Event]) -> Event | None:
         for last in events:
             first = first or last
             lines.print(event_line(last, first.created_at))
-            waiting.update(f"After {last.status}: {_awaited(last)} …")
+            waiting.update(f"{_awaited(last)} …")
     return last
 
 
 def _awaited(last: Event) -> str:
     if last.status == Status.RUN_WAITING:
-        return "waiting for a person, see `runbook waiting`,"
-    return "waiting for the next event"
+        return "Waiting for a person; `runbook waiting` says what it asks"
+    return f"After {last.status}: waiting for the next event"
 
 
 def _note(event: Event) -> Text | None:

@@ -82,7 +82,9 @@ def test_what_is_closed_answered_or_asked_longer_ago_is_not_listed(rb: Runbook, 
     history.close(closed.session_id, Status.SESSION_CANCELLED, utc_now())
     expire(history, expired)
     expire(history, again)
-    second = asks(rb, history, QUARTER, session_id=again.session_id, number=2, attempt=2)
+    # The environment that asked it has a slow clock.
+    before = again.created_at - timedelta(seconds=30)
+    second = asks(rb, history, QUARTER, session_id=again.session_id, number=2, attempt=2, at=before)
     asks(rb, history, at=utc_now() - timedelta(days=33))
     assert [found.wait for found in rb.waiting()] == [second]
 
@@ -191,6 +193,11 @@ def test_an_answer_has_who_gave_it_and_wakes_the_run(
     }
     assert dataclasses.replace(answered, created_at=event.created_at) == rb._reader.answered(wait)
     assert event.expires_at == expiry(event.created_at, 90)
+
+
+def test_an_answer_comes_after_its_question_though_this_machine_s_clock_is_slow(rb: Runbook, history: History) -> None:
+    wait = asks(rb, history, at=utc_now() + timedelta(seconds=90))
+    assert rb.answer(rb.open_wait(wait.session_id), YES).created_at == wait.created_at
 
 
 def test_the_machine_is_woken_by_its_newest_token(rb: Runbook, history: History) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from runbook import render
 from runbook.costs import estimate
 from runbook.events import Events
@@ -91,6 +93,45 @@ def test_each_event_within_a_step_is_said_in_words() -> None:
     assert said(turn(1, 4, "answer")) == "has answered"
     assert said(tool(1, 4, "refused")).startswith("send_mail is refused: the same call was begun before")
     assert len(said(at(1, "TASK_MAILER_PROGRESS", 1, detail={"text": "x" * 500}))) == 100
+
+
+QUESTIONS = [{"step": "mailer", "item": 2, "tool": "send_mail"}, {"step": "planner", "tool": "ask"}]
+ASKED = {"wait": 1, "until": "2026-11-30T14:00:07.000Z", "questions": QUESTIONS}
+ANN = "arn:aws:sts::123456789012:assumed-role/operator/ann"
+YES, NO = {"approved": True, "text": ""}, {"approved": False, "text": "too many"}
+
+
+@pytest.mark.parametrize(
+    ("status", "detail", "words"),
+    [
+        (
+            Status.RUN_WAITING,
+            ASKED,
+            "waits for an answer to 2 questions until 2026-11-30 14:00 UTC: mailer [2] send_mail, planner ask",
+        ),
+        (Status.RUN_ANSWERED, {"wait": 1, "by": ANN, "answers": [YES, YES]}, "ann answered: approved"),
+        (
+            Status.RUN_ANSWERED,
+            {"by": "arn:aws:iam::123456789012:root", "answers": [YES, NO]},
+            "root answered: approved, denied (too many)",
+        ),
+        (Status.RUN_ANSWERED, {"wait": 1, "expired": True}, "nobody answered in time, which is a denial"),
+        ("TASK_MAILER_TURN", {"after": "question", "tools": [CALL]}, "asks a person about send_mail"),
+        ("TASK_MAILER_TURN", {"after": "question"}, "asks a person"),
+    ],
+)
+def test_a_question_and_its_answer_are_said_in_words(status: str, detail: dict[str, object], words: str) -> None:
+    assert said(at(1, status, 1, detail=detail)) == words
+
+
+def test_a_run_waits_from_its_question_to_its_answer_and_not_after_its_end() -> None:
+    asked, answered = at(2, Status.RUN_WAITING, 1, detail=ASKED), at(3, Status.RUN_ANSWERED, detail={"wait": 1})
+    again = at(4, Status.RUN_WAITING, 2, detail=ASKED)
+    ended = at(5, Status.SESSION_CANCELLED)
+    assert Events(ID, [asked]).open_wait == asked
+    assert Events(ID, [asked, answered]).open_wait is None
+    assert Events(ID, [asked, answered, again]).open_wait == again
+    assert Events(ID, [asked, answered, again, ended]).open_wait is None
 
 
 def test_turns_in_a_row_are_one_line_with_the_latest_and_what_was_not_called_has_its_own() -> None:
