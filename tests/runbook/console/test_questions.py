@@ -126,11 +126,11 @@ def test_questions_that_can_not_be_read_can_not_be_answered(rb: Runbook, history
 
 
 def test_where_nobody_can_click_the_questions_stand_before_the_runs(rb: Runbook, history: History) -> None:
-    wait = asks(rb, history, MAIL, QUARTER)
+    wait = asks(rb, history, MAIL, QUARTER, at=utc_now() - timedelta(hours=5.5))
     html = Console(rb, timedelta(hours=24)).static_html()
     assert html.index("Which quarter?") < html.index("rbc-row rbc-heading")
     page = seen(html)
-    assert f"1 run waits for an answer {wait.session_id} , wait 1: asked 60 s ago, expires in 24 h" in page
+    assert f"1 run waits for an answer {wait.session_id} , wait 1: asked 5 h ago, expires in 18 h" in page
     assert "runbook answer --file" in page
     assert static_questions(OpenWaits([]), utc_now()) == ""
 
