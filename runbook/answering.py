@@ -170,7 +170,7 @@ def _question(question: Question) -> str:
 class OpenWaits(Table[OpenWait]):
     """Open waits, the oldest first.
 
-    :ivar woken: the runs that were answered before, still seemed to wait, and were woken again
+    :ivar woken: runs that are answered, still seemed to wait, and were woken again
     """
 
     nothing = "No run waits for an answer."

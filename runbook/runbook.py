@@ -515,12 +515,10 @@ class Runbook:
         Runs that are answered and don't seem to have gone on are woken again, which does no harm.
         """
         found, resting = self._waits.find(utc_now())
-        for session_id in resting:
-            self._wake_execution(session_id)
-        return OpenWaits(found, resting)
+        return OpenWaits(found, [session_id for session_id in resting if self._wake_execution(session_id)])
 
     def console(self, since_hours: float = 24) -> "Console":
-        """Return all runs of a while in one cell of a notebook, each a click away, with buttons to retry and to cancel.
+        """Return all runs of a while, and what runs ask, in one cell of a notebook, with buttons to act.
 
         :param since_hours: how far back the list goes; open runs are in it if they are at most two days old
         """
@@ -549,10 +547,12 @@ class Runbook:
         began_at = self.metadata(session_id).created_at
         return list(days(min(began_at, ended_at) - CLOCK_SKEW, max(began_at, ended_at) + CLOCK_SKEW))
 
-    def _wake_execution(self, session_id: str) -> None:
+    def _wake_execution(self, session_id: str) -> bool:
         """Without it an execution that waits, for the end or for an answer, would look again only at its next turn."""
+        waker = Waker(self.clients.dynamodb, self.clients.stepfunctions, self.outputs.journal_table_name)
         with suppress(ClientError, BotoCoreError):
-            Waker(self.clients.dynamodb, self.clients.stepfunctions, self.outputs.journal_table_name).wake(session_id)
+            return waker.wake(session_id)
+        return False
 
     def _retry_fields(
         self, session_id: str, again: bool, workflow: str | None, step: str | None = None

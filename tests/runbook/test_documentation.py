@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 
 import pytest
@@ -13,7 +14,9 @@ from runbook import figures, runbook
 from runbook.cli.app import app
 from runbook.cli.commands import EXIT_CODES
 from runbook.connection import PROJECT
+from runtime.journal.keys import ANSWERS_PARTITION, RUN_PARTITION
 from runtime.journal.vocabulary import Status
+from tests.support.iam_linter import condition_keys, resource_formats
 
 PAGE = (PROJECT / "docs" / "runbook.md").read_text(encoding="utf-8")
 COMMANDS = sorted(getattr(get_command(app), "commands"))  # noqa: B009 - typer's click has no types
@@ -66,3 +69,15 @@ def test_every_event_is_explained_on_the_page() -> None:
 def test_links_on_the_page_lead_somewhere() -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", PAGE):
         assert (PROJECT / "docs" / target).resolve().exists(), target
+
+
+def test_who_may_answer_has_these_rights_and_conditions_that_aws_knows() -> None:
+    (block,) = re.findall(r"```json\n(\[\n  \{\n    \"Effect.*?)```", PAGE, re.DOTALL)
+    writing, waking = json.loads(block)
+    assert writing["Condition"]["ForAllValues:StringLike"] == {
+        "dynamodb:LeadingKeys": [f"{RUN_PARTITION}*", f"{ANSWERS_PARTITION}*"]
+    }
+    assert all("dynamodb:LeadingKeys" in condition_keys(action) for action in writing["Action"])
+    assert (waking["Resource"], resource_formats(waking["Action"])) == ("*", {"*"})
+    (row,) = re.findall(r"\| answer \| (.*?) \|", PAGE)
+    assert row == ", ".join(f"`{action}`" for action in writing["Action"])

@@ -55,8 +55,11 @@ def test_waiting_shows_each_question_whole(cli: Cli, rb: Runbook, history: Histo
     assert [question["text"] for question in found["questions"]] == [long.text, "Which quarter?"]
 
 
-def test_waiting_says_whom_it_woke(cli: Cli, rb: Runbook, both: Wait) -> None:
+def test_waiting_says_whom_it_woke(cli: Cli, rb: Runbook, both: Wait, monkeypatch: pytest.MonkeyPatch) -> None:
     rb.answer(rb.open_wait(both.session_id), (Answer(True), Answer(True, "x")))
+    # There is nobody to wake.
+    assert cli("waiting").stderr == ""
+    monkeypatch.setattr(rb, "_wake_execution", lambda _: True)  # pyright: ignore[reportUnknownLambdaType]
     result = cli("waiting", "--json")
     assert result.stdout == ""
     assert f"Run {both.session_id} is answered and had not gone on: it was woken again." in result.stderr
