@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
+from typing import Any
 
 import pytest
 from typer.main import get_command
@@ -71,9 +72,14 @@ def test_links_on_the_page_lead_somewhere() -> None:
         assert (PROJECT / "docs" / target).resolve().exists(), target
 
 
-def test_who_may_answer_has_these_rights_and_conditions_that_aws_knows() -> None:
+def answering_statements() -> list[dict[str, Any]]:
+    """What the page allows who may answer."""
     (block,) = re.findall(r"```json\n(\[\n  \{\n    \"Effect.*?)```", PAGE, re.DOTALL)
-    writing, waking = json.loads(block)
+    return json.loads(block)
+
+
+def test_who_may_answer_has_these_rights_and_conditions_that_aws_knows() -> None:
+    writing, waking = answering_statements()
     assert writing["Condition"]["ForAllValues:StringLike"] == {
         "dynamodb:LeadingKeys": [f"{RUN_PARTITION}*", f"{ANSWERS_PARTITION}*"]
     }

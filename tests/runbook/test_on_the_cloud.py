@@ -14,20 +14,27 @@ import subprocess
 import sys
 import termios
 import threading
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from local.emulator.clients import AccessKey, RootSession
 from runbook.cli.process import PIPE_CLOSED
+from runbook.clients import Clients
 from runbook.connection import PROJECT
 from runbook.pulled import PulledRun
+from runbook.runbook import Runbook
 from runbook.steps import counted
 from runtime.agent.workflow import WORKFLOWS
+from runtime.journal.errors import JournalDenied
 from runtime.journal.vocabulary import TERMINAL, Status
 from runtime.journal.waits import Answer
 from tests.runbook.asking import MAIL, asks
 from tests.runbook.conftest import COMMAND_SECONDS, run_command, start_command
 from tests.runbook.history import History
+from tests.runbook.test_documentation import answering_statements
 from tests.support.fake_model import FakeModel
 from tests.support.running_cloud import RunningCloud
 
@@ -47,6 +54,20 @@ def resumed(cloud: RunningCloud, model: FakeModel) -> str:
     assert cloud.runbook.stop_session(session_id)
     cloud.wait_for_end(session_id)
     return session_id
+
+
+def operator(cloud: RunningCloud, name: str, more: Sequence[dict[str, Any]] = ()) -> Runbook:
+    """A runbook for somebody who may read what runs ask, and what else is said."""
+    read = ["dynamodb:Query", "dynamodb:GetItem", "dynamodb:BatchGetItem", "s3:GetObject"]
+    # The emulator takes the key of the condition for absent.
+    statements = [each | {"Resource": "*", "Condition": {}} for each in [{"Effect": "Allow", "Action": read}, *more]]
+    iam = cloud.client("iam")
+    iam.create_user(UserName=name)
+    policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
+    iam.put_user_policy(UserName=name, PolicyName="operator", PolicyDocument=policy)
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    session = RootSession(cloud.stack.endpoint_url, AccessKey(key["AccessKeyId"], key["SecretAccessKey"]))
+    return Runbook(cloud.runbook.outputs, Clients(session.client))
 
 
 def wait_for(cloud: RunningCloud, session_id: str, status: str) -> None:
@@ -130,6 +151,20 @@ def test_a_question_is_read_and_answered_once_in_the_emulator_s_table_too(
     answered = cloud.runbook._reader.answered(wait)
     assert answered
     assert answered.answers == (Answer(True),)
+    cloud.runbook.cancel(session_id, "the test is over")
+
+
+def test_who_has_the_rights_on_the_page_and_no_others_may_answer(cloud: RunningCloud) -> None:
+    session_id = cloud.runbook.trigger("hold 100", workflow="verify")
+    wait_for(cloud, session_id, "TASK_WORK_STARTED")
+    history = History(cloud.client("dynamodb"), cloud.output("journalTableName"))
+    wait = asks(cloud.runbook, history, session_id=session_id)
+    reader, decider = operator(cloud, "reader"), operator(cloud, "decider", answering_statements())
+    (asked,) = [each for each in reader.waiting() if each.wait == wait]
+    with pytest.raises(JournalDenied, match="not authorized"):
+        reader.answer(asked, asked.answers(True))
+    answered = decider.answer(asked, asked.answers(True))
+    assert answered.by.endswith(":user/decider")
     cloud.runbook.cancel(session_id, "the test is over")
 
 
