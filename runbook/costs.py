@@ -15,6 +15,7 @@ from runbook.pricing import CostItem, Usage, bill, prices, token_items, total
 from runbook.steps import step_tokens, summed
 from runbook.summary import RunSummary
 from runbook.tables import WHOLE_NUMBER, Column, Table, Terminal
+from runbook.waits import waits
 from runtime.journal.records import Event
 from runtime.journal.vocabulary import TERMINAL, Status, StepPhase
 
@@ -109,7 +110,7 @@ class Cost(Table[CostItem]):
 def estimate(run: RunSummary, model_id: str, max_attempts: int, agent_seconds: float) -> Cost:
     """Return what a run cost so far.
 
-    :param agent_seconds: how long it had an execution environment
+    :param agent_seconds: from its first call to its end: while it waits for a person it has no environment
     """
     assumed: dict[str, float] = prices()["assumptions"]
     calls = sum(event.status == Status.AGENT_INVOCATION_STARTED for event in run.events)
@@ -117,7 +118,7 @@ def estimate(run: RunSummary, model_id: str, max_attempts: int, agent_seconds: f
     steps = StepCosts(_step_costs(run.events, models, model_id))
     usage = Usage(
         **_tokens_of(step for step in steps if models.get(step.step, model_id) == model_id),
-        agent_seconds=agent_seconds,
+        agent_seconds=max(0.0, agent_seconds - run.waited_seconds),
         transitions=run.execution.state_transitions if run.execution else 0,
         function_requests=calls + 1,
         function_seconds=(run.invoker_seconds or 0) * calls,
@@ -160,21 +161,41 @@ def _step_costs(events: Iterable[Event], models: Mapping[str, str], model_id: st
 def write_units(events: Iterable[Event], max_attempts: int) -> int:
     """Return the write units of a run's events: in a transaction, each action counts twice.
 
-    The most that it can be: steps at the same time share transactions, and the journal doesn't say which.
+    The most that it can be: steps at the same time share transactions, and the journal doesn't say which. A run of a
+    stack that lets it ask, and that hasn't asked, is taken for one that can't: its writes check one record more.
+
+    :param max_attempts: of each segment: up to the first wait, from one to the next, after the last
 
     Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html
     """
-    return sum(_write_units(event, max_attempts) for event in events)
+    found = list(events)
+    asking = [wait.attempt for wait in waits(found)]
+    return sum(_write_units(event, max_attempts, asking) for event in found)
 
 
-def _write_units(event: Event, max_attempts: int) -> int:
+def _write_units(event: Event, max_attempts: int, asking: list[int]) -> int:
     size = math.ceil(_bytes(event) / 1024)
     if event.status in _PLAIN_PUTS:
         return size
-    in_index = size if event.status in (*TERMINAL, Status.SESSION_INITIATED) else 0
     # The event, and the outcome or the condition that there is none; an agent's events look for later attempts, too.
-    later_attempts = max_attempts - (event.attempt or max_attempts) if event.environment_id else 0
-    return 2 * size + 2 * max(size if in_index else 1, 1) + in_index + 2 * later_attempts
+    later_attempts = _later_attempts(event, max_attempts, asking)
+    if event.status == Status.RUN_WAITING:
+        # The wait has a unit of its own, and one in the index.
+        return 2 * size + 2 + 2 * later_attempts + 3
+    if event.status == Status.RUN_ANSWERED:
+        # Two conditions: that the run is open, and that the wait is the one that was read. Then the answer.
+        return 2 * size + 4 + 2 * size
+    no_wait = 2 if asking and event.status != Status.SESSION_INITIATED else 0
+    in_index = size if event.status in (*TERMINAL, Status.SESSION_INITIATED) else 0
+    return 2 * size + 2 * max(size if in_index else 1, 1) + in_index + 2 * later_attempts + no_wait
+
+
+def _later_attempts(event: Event, max_attempts: int, asking: Iterable[int]) -> int:
+    """Return how many attempts may follow an agent's in its segment; attempts are counted over the whole run."""
+    if not event.environment_id or not event.attempt:
+        return 0
+    first = max((attempt + 1 for attempt in asking if attempt < event.attempt), default=1)
+    return max(0, first + max_attempts - 1 - event.attempt)
 
 
 def _artifacts(events: Iterable[Event]) -> int:

@@ -49,6 +49,10 @@ _BARS: dict[Kind, dict[str, Any]] = {
     Kind.FAILED: {"facecolor": "#f0b9a8", "hatch": "xxx"},
     Kind.CUT_OFF: {"facecolor": "#ffffff", "hatch": "///"},
     Kind.GOING_ON: {"facecolor": "#ffffff", "hatch": "..."},
+    Kind.WAITING: {"facecolor": "#fff3c4", "hatch": "..."},
+    Kind.ASKED: {"facecolor": "#bcd3ea", "hatch": "\\\\"},
+    Kind.ANSWERED: {"facecolor": "#fff3c4"},
+    Kind.EXPIRED: {"facecolor": "#fff3c4", "hatch": "xxx"},
     Kind.WATCHING: {"facecolor": "#f2f2f2"},
 }
 _MARKS: dict[Kind, dict[str, Any]] = {

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from runbook.events import Events
 from runbook.steps import MANY_ITEMS, AttemptWork, Kind, Work
 from runbook.summary import RunSummary
+from runbook.waits import WaitStory
 from runbook.within import CLAIMED, phase_of
 from runtime.journal.records import Event
 from runtime.journal.vocabulary import Status, StepPhase
 
-_WORST_FIRST = (Kind.FAILED, Kind.CUT_OFF, Kind.GOING_ON, Kind.DONE)
+_WORST_FIRST = (Kind.FAILED, Kind.CUT_OFF, Kind.WAITING, Kind.GOING_ON, Kind.ASKED, Kind.DONE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class Lane:
 
 
 def lanes(run: RunSummary) -> list[Lane]:
-    """Return the lanes of a run: state machine, invoker, agent, and one for each step and item."""
+    """Return the lanes of a run: state machine, invoker, agent, who was asked, and one for each step and item."""
     events, end, attempts = run.events, run.end, run.attempts
     work = [each for attempt in attempts for each in attempt.work]
     steps = dict.fromkeys(each.step for each in work)
@@ -57,6 +58,7 @@ def lanes(run: RunSummary) -> list[Lane]:
         _machine(run, end),
         _invoker(events, end),
         _agent(events, attempts),
+        *([_person(run)] if run.waits else []),
         *(lane for step in steps for lane in _step(events, [each for each in work if each.step == step])),
     ]
 
@@ -93,6 +95,16 @@ def _agent(events: Events, attempts: Sequence[AttemptWork]) -> Lane:
         [Span(each.begin, each.end, each.kind, f"attempt {each.number}") for each in attempts],
         [Mark(events.seconds(event), Kind.HEARTBEAT) for event in heartbeats],
     )
+
+
+def _person(run: RunSummary) -> Lane:
+    return Lane("person", [_waited(run, wait, *span) for wait, span in zip(run.waits, run.waited, strict=True)])
+
+
+def _waited(run: RunSummary, wait: WaitStory, begin: float, end: float) -> Span:
+    if wait.answered:
+        return Span(begin, end, Kind.EXPIRED if wait.is_expired else Kind.ANSWERED, wait.by)
+    return Span(begin, end, Kind.CUT_OFF if run.outcome else Kind.WAITING)
 
 
 def _step(events: Events, work: Sequence[Work]) -> Iterator[Lane]:

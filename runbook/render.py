@@ -22,9 +22,11 @@ from runbook.events import Events
 from runbook.labels import NOTHING, duration, error, item_label, style, tokens
 from runbook.logs import parse_stream_name
 from runbook.plain_text import visible
+from runbook.runs import waits_for
 from runbook.steps import MANY_ITEMS, step_tokens, summed
 from runbook.summary import RunSummary
 from runbook.tables import shortened
+from runbook.waits import WaitStory
 from runbook.within import is_routine, is_within, said
 from runtime.journal.keys import artifact_prefix
 from runtime.journal.records import Event
@@ -143,6 +145,8 @@ def _rows(found: RunSummary) -> Iterator[tuple[str, Text]]:
     status = outcome.status if outcome else f"OPEN: {said(asked) if asked else 'no outcome yet'}"
     yield "session", Text(found.session_id)
     yield "outcome", Text(status, style(status))
+    if waiting := found.waiting:
+        yield "", Text(f"{waits_for(waiting.asked.created_at, waiting.until)} UTC", "yellow")
     if outcome and outcome.error_type:
         yield "error", _error(outcome)
     if outcome and (spent := _spent(outcome)):
@@ -156,6 +160,9 @@ def _rows(found: RunSummary) -> Iterator[tuple[str, Text]]:
     yield "attempts", Text(str(found.events.attempts))
     yield "total", Text(duration(found.total_seconds))
     yield "agent worked", Text(duration(found.task_seconds))
+    yield from (
+        ("person waited for", Text(_waited(wait, span))) for wait, span in zip(found.waits, found.waited, strict=True)
+    )
     yield "Lambda waited", Text(duration(found.invoker_seconds))
     yield "acknowledged", Text(duration(found.acknowledge_seconds))
     if execution:
@@ -165,6 +172,10 @@ def _rows(found: RunSummary) -> Iterator[tuple[str, Text]]:
     environments = [parse_stream_name(name).environment_id or name for name in found.log_streams]
     yield "environments", Text("\n".join(environments) or NOTHING)
     yield "artifacts", _artifacts(found)
+
+
+def _waited(wait: WaitStory, span: tuple[float, float]) -> str:
+    return f"{duration(span[1] - span[0])}, {wait.by or 'no answer'}"
 
 
 def _spent(outcome: Event) -> str:

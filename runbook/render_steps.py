@@ -12,7 +12,8 @@ from runbook.within import said as said_within
 
 NAME_WIDTH = 24
 _GUIDE_WIDTH = 4
-_STYLES = {Kind.DONE: "green", Kind.FAILED: "red", Kind.CUT_OFF: "red"}
+_STYLES = {Kind.DONE: "green", Kind.FAILED: "red", Kind.CUT_OFF: "red", Kind.WAITING: "yellow"}
+_STYLES_FIRST = (Kind.FAILED, Kind.CUT_OFF, Kind.WAITING, Kind.DONE)
 _WENT_WELL = (Kind.DONE, Kind.SKIPPED)
 
 
@@ -58,7 +59,7 @@ def _add_step(node: Tree, work: Sequence[Work]) -> None:
 def _line(name: str, work: Sequence[Work], said: str, width: int) -> Text:
     kinds = {each.kind for each in work}
     line = Text(f"{name:<{width}}  ")
-    line.append(said, next((_STYLES[kind] for kind in (Kind.FAILED, Kind.CUT_OFF, Kind.DONE) if kind in kinds), "dim"))
+    line.append(said, next((_STYLES[kind] for kind in _STYLES_FIRST if kind in kinds), "dim"))
     worked = [each for each in work if each.kind is not Kind.SKIPPED]
     if worked:
         line.append(f", {duration(max(each.end for each in worked) - min(each.begin for each in worked))}")
@@ -66,6 +67,14 @@ def _line(name: str, work: Sequence[Work], said: str, width: int) -> Text:
         line.append(f", {turns} turn{'' if turns == 1 else 's'}", "dim")
     if told := tokens(summed(each.tokens for each in worked if each.tokens)):
         line.append(f", {told}", "dim")
-    if len(work) == 1 and work[0].kind is Kind.GOING_ON and work[0].within:
-        line.append(f"\n{' ' * (width + 2)}{said_within(work[0].within[-1])}", "dim")
+    if len(work) == 1:
+        for below in _below(work[0]):
+            line.append(f"\n{' ' * (width + 2)}{below}", "dim")
     return line
+
+
+def _below(work: Work) -> Sequence[str]:
+    """What a step that isn't done does, or asks a person."""
+    if work.kind is Kind.GOING_ON and work.within:
+        return [said_within(work.within[-1])]
+    return work.asks

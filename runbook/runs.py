@@ -1,21 +1,21 @@
-"""Runs as records: what was asked, how it ended, how long it took.
+"""Runs as records: what was asked, how it ended, how long it took, whether it waits for a person.
 
-Owns finding them by day and joining their two halves, metadata and outcome, which may lie on two days.
+Owns finding them by day and joining their parts: metadata and outcome, which may lie on two days, and the newest wait.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runbook import labels
 from runbook.labels import OPEN
 from runbook.tables import UTC_TIME, WHOLE_NUMBER, Column, Table, Terminal, camel_case, shortened
 from runtime.contract.errors import InvalidRequest
 from runtime.contract.request import parse_request
-from runtime.journal.keys import METADATA, OUTCOME, partition_key
+from runtime.journal.keys import METADATA, OUTCOME, answer_key, record_key
 from runtime.journal.reader import JournalReader
-from runtime.journal.records import Event, Item, RunMetadata
+from runtime.journal.records import Event, Item, RunMetadata, from_item
 from runtime.journal.timestamps import to_timestamp, utc_now
 from runtime.journal.vocabulary import Status
 from runtime.journal.waits import Wait
@@ -30,8 +30,8 @@ OVERDUE = timedelta(days=7)
 
 Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/TTL.html
 """
-MAX_KEYS = 100
-"""Source: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html"""
+WAITING = "WAITING"
+"""What an open run does that a person has been asked and has not answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +41,34 @@ class Run:
     :ivar metadata: None if it has expired, or was never written
     :ivar outcome: the terminal event, None while the run is open
     :ivar retried_as: the newest run, of those that were found with it, that retries it
+    :ivar waiting: what an open run waits for a person with, None if it doesn't
     """
 
     session_id: str
     metadata: RunMetadata | None
     outcome: Event | None
     retried_as: str | None = None
+    waiting: Wait | None = None
 
     @property
     def status(self) -> str:
-        """The terminal status, or `OPEN`."""
+        """The terminal status, or `OPEN`, while it waits for a person as well."""
         return self.outcome.status if self.outcome else OPEN
+
+    @property
+    def state(self) -> str:
+        """How it stands, in a word or two: how it ended, `open` or `waiting`."""
+        return "waiting" if self.waiting else labels.outcome(self.status)
+
+    @property
+    def waiting_since(self) -> datetime | None:
+        """When it began to wait for a person, if it does."""
+        return self.waiting.created_at if self.waiting else None
+
+    @property
+    def waiting_until(self) -> datetime | None:
+        """When its questions expire, if it waits."""
+        return self.waiting.until if self.waiting else None
 
     @property
     def began_at(self) -> datetime | None:
@@ -138,6 +155,15 @@ def _error(run: Run) -> str:
     return shortened(labels.error(run.outcome))
 
 
+def waits_for(began: datetime, until: datetime) -> str:
+    """Return how it is said that a run waits for a person."""
+    return f"waits for a person since {began:%Y-%m-%d %H:%M:%S}, until {until:%Y-%m-%d %H:%M:%S}"
+
+
+def _waits(run: Run) -> str | None:
+    return waits_for(run.waiting.created_at, run.waiting.until) if run.waiting else None
+
+
 def _asked(name: str, heading: str) -> Column[Run]:
     """Return the column of an optional text of the request."""
 
@@ -155,6 +181,10 @@ def _advice(run: Run) -> str | None:
     return None
 
 
+def _state_style(run: Run) -> str:
+    return "yellow" if run.waiting else labels.style(run.status)
+
+
 class Runs(Table[Run]):
     """Runs in the order in which they began; those whose beginning is not known come first.
 
@@ -168,14 +198,16 @@ class Runs(Table[Run]):
         Column("session_id", "str", "session", Terminal.LINE),
         Column("began_at", UTC_TIME, "began (UTC)", Terminal.LINE),
         Column("ended_at", UTC_TIME),
-        Column(
-            "status", "str", "outcome", Terminal.LINE, text=labels.outcome, style=lambda run: labels.style(run.status)
-        ),
+        Column("status", "str"),
+        Column("state", None, "outcome", Terminal.LINE, style=_state_style),
         Column("seconds", "float", "took", Terminal.LINE, text=labels.duration),
         Column("attempt", WHOLE_NUMBER, "attempt"),
         Column("error_type"),
         Column("error_message"),
         Column("error", None, "error", Terminal.BELOW, read=_error, style=lambda _: "red"),
+        Column("waiting_since", UTC_TIME),
+        Column("waiting_until", UTC_TIME),
+        Column("waits", None, "waits", Terminal.BELOW, read=_waits, style=lambda _: "yellow"),
         Column("advice", None, "advice", Terminal.BELOW, read=_advice, style=lambda _: "yellow"),
         Column("retry_of"),
         Column("retried_as"),
@@ -194,8 +226,12 @@ class Runs(Table[Run]):
         return Runs(run for run in self if run.session_id in session_ids)
 
     def having(self, *statuses: str) -> "Runs":
-        """Return those of the runs that have one of these statuses."""
-        return Runs(run for run in self if run.status in statuses)
+        """Return those of the runs that have one of these statuses.
+
+        :param statuses: terminal ones; `OPEN` for runs without an outcome, `WAITING` for those of them that wait for a
+            person
+        """
+        return Runs(run for run in self if run.status in statuses or (run.waiting and WAITING in statuses))
 
     def where(self, **values: str | None) -> "Runs":
         """Return those of the runs whose columns of these names have these values; None is any value.
@@ -226,9 +262,9 @@ class RunFinder:
     ttl_days: int
 
     def find(self, since: datetime, until: datetime | None = None, outcome: str | None = None) -> Runs:
-        """Return the runs that began or ended within a span of time.
+        """Return the runs that began or ended within a span of time, or began to wait in it and still do.
 
-        :param outcome: only runs of that status; `OPEN` for those that have none
+        :param outcome: only runs of that status; `OPEN` for those that have none, `WAITING` for those of them that wait
         :raises ValueError: if a time has no time zone, or `until` is not after `since`
         """
         _check_span(since, until)
@@ -238,41 +274,55 @@ class RunFinder:
         until = min(until, latest) if until else None
         metadata: dict[str, RunMetadata] = {}
         outcomes: dict[str, Event] = {}
+        waits: dict[str, Wait] = {}
         for record in self._records(since, until or latest):
             if isinstance(record, RunMetadata):
                 metadata[record.session_id] = record
             elif isinstance(record, Event):
                 outcomes[record.session_id] = record
-        # The other half of a run that crosses an edge of the span lies outside of it.
-        begun_before = outcomes.keys() - metadata.keys()
-        for found in map(RunMetadata.from_item, self._look_up(begun_before, METADATA)):
-            metadata[found.session_id] = found
-        ended_after = metadata.keys() - outcomes.keys() if until else set[str]()
-        for ended in map(Event.from_item, self._look_up(ended_after, OUTCOME)):
-            outcomes[ended.session_id] = ended
+            else:
+                waits[record.session_id] = record
+        # The other parts of a run that crosses an edge of the span lie outside of it.
         sessions = metadata.keys() | outcomes.keys()
-        runs = Runs(Run(session_id, metadata.get(session_id), outcomes.get(session_id)) for session_id in sessions)
-        retried_as = {run.retry_of: run.session_id for run in runs if run.retry_of}
-        runs = Runs(replace(run, retried_as=retried_as.get(run.session_id)) for run in runs)
-        return runs if outcome is None else runs.having(outcome)
+        ended_after = (metadata.keys() | waits.keys()) - outcomes.keys() if until else set[str]()
+        outcomes |= {ended.session_id: ended for ended in map(Event.from_item, self._look_up(ended_after, OUTCOME))}
+        if until:
+            later = map(self._reader.newest_wait, metadata.keys() - outcomes.keys())
+            waits |= {wait.session_id: wait for wait in later if wait}
+        waits = self._unanswered(wait for wait in waits.values() if wait.session_id not in outcomes)
+        sessions |= waits.keys()
+        begun_before = map(RunMetadata.from_item, self._look_up(sessions - metadata.keys(), METADATA))
+        metadata |= {found.session_id: found for found in begun_before}
+        runs = [
+            Run(session_id, metadata.get(session_id), outcomes.get(session_id), waiting=waits.get(session_id))
+            for session_id in sessions
+        ]
+        retried_as = {run.retry_of: run.session_id for run in Runs(runs) if run.retry_of}
+        found = Runs(replace(run, retried_as=retried_as.get(run.session_id)) for run in runs)
+        return found if outcome is None else found.having(outcome)
+
+    @property
+    def _reader(self) -> JournalReader:
+        return JournalReader(self.client, self.table_name)
 
     def _records(self, since: datetime, until: datetime) -> Iterator[RunMetadata | Event | Wait]:
-        reader, first = JournalReader(self.client, self.table_name), to_timestamp(since)
+        first = to_timestamp(since)
         for day in days(since, until):
-            for record in reader.by_day(day, since=first if day == since.astimezone(UTC).date() else ""):
+            for record in self._reader.by_day(day, since=first if day == since.astimezone(UTC).date() else ""):
                 if record.created_at > until:
                     break
                 yield record
 
     def _look_up(self, session_ids: Iterable[str], sort_key: str) -> Iterator[Item]:
-        waiting = [{"PK": {"S": partition_key(session_id)}, "SK": {"S": sort_key}} for session_id in session_ids]
-        while waiting:
-            batch, waiting = waiting[:MAX_KEYS], waiting[MAX_KEYS:]
-            answer = self.client.batch_get_item(RequestItems={self.table_name: {"Keys": batch, "ConsistentRead": True}})
-            yield from answer["Responses"].get(self.table_name, [])
-            # What didn't fit into 16 MB, or was throttled.
-            unprocessed: Any = answer["UnprocessedKeys"].get(self.table_name, {}).get("Keys", [])
-            waiting = [*unprocessed, *waiting]
+        return self._reader.records(record_key(session_id, sort_key) for session_id in session_ids)
+
+    def _unanswered(self, waits: Iterable[Wait]) -> dict[str, Wait]:
+        """Return the waits that have no answer, by run."""
+        found = {wait.session_id: wait for wait in waits}
+        answers = self._reader.records(answer_key(wait.session_id, wait.number) for wait in found.values())
+        for answer in answers:
+            del found[from_item(answer)["sessionId"]]
+        return found
 
 
 def _check_span(since: datetime, until: datetime | None) -> None:

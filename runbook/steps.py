@@ -11,6 +11,7 @@ from typing import Any
 
 from runbook.events import Events
 from runbook.labels import item_label
+from runbook.waits import WaitStory, waits
 from runbook.within import is_within, phase_of
 from runtime.journal.records import Event
 from runtime.journal.vocabulary import Status, StepPhase
@@ -27,6 +28,8 @@ class Kind(StrEnum):
     DONE = "done"
     FAILED = "failed"
     CUT_OFF = "cut off"
+    WAITING = "waiting for a person"
+    ASKED = "asked a person"
     GOING_ON = "going on"
     WATCHING = "watches the run"
     POLL = "poll"
@@ -37,6 +40,8 @@ class Kind(StrEnum):
     RESUMED = "resumed: goes on from a stored turn"
     CALLED = "called: must not happen twice"
     NOT_CALLED = "not called: may have happened"
+    ANSWERED = "answered"
+    EXPIRED = "expired: nobody answered in time"
 
     @property
     def word(self) -> str:
@@ -54,6 +59,7 @@ class Work:
     :ivar item: None for a whole step
     :ivar event: the last of it that is its beginning or its end
     :ivar within: what happened in between: turns, calls of tools, messages, a resume
+    :ivar asks: what it ended with asking a person, each question on one line
     """
 
     attempt: int | None
@@ -64,6 +70,7 @@ class Work:
     kind: Kind
     event: Event
     within: tuple[Event, ...] = ()
+    asks: tuple[str, ...] = ()
 
     @property
     def tokens(self) -> Mapping[str, int] | None:
@@ -95,6 +102,7 @@ class Work:
             "state": self.kind.name,
             "seconds": round(self.seconds, 3),
             "turns": self.turns,
+            "asks": list(self.asks),
             "tokens": self.tokens,
             "artifact": detail.get("artifact"),
             "takenFrom": detail.get("takenFrom"),
@@ -142,14 +150,21 @@ def attempts(events: Events, end: float) -> list[AttemptWork]:
     :param end: of the run, or now
     """
     started = [event for event in events if event.status == Status.AGENT_BACKGROUND_TASK_STARTED]
+    ended_by = {wait.attempt: wait for wait in waits(events)}
     found: list[AttemptWork] = []
     for event in started:
-        last, kind = _end_of_attempt(events, event, end)
-        # What was begun and not ended has ended with its attempt.
-        rest = Kind.GOING_ON if kind is Kind.GOING_ON else Kind.CUT_OFF
-        work = _work(events, event.attempt, last, rest)
+        wait = ended_by.get(event.attempt or 0)
+        last, kind = _end_of_attempt(events, event, end, wait)
+        work = _work(events, event.attempt, last, _kind_of_rest(events, kind, wait), wait)
         found.append(AttemptWork(event.attempt, events.seconds(event), last, kind, event.detail or {}, work))
     return found
+
+
+def _kind_of_rest(events: Events, kind: Kind, wait: WaitStory | None) -> Kind:
+    """What was begun and not ended has ended with its attempt."""
+    if wait:
+        return Kind.ASKED if wait.answered or events.outcome else Kind.WAITING
+    return Kind.GOING_ON if kind is Kind.GOING_ON else Kind.CUT_OFF
 
 
 def step_tokens(events: Iterable[Event]) -> dict[str, dict[int | None, Mapping[str, int]]]:
@@ -188,7 +203,7 @@ def _tokens(event: Event) -> Mapping[str, int] | None:
     return (event.detail or {}).get("tokens")
 
 
-def _work(events: Events, attempt: int | None, last: float, rest: Kind) -> list[Work]:
+def _work(events: Events, attempt: int | None, last: float, rest: Kind, wait: WaitStory | None) -> list[Work]:
     begun: dict[tuple[str, int | None], Event] = {}
     within: dict[tuple[str, int | None], list[Event]] = {}
     found: list[Work] = []
@@ -205,16 +220,17 @@ def _work(events: Events, attempt: int | None, last: float, rest: Kind) -> list[
             first = begun.pop(key, event)
             own = tuple(within.pop(key, ()))
             found.append(Work(attempt, *key, events.seconds(first), at, _ENDS[phase], event, own))
-    found += [
-        Work(attempt, *key, events.seconds(event), last, rest, event, tuple(within.get(key, ())))
-        for key, event in begun.items()
-    ]
+    for key, event in begun.items():
+        asks = tuple(wait.asked_of(*key)) if wait else ()
+        found.append(Work(attempt, *key, events.seconds(event), last, rest, event, tuple(within.get(key, ())), asks))
     return sorted(found, key=lambda work: work.begin)
 
 
-def _end_of_attempt(events: Events, started: Event, end: float) -> tuple[float, Kind]:
-    """When an attempt ended, and how: with the run, with its last sign of life, or not yet."""
+def _end_of_attempt(events: Events, started: Event, end: float, wait: WaitStory | None) -> tuple[float, Kind]:
+    """When an attempt ended, and how: with a question, with the run, with its last sign of life, or not yet."""
     attempt, outcome = started.attempt, events.outcome
+    if wait:
+        return events.seconds(wait.asked), Kind.ASKED
     own = [event for event in events if event.attempt == attempt and event.environment_id] or [started]
     if outcome and outcome in own:
         completed = outcome.status == Status.AGENT_BACKGROUND_TASK_COMPLETED

@@ -10,6 +10,7 @@ from runbook.events import Events
 from runbook.executions import Execution
 from runbook.runs import can_be_retried, request_text, workflow_of
 from runbook.steps import AttemptWork, attempts
+from runbook.waits import WaitStory, waits
 from runtime.journal.records import Event, RunMetadata
 from runtime.journal.timestamps import utc_now
 from runtime.journal.vocabulary import Status
@@ -68,6 +69,29 @@ class RunSummary:
         return attempts(self.events, self.end)
 
     @property
+    def waits(self) -> list[WaitStory]:
+        """What it has waited for, in order."""
+        return waits(self.events)
+
+    @property
+    def waiting(self) -> WaitStory | None:
+        """What it waits for now, if it does."""
+        return next((wait for wait in self.waits if wait.answered is None), None) if self.outcome is None else None
+
+    @property
+    def waited_seconds(self) -> float:
+        """How long it has waited for people so far."""
+        return sum((end - begin for begin, end in self.waited), 0.0)
+
+    @property
+    def waited(self) -> list[tuple[float, float]]:
+        """From when to when it has waited, in seconds from the run's first event, one for each of its waits."""
+        seconds = self.events.seconds
+        spans = ((seconds(wait.asked), seconds(wait.answered) if wait.answered else self.end) for wait in self.waits)
+        # The clock of whoever answers may be behind.
+        return [(begin, max(begin, end)) for begin, end in spans]
+
+    @property
     def can_be_retried(self) -> bool:
         """Whether it ended otherwise than completed, with a request that can be run."""
         return can_be_retried(self.metadata, self.outcome)
@@ -79,7 +103,9 @@ class RunSummary:
 
     @property
     def lease_expires_at(self) -> datetime | None:
-        """Until when the agent counts as alive, as far as it said."""
+        """Until when the agent counts as alive, as far as it said; None while there is none, as the run waits."""
+        if self.waiting:
+            return None
         return max((event.lease_expires_at for event in self.events if event.lease_expires_at), default=None)
 
     @property
@@ -95,8 +121,9 @@ class RunSummary:
 
     @property
     def task_seconds(self) -> float | None:
-        """From the first start of the background task to the outcome."""
-        return self._until_outcome(Status.AGENT_BACKGROUND_TASK_STARTED)
+        """From the first start of the background task to the outcome, without the time that it waited for people."""
+        seconds = self._until_outcome(Status.AGENT_BACKGROUND_TASK_STARTED)
+        return None if seconds is None else max(0.0, seconds - self.waited_seconds)
 
     @property
     def worked_seconds(self) -> float | None:
@@ -104,7 +131,7 @@ class RunSummary:
         began = self.events.first(Status.AGENT_BACKGROUND_TASK_STARTED)
         if self.outcome or began is None:
             return self.task_seconds
-        return max(0.0, (utc_now() - began.created_at).total_seconds())
+        return max(0.0, (utc_now() - began.created_at).total_seconds() - self.waited_seconds)
 
     @property
     def total_seconds(self) -> float | None:
@@ -125,8 +152,10 @@ class RunSummary:
                 "invoker": self.invoker_seconds,
                 "acknowledge": self.acknowledge_seconds,
                 "task": self.task_seconds,
+                "waited": self.waited_seconds,
                 "total": self.total_seconds,
             },
+            "waits": [wait.as_json() for wait in self.waits],
             "polls": self.execution.polls if self.execution else None,
             "stateTransitions": self.execution.state_transitions if self.execution else None,
             "logStreams": list(self.log_streams),

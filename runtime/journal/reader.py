@@ -71,16 +71,13 @@ class JournalReader:
         item = self._get(session_id, wait_sort_key(number))
         return Wait.from_item(item) if item else None
 
+    def waits_of(self, session_id: str) -> Iterator[Wait]:
+        """Yield what a run has waited for, answered or not, in order (strongly consistent)."""
+        return self._waits_of(session_id)
+
     def newest_wait(self, session_id: str) -> Wait | None:
         """Return what a run has waited for last, answered or not, or None (strongly consistent)."""
-        found = self._query(
-            KeyConditionExpression="PK = :pk AND begins_with(SK, :wait)",
-            ExpressionAttributeValues={":pk": {"S": partition_key(session_id)}, ":wait": {"S": WAIT_PREFIX}},
-            ScanIndexForward=False,
-            Limit=1,
-            ConsistentRead=True,
-        )
-        return next((Wait.from_item(item) for item in found), None)
+        return next(self._waits_of(session_id, ScanIndexForward=False, Limit=1), None)
 
     def answered(self, wait: Wait) -> AnsweredWait | None:
         """Return the answers to a wait, or None while it has none (strongly consistent)."""
@@ -132,6 +129,15 @@ class JournalReader:
             # What didn't fit into 16 MB, or was throttled.
             unprocessed: Any = answer["UnprocessedKeys"].get(self._table_name, {}).get("Keys", [])
             missing = [*unprocessed, *missing]
+
+    def _waits_of(self, session_id: str, **arguments: Any) -> Iterator[Wait]:
+        for item in self._query(
+            KeyConditionExpression="PK = :pk AND begins_with(SK, :wait)",
+            ExpressionAttributeValues={":pk": {"S": partition_key(session_id)}, ":wait": {"S": WAIT_PREFIX}},
+            ConsistentRead=True,
+            **arguments,
+        ):
+            yield Wait.from_item(item)
 
     def _query(self, **arguments: Any) -> Iterator[Item]:
         pages = self._client.get_paginator("query").paginate(TableName=self._table_name, **arguments)

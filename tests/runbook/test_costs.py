@@ -13,7 +13,8 @@ from runbook.executions import Execution
 from runbook.pricing import token_price
 from runbook.summary import RunSummary
 from runtime.journal.vocabulary import Status
-from tests.runbook.history import NOON, event
+from tests.runbook.history import NOON, YES, event
+from tests.runbook.test_lanes import answers, asks
 
 ID = "0" * 36
 SONNET = "anthropic.claude-sonnet-4-6"
@@ -103,6 +104,23 @@ def test_each_action_of_a_transaction_counts_twice() -> None:
     step = event(ID, "TASK_ANALYST_STARTED", NOON, attempt=1, environment_id="e")
     ended = event(ID, Status.AGENT_BACKGROUND_TASK_COMPLETED, NOON, attempt=3, environment_id="e")
     assert [write_units([one], 3) for one in (started, succeeded, step, ended)] == [4, 1, 8, 5]
+
+
+def test_a_run_that_asks_checks_one_record_more_and_counts_its_attempts_anew_after_each_answer() -> None:
+    asked = asks(1, 1, 2)
+    step = event(ID, "TASK_ANALYST_STARTED", NOON, attempt=3, environment_id="e")
+    events = [asked, answers(2, 1, YES), step]
+    # The wait may be followed by one attempt of its segment, the step by two of the next one.
+    assert [write_units([asked], 3), write_units([asked, step], 3)] == [9, 9 + 10]
+    assert write_units(events, 3) == 9 + 8 + 10
+
+
+def test_while_a_run_waits_no_environment_is_paid_for() -> None:
+    run = run_with_steps()
+    waited = replace(run, events=Events(ID, [*run.events, asks(10, 1, 1), answers(70, 1, YES)]))
+    took = [item for item in estimate(waited, SONNET, 3, 160) if item.item == "agent memory"]
+    worked = [item for item in estimate(run, SONNET, 3, 100) if item.item == "agent memory"]
+    assert took == worked
 
 
 def test_the_prices_have_a_date() -> None:

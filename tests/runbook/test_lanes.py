@@ -12,7 +12,8 @@ from runbook.summary import RunSummary
 from runtime.journal.records import Event
 from runtime.journal.timestamps import utc_now
 from runtime.journal.vocabulary import Status
-from tests.runbook.history import NOON, event
+from runtime.journal.waits import Answer, AnsweredWait, Question, Wait
+from tests.runbook.history import ANN, MAIL, NOON, YES, answered_event, event, waiting_event
 
 ID = "0" * 36
 
@@ -24,6 +25,23 @@ def at(seconds: float, status: str, attempt: int | None = None, **fields: object
     step = status.split("_")[1].lower() if status.startswith("TASK_") else None
     moment = NOON + timedelta(seconds=seconds)
     return event(ID, status, moment, attempt=attempt, environment_id=environment_id, step=step, **fields)
+
+
+def asks(seconds: float, number: int, attempt: int, *questions: Question, hours: float = 24) -> Event:
+    """A wait that begins at that many seconds, as its agent writes it; a mail to approve if nothing is asked."""
+    moment = NOON + timedelta(seconds=seconds)
+    until = moment + timedelta(hours=hours)
+    place = {"session_id": ID, "number": number, "created_at": moment, "until": until}
+    wait = Wait(**place, seconds_left=300, digest="d", key="k", count=1)
+    return waiting_event(wait, questions or (MAIL,), attempt)
+
+
+def answers(seconds: float, number: int, *answers: Answer) -> Event:
+    """An answer at that many seconds; that nobody has answered in time, if there is none."""
+    if not answers:
+        return at(seconds, Status.RUN_ANSWERED, detail={"wait": number, "expired": True})
+    moment = NOON + timedelta(seconds=seconds)
+    return answered_event(AnsweredWait(session_id=ID, number=number, created_at=moment, by=ANN, answers=answers))
 
 
 RESUMED = [
@@ -140,3 +158,25 @@ def test_an_invocation_without_an_answer_goes_on_until_the_run_is_closed() -> No
 def test_a_run_that_was_refused_has_no_steps() -> None:
     refused = [RESUMED[0], at(1, Status.AGENT_INVOCATION_FAILED, 1), at(2, Status.SESSION_FAILED, 1)]
     assert list(drawn(refused)) == ["state machine", "invoker (Lambda)", "agent"]
+
+
+def test_a_lane_shows_who_was_waited_for_and_no_attempt_was_lost() -> None:
+    started = (at(seconds, Status.AGENT_BACKGROUND_TASK_STARTED, attempt) for seconds, attempt in ((40, 2), (70, 3)))
+    waited = [asks(10, 1, 1), answers(30, 1, YES), next(started), asks(50, 2, 2), answers(60, 2), next(started)]
+    found = drawn([*RESUMED[:7], *waited, asks(80, 3, 3)])
+    assert [*found] == ["state machine", "invoker (Lambda)", "agent", "person", "analyst"]
+    assert [(span.kind, span.label) for span in found["agent"].spans] == [
+        (Kind.ASKED, f"attempt {attempt}") for attempt in (1, 2, 3)
+    ]
+    first, second, open_one = found["person"].spans
+    assert first == Span(10, 30, Kind.ANSWERED, "operator/ann")
+    assert second == Span(50, 60, Kind.EXPIRED, "nobody: expired")
+    assert (open_one.begin, open_one.kind) == (80, Kind.WAITING)
+    assert open_one.end > (utc_now() - NOON).total_seconds() - 60
+    assert found["state machine"].marks == []
+
+
+def test_a_wait_that_a_cancel_ends_is_cut_off() -> None:
+    found = drawn([*RESUMED[:7], asks(10, 1, 1), at(30, Status.SESSION_CANCELLED)])
+    assert found["person"].spans == [Span(10, 30, Kind.CUT_OFF)]
+    assert found["analyst"].spans == [Span(7, 10, Kind.ASKED)]

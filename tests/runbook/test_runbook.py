@@ -105,11 +105,11 @@ def test_the_summary_has_exactly_these_fields(rb: Runbook, history: History, mon
     summary = rb.summary(session_id).as_json()
     assert list(summary) == [
         *("sessionId", "workflow", "request", "outcome", "attempts", "steps", "events"),
-        *("seconds", "polls", "stateTransitions"),
+        *("seconds", "waits", "polls", "stateTransitions"),
         *("logStreams", "artifacts", "report", "artifactsError"),
     ]
     assert summary["outcome"] == "AGENT_BACKGROUND_TASK_COMPLETED"
-    assert summary["seconds"] == {"invoker": None, "acknowledge": None, "task": 2.97, "total": 3.0}
+    assert summary["seconds"] == {"invoker": None, "acknowledge": None, "task": 2.97, "waited": 0.0, "total": 3.0}
     assert summary["events"][0]["status"] == "SESSION_INITIATED"
     json.dumps(summary)
 

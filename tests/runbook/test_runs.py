@@ -12,7 +12,8 @@ from runbook.clients import Clients
 from runbook.labels import OPEN
 from runbook.outputs import StackOutputs
 from runbook.runbook import Runbook
-from runtime.journal.timestamps import utc_now
+from runbook.runs import WAITING
+from runtime.journal.timestamps import to_timestamp, utc_now
 from runtime.journal.vocabulary import Status
 from tests.runbook.history import NOON, History, event, metadata_item, new_session_id
 
@@ -73,6 +74,49 @@ def test_runs_can_be_told_apart_by_their_outcome(rb: Runbook, history: History) 
     assert [run.session_id for run in rb.runs(NOON, OPEN)] == [open_run]
     assert [run.error_type for run in rb.runs(NOON, Status.SESSION_FAILED)] == ["AgentLost"]
     assert len(rb.runs(NOON).having(OPEN, Status.SESSION_FAILED)) == 2
+
+
+def test_a_run_that_waits_for_a_person_is_open_and_says_since_when(rb: Runbook, history: History) -> None:
+    going_on, waiting, answered, cancelled = (history.claim() for _ in range(4))
+    history.ask(waiting, NOON + HOUR)
+    history.answer(history.ask(answered, NOON + HOUR), NOON + 2 * HOUR)
+    history.ask(cancelled, NOON + HOUR)
+    history.close(cancelled, Status.SESSION_CANCELLED, NOON + 2 * HOUR)
+    assert {run.session_id for run in rb.runs(NOON, OPEN)} == {going_on, waiting, answered}
+    assert [run.session_id for run in rb.runs(NOON, WAITING)] == [waiting]
+    (found,) = rb.runs(NOON).having(WAITING).to_json()
+    began, until = to_timestamp(NOON + HOUR), to_timestamp(NOON + 25 * HOUR)
+    assert (found["status"], found["waitingSince"], found["waitingUntil"]) == (OPEN, began, until)
+    lines = repr(rb.runs(NOON, WAITING))
+    assert "waiting" in lines
+    assert f"waits for a person since {NOON:%Y-%m-%d} 13:00:00, until {NOON + 24 * HOUR:%Y-%m-%d} 13:00:00" in lines
+
+
+def test_a_run_that_has_waited_twice_waits_while_its_second_question_has_no_answer(
+    rb: Runbook, history: History
+) -> None:
+    run = history.claim()
+    history.answer(history.ask(run, NOON + HOUR), NOON + 2 * HOUR)
+    second = history.ask(run, NOON + 3 * HOUR, number=2, attempt=2)
+    assert [found.waiting for found in rb.runs(NOON)] == [second]
+    history.expire(second)
+    assert [found.waiting for found in rb.runs(NOON)] == [None]
+
+
+def test_a_run_that_began_before_the_span_is_in_it_if_it_has_begun_to_wait_in_it_and_still_does(
+    rb: Runbook, history: History
+) -> None:
+    waiting, answered, ended, later = (history.claim(NOON - 48 * HOUR) for _ in range(4))
+    for run in (waiting, answered, ended):
+        wait = history.ask(run, NOON)
+        if run == answered:
+            history.answer(wait, NOON + HOUR)
+    history.close(ended, Status.SESSION_CANCELLED, NOON + 9 * HOUR)
+    assert [(run.session_id, run.prompt) for run in rb.runs(NOON - HOUR, OPEN)] == [(waiting, "Count the clouds")]
+    assert [run.session_id for run in rb.runs(NOON - HOUR, until=NOON + 2 * HOUR)] == [waiting]
+    history.ask(later, NOON)
+    found = rb.runs(NOON - 49 * HOUR, WAITING, until=NOON - 47 * HOUR)
+    assert {run.session_id for run in found} == {waiting, later}, "their waits began after the span"
 
 
 def test_a_writer_whose_clock_is_ahead_is_found_across_midnight(

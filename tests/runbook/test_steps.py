@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from runbook.events import Events
 from runbook.steps import AttemptWork, Kind, attempts, counted, step_tokens
 from runtime.journal.records import Event
 from runtime.journal.vocabulary import Status
-from tests.runbook.test_lanes import ID, at
+from tests.runbook.history import FRANKFURT, MAIL, WHERE, YES
+from tests.runbook.test_lanes import ID, answers, asks, at
 
 TOKENS = {"inputTokens": 10, "outputTokens": 5}
 OLD = {"workflow": "investigate", "workflowDigest": "aaaa", "codeDigest": "1111"}
@@ -79,8 +82,46 @@ def test_work_as_json_has_the_journal_s_names() -> None:
         "state": "FAILED",
         "seconds": 3.0,
         "turns": 0,
+        "asks": [],
         "tokens": None,
         "artifact": None,
         "takenFrom": None,
         "error": "stopped",
     }
+
+
+def asked_run(*more: Event) -> Events:
+    """A run whose first attempt asks two questions, one step of it done, and what comes then."""
+    return Events(
+        ID,
+        [
+            at(0, Status.SESSION_INITIATED),
+            at(1, Status.AGENT_BACKGROUND_TASK_STARTED, 1, detail=OLD),
+            at(2, "TASK_PLANNER_STARTED", 1),
+            at(3, "TASK_PLANNER_COMPLETED", 1, detail={"tokens": TOKENS}),
+            item(4, "STARTED", 3),
+            at(4, "TASK_CLERK_STARTED", 1),
+            asks(6, 1, 1, MAIL, WHERE),
+            *more,
+        ],
+    )
+
+
+def test_steps_of_a_waiting_run_are_shown_with_what_they_ask() -> None:
+    (asking,) = attempts(asked_run(), 100)
+    assert (asking.end, asking.kind) == (6, Kind.ASKED)
+    assert [(work.name, work.kind, work.end, list(work.asks)) for work in asking.work] == [
+        ("planner", Kind.DONE, 3, []),
+        ("investigator [3]", Kind.WAITING, 6, ["Which region?"]),
+        ("clerk", Kind.WAITING, 6, ['send_mail({"to": "jo@example.com"})']),
+    ]
+    assert counted(asking.work) == "1 done, 2 waiting for a person"
+
+
+@pytest.mark.parametrize("end", [answers(5, 1, YES, FRANKFURT), at(9, Status.SESSION_CANCELLED)])
+def test_an_attempt_that_asked_was_not_lost_once_it_is_answered_or_the_run_has_ended(end: Event) -> None:
+    # Whoever answers may have a clock that is behind.
+    next_one = [at(20, Status.AGENT_BACKGROUND_TASK_STARTED, 2)] if end.status == Status.RUN_ANSWERED else []
+    asking, *later = attempts(asked_run(end, *next_one), 100)
+    assert {work.kind for work in asking.work} == {Kind.DONE, Kind.ASKED}
+    assert (asking.kind, [each.kind for each in later]) == (Kind.ASKED, [Kind.GOING_ON] * len(next_one))
