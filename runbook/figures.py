@@ -26,12 +26,15 @@ from runbook.logs import LogStreams
 from runbook.runs import Runs
 from runbook.steps import Kind
 from runbook.summary import RunSummary
+from runbook.time_axis import TimeAxis
 from runtime.journal.vocabulary import Status
 
 WIDTH_INCHES = 9.0
 LANE_INCHES = 0.45
 LABEL_SHARE = 0.18
 """What a label takes of the width, roughly."""
+MANY_KINDS = 8
+"""In a legend: more of them stand in fewer columns, as there are long ones among them."""
 DOTS_PER_INCH = 220
 INK = "#1a1a1a"
 PAPER = "#ffffff"
@@ -104,16 +107,20 @@ class Picture(Figure):
 
 
 def timeline(run: RunSummary) -> Picture:
-    """Draw a run: a lane for each actor, with polls, heartbeats, retries and what was cut off."""
+    """Draw a run: a lane for each actor, with polls, heartbeats, retries and what was cut off.
+
+    Long waits for people are drawn short.
+    """
     found = lanes(run)
     figure, axes = _canvas(len(found), "Timeline of a run")
     end = max(span.end for span in found[0].spans)
+    time = TimeAxis(end, run.waited)
     for row, lane in enumerate(found):
-        _draw_lane(axes, row, lane, end)
+        _draw_lane(axes, row, lane, time)
     _label_rows(axes, [lane.name for lane in found])
-    axes.set_xlim(-0.01 * end, 1.1 * end)
-    axes.set_xlabel("seconds since the run began")
-    ended = outcome(run.outcome.status) if run.outcome else "open"
+    axes.set_xlim(-0.01 * time.length, 1.1 * time.length)
+    _label_time(axes, time)
+    ended = outcome(run.outcome.status) if run.outcome else "waiting" if run.waiting else "open"
     axes.set_title(f"{run.session_id}: {ended} after {duration(end)}", loc="left", fontsize=10)
     _legend(
         axes, [*(span.kind for lane in found for span in lane.spans), *(m.kind for lane in found for m in lane.marks)]
@@ -140,10 +147,11 @@ def held_and_worked(run: RunSummary) -> Picture:
 def environments(streams: LogStreams, lines: LogLines, run: RunSummary) -> Picture:
     """Draw the execution environments of a run: when each wrote its lines, and where one was lost."""
     figure, axes = _canvas(max(len(streams), 1), "Execution environments of a run")
-    began = run.events[0].created_at
+    began, end = run.events[0].created_at, run.events.seconds(run.outcome or run.events[-1])
+    time = TimeAxis(end, run.waited)
     for row, stream in enumerate(streams):
         own = [line for line in lines if line.environment_id == stream.environment_id]
-        at = [(line.at - began).total_seconds() for line in own]
+        at = [time.at((line.at - began).total_seconds()) for line in own]
         if at:
             attempts = f"attempt {', '.join(map(str, stream.attempts))}: " if stream.attempts else ""
             axes.barh(row, at[-1] - at[0], left=at[0], height=0.5, facecolor="#f2f2f2", edgecolor=INK)
@@ -155,11 +163,12 @@ def environments(streams: LogStreams, lines: LogLines, run: RunSummary) -> Pictu
             axes.scatter(chosen, [row] * len(chosen), marker=marker, s=size, color=INK, linewidths=0.8)
     for event in run.events:
         if event.status == Status.AGENT_BACKGROUND_TASK_LOST:
-            axes.axvline(run.events.seconds(event), color=INK, linestyle="--", linewidth=1)
-            axes.text(run.events.seconds(event), -0.62, " found lost", fontsize=9, va="center")
+            lost_at = time.at(run.events.seconds(event))
+            axes.axvline(lost_at, color=INK, linestyle="--", linewidth=1)
+            axes.text(lost_at, -0.62, " found lost", fontsize=9, va="center")
     _label_rows(axes, [f"{stream.environment_id[:8]}…" for stream in streams] or ["none yet"], top=-0.85)
-    axes.set_xlim(left=0, right=1.02 * run.events.seconds(run.outcome or run.events[-1]))
-    axes.set_xlabel("seconds since the run began   ( | line   ▲ warning   ✖ error )")
+    axes.set_xlim(left=0, right=1.02 * time.length)
+    _label_time(axes, time, "   ( | line   ▲ warning   ✖ error )")
     return figure
 
 
@@ -226,28 +235,38 @@ def _label_rows(axes: Axes, names: Sequence[str], top: float = -0.6) -> None:
     axes.tick_params(axis="y", length=0)
 
 
-def _draw_lane(axes: Axes, row: int, lane: Lane, end: float) -> None:
+def _label_time(axes: Axes, time: TimeAxis, marks: str = "") -> None:
+    axes.set_xlabel(f"seconds since the run began{marks}")
+    if time.is_shortened:
+        axes.set_xticks(*zip(*time.ticks(), strict=True))
+        axes.set_xlabel(f"since the run began; waits for people are drawn short{marks}")
+
+
+def _draw_lane(axes: Axes, row: int, lane: Lane, time: TimeAxis) -> None:
+    end = time.length
     for number, span in enumerate(lane.spans):
-        axes.barh(row, span.seconds, left=span.begin, height=0.6, edgecolor=INK, linewidth=0.8, **_BARS[span.kind])
+        left, right = time.at(span.begin), time.at(span.end)
+        axes.barh(row, right - left, left=left, height=0.6, edgecolor=INK, linewidth=0.8, **_BARS[span.kind])
         if span.kind is not Kind.WATCHING:
-            room = lane.spans[number + 1].begin - span.end if number + 1 < len(lane.spans) else end
-            _label_span(axes, row, span, room, end)
+            room = time.at(lane.spans[number + 1].begin) - right if number + 1 < len(lane.spans) else end
+            _label_span(axes, row, span, (left, right), room, end)
     for kind in dict.fromkeys(mark.kind for mark in lane.marks):
-        at = [mark.at for mark in lane.marks if mark.kind is kind]
+        at = [time.at(mark.at) for mark in lane.marks if mark.kind is kind]
         # Below the labels, which stand in the middle of the lane.
         height = row + 0.21 if kind in (Kind.HEARTBEAT, Kind.TURN) else row
         axes.scatter(at, [height] * len(at), zorder=3, **_MARKS[kind])
 
 
-def _label_span(axes: Axes, row: int, span: Span, room: float, end: float) -> None:
+def _label_span(axes: Axes, row: int, span: Span, place: tuple[float, float], room: float, end: float) -> None:
     """Say how long it took: inside, or after it, or not at all where many short tries leave no place."""
     label = f"{span.label + ', ' if span.label else ''}{duration(span.seconds)}"
-    if span.seconds > LABEL_SHARE * end:
-        middle = (span.begin + span.end) / 2
+    left, right = place
+    if right - left > LABEL_SHARE * end:
+        middle = (left + right) / 2
         background = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
         axes.text(middle, row - 0.08, label, va="center", ha="center", fontsize=9, bbox=background, zorder=4)
     elif room > LABEL_SHARE * end:
-        axes.text(span.end, row, f" {label}", va="center", fontsize=9)
+        axes.text(right, row, f" {label}", va="center", fontsize=9)
 
 
 def _legend(axes: Axes, kinds: Iterable[Kind]) -> None:
@@ -259,5 +278,9 @@ def _legend(axes: Axes, kinds: Iterable[Kind]) -> None:
         for kind in used
     ]
     axes.figure.legend(
-        handles=handles, loc="outside lower center", ncols=min(len(handles), 5), frameon=False, fontsize=9
+        handles=handles,
+        loc="outside lower center",
+        ncols=min(len(handles), 5 if len(handles) <= MANY_KINDS else 4),
+        frameon=False,
+        fontsize=9,
     )

@@ -4,7 +4,7 @@ Times are seconds from the run's first event.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from runbook.events import Events
 from runbook.steps import MANY_ITEMS, AttemptWork, Kind, Work
@@ -14,7 +14,7 @@ from runbook.within import CLAIMED, phase_of
 from runtime.journal.records import Event
 from runtime.journal.vocabulary import Status, StepPhase
 
-_WORST_FIRST = (Kind.FAILED, Kind.CUT_OFF, Kind.WAITING, Kind.GOING_ON, Kind.ASKED, Kind.DONE)
+_WORST_FIRST = (Kind.FAILED, Kind.CUT_OFF, Kind.GOING_ON, Kind.ASKED, Kind.DONE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,9 @@ def _together(work: Iterable[Work]) -> Iterator[Span]:
 
 
 def _done(work: Iterable[Work]) -> list[Work]:
-    return [each for each in work if each.kind is not Kind.SKIPPED]
+    # Who is waited for has a lane, and the step's is about what it did until then.
+    asked = (replace(each, kind=Kind.ASKED) if each.kind is Kind.WAITING else each for each in work)
+    return [each for each in asked if each.kind is not Kind.SKIPPED]
 
 
 def _skipped(work: Iterable[Work]) -> list[Mark]:

@@ -141,12 +141,8 @@ def artifact(found: Artifact, title: str = "report") -> RenderableType:
 def _rows(found: RunSummary) -> Iterator[tuple[str, Text]]:
     """Everything as `Text`: rich would take `[runtime-logs-…]` for a style of its own."""
     outcome, execution = found.outcome, found.execution
-    asked = found.events.open_wait
-    status = outcome.status if outcome else f"OPEN: {said(asked) if asked else 'no outcome yet'}"
     yield "session", Text(found.session_id)
-    yield "outcome", Text(status, style(status))
-    if waiting := found.waiting:
-        yield "", Text(f"{waits_for(waiting.asked.created_at, waiting.until)} UTC", "yellow")
+    yield "outcome", _outcome(found)
     if outcome and outcome.error_type:
         yield "error", _error(outcome)
     if outcome and (spent := _spent(outcome)):
@@ -172,6 +168,14 @@ def _rows(found: RunSummary) -> Iterator[tuple[str, Text]]:
     environments = [parse_stream_name(name).environment_id or name for name in found.log_streams]
     yield "environments", Text("\n".join(environments) or NOTHING)
     yield "artifacts", _artifacts(found)
+
+
+def _outcome(found: RunSummary) -> Text:
+    if found.outcome:
+        return Text(found.outcome.status, style(found.outcome.status))
+    if waiting := found.waiting:
+        return Text(f"OPEN: {waits_for(waiting.asked.created_at, waiting.until)}", "yellow")
+    return Text("OPEN: no outcome yet")
 
 
 def _waited(wait: WaitStory, span: tuple[float, float]) -> str:

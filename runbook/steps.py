@@ -41,7 +41,7 @@ class Kind(StrEnum):
     CALLED = "called: must not happen twice"
     NOT_CALLED = "not called: may have happened"
     ANSWERED = "answered"
-    EXPIRED = "expired: nobody answered in time"
+    EXPIRED = "expired"
 
     @property
     def word(self) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from runbook.labels import who
 from runbook.tables import shortened
 from runtime.journal.records import Event
 from runtime.journal.timestamps import from_timestamp, to_timestamp
@@ -59,11 +60,10 @@ class WaitStory:
 
     @property
     def by(self) -> str:
-        """Who answered: role and session or user, `nobody: expired`, or empty while there is no answer."""
+        """The name of who answered, `nobody: expired`, or an empty text while there is no answer."""
         if self.answered is None:
             return ""
-        arn = str(_detail(self.answered).get("by", ""))
-        return EXPIRED if self.is_expired else arn.rpartition(":")[2].partition("/")[2] or arn
+        return EXPIRED if self.is_expired else who(str(_detail(self.answered).get("by", "")))
 
     def asked_of(self, step: str, item: int | None) -> list[str]:
         """Return what a step, or an item, has asked, each on one line."""

@@ -17,8 +17,8 @@ from runbook.runs import Run, Runs
 from runbook.summary import RunSummary
 from runtime.journal.records import RunMetadata
 from runtime.journal.vocabulary import Status
-from tests.runbook.history import NOON, event, metadata_item, new_session_id
-from tests.runbook.test_lanes import ID, RESUMED
+from tests.runbook.history import NOON, YES, event, metadata_item, new_session_id
+from tests.runbook.test_lanes import ID, RESUMED, answers, asks, at
 
 EXECUTION = Execution("arn", "SUCCEEDED", NOON, NOON, (NOON + timedelta(seconds=10),), 40, 0.5)
 RUN = RunSummary(Events(ID, RESUMED), None, EXECUTION, [], [], None)
@@ -44,6 +44,31 @@ def runs(*statuses: str, seconds: float = 100) -> Runs:
         ended = event(session_id, status, NOON + timedelta(seconds=seconds + number), error_type=error)
         found.append(Run(session_id, metadata, ended))
     return Runs(found)
+
+
+def test_a_timeline_shows_who_was_waited_for_and_draws_long_waits_short() -> None:
+    hour = 3600
+    events = [*RESUMED[:8], asks(18, 1, 1), answers(20 * hour, 1, YES), at(20 * hour + 9, Status.SESSION_CANCELLED)]
+    picture = figures.timeline(replace(RUN, events=Events(ID, events)))
+    text = said(picture)
+    for part in (
+        "person",
+        "ann, 19 h 59 min",
+        "asked a person",
+        "answered",
+        "waits for people are drawn short",
+    ):
+        assert part in text
+    assert "lost" not in text
+    assert picture.axes[0].get_xlim()[1] < 60
+    assert [label.get_text() for label in picture.axes[0].get_xticklabels()] == [
+        "0",
+        "18.0 s",
+        "20 h 00 min",
+        "20 h 00 min",
+    ]
+    waiting = figures.timeline(replace(RUN, events=Events(ID, events[:-2])))
+    assert f"{ID}: waiting after" in said(waiting)
 
 
 def test_a_timeline_names_actors_steps_and_what_happened() -> None:

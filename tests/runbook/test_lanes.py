@@ -30,9 +30,16 @@ def at(seconds: float, status: str, attempt: int | None = None, **fields: object
 def asks(seconds: float, number: int, attempt: int, *questions: Question, hours: float = 24) -> Event:
     """A wait that begins at that many seconds, as its agent writes it; a mail to approve if nothing is asked."""
     moment = NOON + timedelta(seconds=seconds)
-    until = moment + timedelta(hours=hours)
-    place = {"session_id": ID, "number": number, "created_at": moment, "until": until}
-    wait = Wait(**place, seconds_left=300, digest="d", key="k", count=1)
+    wait = Wait(
+        session_id=ID,
+        number=number,
+        created_at=moment,
+        until=moment + timedelta(hours=hours),
+        seconds_left=300,
+        digest="d",
+        key="k",
+        count=len(questions) or 1,
+    )
     return waiting_event(wait, questions or (MAIL,), attempt)
 
 
@@ -169,7 +176,7 @@ def test_a_lane_shows_who_was_waited_for_and_no_attempt_was_lost() -> None:
         (Kind.ASKED, f"attempt {attempt}") for attempt in (1, 2, 3)
     ]
     first, second, open_one = found["person"].spans
-    assert first == Span(10, 30, Kind.ANSWERED, "operator/ann")
+    assert first == Span(10, 30, Kind.ANSWERED, "ann")
     assert second == Span(50, 60, Kind.EXPIRED, "nobody: expired")
     assert (open_one.begin, open_one.kind) == (80, Kind.WAITING)
     assert open_one.end > (utc_now() - NOON).total_seconds() - 60

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -20,8 +21,9 @@ from runbook.stuck import StuckRun, StuckRuns, Trouble
 from runbook.summary import RunSummary
 from runtime.journal.records import RunMetadata
 from runtime.journal.vocabulary import Status
-from tests.runbook.history import NOON, event, metadata_item
-from tests.runbook.test_steps import RESUMED, item
+from tests.runbook.history import ANN, NOON, YES, event, metadata_item
+from tests.runbook.test_lanes import answers, asks, at
+from tests.runbook.test_steps import RESUMED, asked_run, item
 
 ID = "0" * 36
 LONG = "the model stopped at its limit [bold]and[/bold] said nothing more " * 20
@@ -158,3 +160,28 @@ def test_an_open_run_says_until_when_its_agent_counts_as_alive() -> None:
     beat = event(ID, Status.AGENT_BACKGROUND_TASK_HEARTBEAT, NOON, lease_expires_at=NOON + timedelta(seconds=20))
     found = RunSummary(Events(ID, [beat]), METADATA, None, [], [], None)
     assert f"{NOON + timedelta(seconds=20):%H:%M:%S} UTC, as far as" in shown(render.summary(found))
+
+
+def test_a_waiting_run_says_since_when_for_whom_and_what_it_asks() -> None:
+    began = [event(ID, Status.SESSION_INITIATED, NOON), *asked_run()]
+    first = [answers(3600, 1, YES), at(3601, Status.AGENT_BACKGROUND_TASK_STARTED, 2), asks(3700, 2, 2)]
+    waiting, again = (replace(SUMMARY, events=Events(ID, [*began, *more])) for more in ([], first))
+    since, until = (f"{NOON + timedelta(seconds=6, days=days):%Y-%m-%d %H:%M:%S}" for days in (0, 1))
+    text = " ".join(shown(render.summary(waiting)).split())
+    assert f"outcome OPEN: waits for a person since {since}, until {until}" in text
+    assert "alive until" not in text
+    lines = shown(tree(waiting))
+    assert "clerk                     waiting for a person, 2.0 s" in lines
+    assert 'send_mail({"to": "jo@example.com"})' in lines
+    said = shown(render.summary(again))
+    assert "person waited for  59 min 54 s, ann" in said
+    assert "no answer" in said
+    assert again.as_json()["waits"][0] | {"began": "", "until": "", "answered": ""} == {
+        "wait": 1,
+        "attempt": 1,
+        "began": "",
+        "until": "",
+        "answered": "",
+        "by": ANN,
+        "expired": False,
+    }

@@ -9,7 +9,8 @@ from runtime.journal.reader import JournalReader
 from runtime.journal.records import Event, RunMetadata
 from runtime.journal.timestamps import to_timestamp
 from runtime.journal.vocabulary import Status
-from runtime.journal.writer import JournalWriter
+from runtime.journal.waits import Wait
+from runtime.journal.writer import JournalWriter, Standing
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -136,6 +137,35 @@ def test_a_day_has_what_began_and_what_ended_on_it_in_order(
     since = to_timestamp(today + timedelta(minutes=1))
     assert [record.session_id for record in reader.by_day(date(2026, 11, 23), since=since)] == [session_id]
     assert list(reader.by_day(date(2026, 11, 24))) == []
+
+
+def test_waits_are_found_by_run_and_by_day(
+    dynamodb: "DynamoDBClient", reader: JournalReader, session_id: str, write_at: WriteAt
+) -> None:
+    first, second = (
+        Wait(
+            session_id=session_id,
+            number=number,
+            created_at=MIDNIGHT + timedelta(days=number),
+            until=MIDNIGHT + timedelta(days=9),
+            seconds_left=1.5,
+            digest="d",
+            key="k",
+            count=2,
+        )
+        for number in (1, 2)
+    )
+    for attempt, wait in enumerate((first, second), start=1):
+        writer = JournalWriter(dynamodb, TABLE, ttl_days=30)
+        asked = writer.stamp(session_id, Status.RUN_WAITING, at=wait.created_at, attempt=attempt, detail={"wait": 1})
+        writer.open_wait(asked, wait, Standing(attempt, 9, wait.number))
+    write_at(second.created_at, Status.SESSION_CANCELLED, closing=True)
+    put_metadata(dynamodb, f"{session_id}-2", second.created_at)
+    assert list(reader.waits_of(session_id)) == [first, second]
+    assert reader.newest_wait(session_id) == second
+    assert list(reader.waits(second.created_at.date())) == [second]
+    assert second in reader.by_day(second.created_at.date())
+    assert [*reader.waits_of(f"{session_id}-2"), *reader.waits(MIDNIGHT.date())] == []
 
 
 def test_a_table_that_is_not_there_is_an_error(dynamodb: "DynamoDBClient", session_id: str) -> None:
