@@ -15,6 +15,7 @@ from runbook.errors import PulledRunUnusable
 from runtime.journal.keys import artifact_prefix, is_turn, turn_position, turn_prefix
 from runtime.journal.records import Event, RunMetadata, ToolClaim
 from runtime.journal.timestamps import from_timestamp, to_timestamp
+from runtime.journal.waits import Answer, AnsweredWait, Question, Wait, parsed_questions
 
 if TYPE_CHECKING:
     from runtime.agent.turns import Turn
@@ -71,6 +72,42 @@ class Manifest:
             raise PulledRunUnusable(path, "it is not there: this is no folder of `runbook pull` to its end") from None
         except (ValueError, RecursionError, AttributeError, KeyError, TypeError) as error:
             raise PulledRunUnusable(path, f"it is not a manifest: {error!r}") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PulledWait:
+    """What the run asked people once, and what it was told.
+
+    :ivar questions: none if they were not in the bucket any more
+    :ivar answers: one for each question, in order; None if there was no answer when the run was pulled
+    :ivar by: who answered; None where nobody did
+    :ivar expired: whether nobody did in time, which is a denial
+    """
+
+    wait: int
+    questions: tuple[Question, ...]
+    answers: tuple[Answer, ...] | None
+    by: str | None
+    expired: bool
+
+    @classmethod
+    def of(cls, wait: Wait, questions: Sequence[Question], answered: AnsweredWait | None) -> "PulledWait":
+        """Return what a wait and its answers came to."""
+        answers, by = (answered.answers, answered.by or None) if answered else (None, None)
+        expired = bool(answers) and all(answer.expired for answer in answers)
+        return cls(wait=wait.number, questions=tuple(questions), answers=answers, by=by, expired=expired)
+
+    @classmethod
+    def of_document(cls, values: Mapping[str, Any]) -> "PulledWait":
+        """Return the wait of a document."""
+        questions = parsed_questions(json.dumps(values["questions"]).encode())
+        answers = None if values["answers"] is None else tuple(Answer(**each) for each in values["answers"])
+        expired = values["expired"]
+        return cls(wait=values["wait"], questions=tuple(questions), answers=answers, by=values["by"], expired=expired)
+
+    def as_document(self) -> dict[str, Any]:
+        """Return it as `answers.json` has it."""
+        return asdict(self)
 
 
 class PulledRun:
@@ -135,9 +172,9 @@ class PulledRun:
         """Return the calls of tools that were claimed, because they must not happen twice."""
         return [ToolClaim(**values) for values in self._json(CLAIMS)]
 
-    def answers(self) -> list[dict[str, Any]]:
-        """Return what people answered: `{"wait": 1, "answers": […]}` each."""
-        return self._json(ANSWERS)
+    def waits(self) -> list[PulledWait]:
+        """Return what the run asked people, and what it was told, in order."""
+        return [PulledWait.of_document(values) for values in self._json(ANSWERS)]
 
     def log_lines(self) -> Iterator[dict[str, Any]]:
         """Give the agent's log lines: `{"at", "environmentId", "raw"}` each, in the order of their times."""

@@ -5,13 +5,12 @@ largest of them and with the number of keys, and not with the run. What was ther
 not read again, but for the journal's records, which may have gone on.
 """
 
-import hashlib
 import heapq
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -20,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from runbook import pulled
-from runbook.errors import FolderInUse, PulledRunUnusable
+from runbook.errors import PulledRunUnusable
 from runbook.logs import AgentLogs
-from runbook.pulled import Manifest, PulledRun, checked_name, digest_of, local_name
+from runbook.pull_folder import PullFolder, as_json
+from runbook.pulled import Manifest, PulledRun, PulledWait, local_name
 from runbook.redacting import (
     Redact,
     redacted_artifact,
@@ -30,20 +30,20 @@ from runbook.redacting import (
     redacted_event,
     redacted_request,
     redacted_turn,
-    secrets_in,
+    redacted_wait,
 )
 from runbook.runs import workflow_of
 from runtime.agent.bucket import content_of, keys_below
-from runtime.journal.keys import artifact_prefix, turn_prefix
+from runtime.journal.keys import artifact_prefix, is_questions, turn_prefix
 from runtime.journal.reader import JournalReader
 from runtime.journal.records import Event, RunMetadata
 from runtime.journal.timestamps import to_timestamp, utc_now
 from runtime.journal.vocabulary import Status, StepPhase, step_status
+from runtime.journal.waits import Question, Wait, parsed_questions
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-PARTIAL = "manifest.partial.json"
 AT_ONCE = 8
 """Objects that are read side by side: one after another, a thousand of them would take minutes."""
 SAVED_EVERY = 100
@@ -92,24 +92,27 @@ class Pulled:
         return [done, *(f"not there: {sentence}" for sentence in manifest.missing), *looks, *advice]
 
 
-@dataclass(slots=True)
 class Pull:
     """One pull on its way.
 
-    :ivar redact: changes a text before it is written; None leaves all as it is
+    :param redact: changes a text before it is written; None leaves all as it is
     """
 
-    metadata: RunMetadata
-    sources: Sources
-    directory: Path
-    redact: Redact | None = None
-    progress: Progress = lambda _done, _all: None
-    _known: dict[str, str] = field(default_factory=dict[str, str])
-    _files: dict[str, str] = field(default_factory=dict[str, str])
-    _artifacts: dict[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])
-    _missing: list[str] = field(default_factory=list[str])
-    _secrets: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
-    _labels: dict[str, str] = field(default_factory=dict[str, str])
+    def __init__(
+        self,
+        metadata: RunMetadata,
+        sources: Sources,
+        directory: Path,
+        redact: Redact | None = None,
+        progress: Progress = lambda _done, _all: None,
+    ) -> None:
+        self._metadata = metadata
+        self._sources = sources
+        self._redact = redact
+        self._progress = progress
+        self._missing: list[str] = []
+        self._labels: dict[str, str] = {}
+        self._folder = PullFolder(directory, metadata.session_id, self._manifest, is_redacted=bool(redact))
 
     def run(self) -> Pulled:
         """Pull what is not there yet.
@@ -117,123 +120,68 @@ class Pull:
         :raises FolderInUse: if the folder holds something else
         :raises RedactionFailed: if the hook can't change a text
         """
-        if there := self._finished():
+        folder = self._folder
+        if there := folder.finished():
             return Pulled(there, {})
-        self._known = known = self._begin()
+        folder.begin()
         try:
             units, products = self._records()
-            self._objects(units, products, known)
+            self._objects(units, products)
             self._write_log_lines()
         finally:
-            self._save(PARTIAL)
-        manifest = self._save(pulled.MANIFEST)
-        (self.directory / PARTIAL).unlink()
-        return Pulled(PulledRun(self.directory, manifest), self._secrets)
-
-    # -- the folder
-
-    def _finished(self) -> PulledRun | None:
-        """Return the run if it is there to its end, and so was the run itself when it was pulled."""
-        manifest = self.directory / pulled.MANIFEST
-        if not manifest.exists():
-            return None
-        there = PulledRun.open(self.directory)
-        self._check_same(there.manifest)
-        if there.outcome:
-            return there
-        manifest.replace(self.directory / PARTIAL)
-        return None
-
-    def _begin(self) -> dict[str, str]:
-        """Return what an interrupted pull has left: files with their checksums."""
-        self.directory.mkdir(parents=True, exist_ok=True)
-        if not (self.directory / PARTIAL).exists():
-            if any(self.directory.iterdir()):
-                raise FolderInUse(self.directory, "something else than a pulled run")
-            self._save(PARTIAL)
-            return {}
-        manifest = Manifest.read(self.directory / PARTIAL)
-        self._check_same(manifest)
-        known = {name: digest for name, digest in manifest.files.items() if self._is_as_written(name, digest)}
-        if pulled.ARTIFACTS in known:
-            self._artifacts = json.loads((self.directory / pulled.ARTIFACTS).read_bytes())
-        return known
-
-    def _check_same(self, manifest: Manifest) -> None:
-        if manifest.sessionId != self.metadata.session_id:
-            raise FolderInUse(self.directory, f"run {manifest.sessionId}")
-        if manifest.redacted != bool(self.redact):
-            raise FolderInUse(self.directory, f"the run {'redacted' if manifest.redacted else 'as it was'}")
-
-    def _is_as_written(self, name: str, digest: str) -> bool:
-        path = self.directory / checked_name(self.directory, name)
-        return path.is_file() and digest_of(path) == digest
+            folder.save()
+        return Pulled(folder.finish(), folder.secrets)
 
     def _manifest(self, files: Mapping[str, str]) -> Manifest:
         return Manifest(
-            sessionId=self.metadata.session_id,
+            sessionId=self._metadata.session_id,
             pulledAt=to_timestamp(utc_now()),
-            stack=self.sources.stack,
-            workflow=workflow_of(self.metadata) or self._labels.get("workflow"),
+            stack=self._sources.stack,
+            workflow=workflow_of(self._metadata) or self._labels.get("workflow"),
             workflowDigest=self._labels.get("workflowDigest"),
             codeDigest=self._labels.get("codeDigest"),
-            redacted=bool(self.redact),
+            redacted=bool(self._redact),
             files=dict(sorted(files.items())),
             missing=tuple(dict.fromkeys(self._missing)),
         )
-
-    def _save(self, name: str) -> Manifest:
-        # Copied in one go: others may be writing.
-        self._write(pulled.ARTIFACTS, [_json(dict(sorted(self._artifacts.copy().items())))])
-        files = self._files.copy()
-        manifest = self._manifest(self._known | files if name == PARTIAL else files)
-        path = self.directory / f"{name}.part"
-        path.write_text(manifest.serialized(), encoding="utf-8")
-        path.replace(self.directory / name)
-        return manifest
-
-    def _write(self, name: str, texts: Iterable[str]) -> None:
-        """Write a file as a whole or not at all, and look through it for secrets."""
-        path = self.directory / checked_name(self.directory, name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part, digest, kinds = path.with_name(f"{path.name}.part"), hashlib.sha256(), set[str]()
-        with part.open("wb") as file:
-            for text in texts:
-                kinds.update(secrets_in(text))
-                content = text.encode()
-                digest.update(content)
-                file.write(content)
-        part.replace(path)
-        self._files[name] = digest.hexdigest()
-        if kinds:
-            self._secrets[name] = sorted(kinds)
 
     # -- the journal
 
     def _records(self) -> tuple[set[tuple[str, int | None]], set[str]]:
         """Write the journal's records. Return the units whose turns, and the artifacts that, its events name."""
-        session_id, reader = self.metadata.session_id, self.sources.reader
-        if not self.sources.is_given:
+        session_id, reader = self._metadata.session_id, self._sources.reader
+        if not self._sources.is_given:
             self._missing.append("Step Functions has forgotten the execution: the request is the journal's copy of it")
-        request = redacted_request(self.sources.request, self.redact) if self.redact else self.sources.request
-        self._write(pulled.METADATA, [_json(pulled.metadata_document(self.metadata, request))])
+        request = redacted_request(self._sources.request, self._redact) if self._redact else self._sources.request
+        self._folder.write(pulled.METADATA, [as_json(pulled.metadata_document(self._metadata, request))])
         outcome = reader.outcome(session_id)
         if outcome is None:
             self._missing.append("the run has no outcome yet: what it still does is not in the folder")
-        self._write(pulled.OUTCOME, [_json(self._attributes(outcome) if outcome else None)])
+        self._folder.write(pulled.OUTCOME, [as_json(self._attributes(outcome) if outcome else None)])
         units, products = set[tuple[str, int | None]](), set[str]()
-        self._write(pulled.EVENTS, self._event_lines(units, products))
+        self._folder.write(pulled.EVENTS, self._event_lines(units, products))
         claims = [
-            asdict(claim) | {"shown": self.redact(claim.shown) if self.redact else claim.shown}
+            asdict(claim) | {"shown": self._redact(claim.shown) if self._redact else claim.shown}
             for claim in reader.tool_claims(session_id)
         ]
-        self._write(pulled.CLAIMS, [_json(claims)])
-        self._write(pulled.ANSWERS, [_json([])])
+        self._folder.write(pulled.CLAIMS, [as_json(claims)])
+        self._folder.write(pulled.ANSWERS, [as_json([self._wait(wait) for wait in reader.waits_of(session_id)])])
         return units, products
+
+    def _wait(self, wait: Wait) -> dict[str, Any]:
+        """Return what a wait asked, of the object that its record names, and what it was told."""
+        answered, questions = self._sources.reader.answered(wait), list[Question]()
+        if found := self._read(wait.key):
+            try:
+                questions = parsed_questions(found[0].encode())
+            except ValueError as error:
+                self._missing.append(f"{wait.key} can't be read: {error}")
+        document = PulledWait.of(wait, questions, answered).as_document()
+        return redacted_wait(document, self._redact) if self._redact else document
 
     def _event_lines(self, units: set[tuple[str, int | None]], products: set[str]) -> Iterator[str]:
         begins = False
-        for event in self.sources.reader.events(self.metadata.session_id):
+        for event in self._sources.reader.events(self._metadata.session_id):
             begins = begins or event.status == Status.SESSION_INITIATED
             detail = event.detail or {}
             self._labels |= {
@@ -249,26 +197,27 @@ class Pull:
 
     def _attributes(self, event: Event) -> dict[str, Any]:
         attributes = event.attributes()
-        return redacted_event(attributes, self.redact) if self.redact else attributes
+        return redacted_event(attributes, self._redact) if self._redact else attributes
 
     # -- the bucket
 
-    def _objects(self, told: set[tuple[str, int | None]], products: set[str], known: Mapping[str, str]) -> None:
+    def _objects(self, told: set[tuple[str, int | None]], products: set[str]) -> None:
         """Bring the objects that are not there; a unit's turns one after another, as each names the one before it."""
         from runtime.agent.turns import units_of
 
-        session_id = self.metadata.session_id
-        artifacts, keys = self._keys(artifact_prefix(session_id)), self._keys(turn_prefix(session_id))
+        session_id = self._metadata.session_id
+        artifacts = self._keys(artifact_prefix(session_id))
+        keys = [key for key in self._keys(turn_prefix(session_id)) if not is_questions(key)]
         self._missing += [f"artifact {key} is not in the bucket any more" for key in sorted(products - {*artifacts})]
         units = units_of(keys, session_id)
         self._missing += [f"the turns of {_shown(unit)} are not in the bucket any more" for unit in told - units]
         by_place = defaultdict[str, list[str]](list)
         for key in keys:
             by_place["/".join(key.split("/")[:4])].append(key)
-        works: list[Callable[[], int]] = [partial(self._bring_artifact, key, known) for key in artifacts]
+        works: list[Callable[[], int]] = [partial(self._bring_artifact, key) for key in artifacts]
         for step, item in sorted(units, key=str):
             place = turn_prefix(session_id, step, item).rstrip("/")
-            works.append(partial(self._bring_unit, step, item, by_place[place], known))
+            works.append(partial(self._bring_unit, step, item, by_place[place]))
         self._work_off(works, len(artifacts) + len(keys))
 
     def _work_off(self, works: Iterable[Callable[[], int]], objects: int) -> None:
@@ -277,35 +226,35 @@ class Pull:
             try:
                 for ended in as_completed([pool.submit(work) for work in works]):
                     done += ended.result()
-                    self.progress(done, objects)
+                    self._progress(done, objects)
                     if done - saved >= SAVED_EVERY:
                         saved = done
-                        self._save(PARTIAL)
+                        self._folder.save()
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
 
     def _keys(self, prefix: str) -> list[str]:
-        return [*keys_below(self.sources.s3, self.sources.bucket, prefix)]
+        return [*keys_below(self._sources.s3, self._sources.bucket, prefix)]
 
-    def _bring_artifact(self, key: str, known: Mapping[str, str]) -> int:
-        name = local_name(key, self.metadata.session_id)
+    def _bring_artifact(self, key: str) -> int:
+        folder, name = self._folder, local_name(key, self._metadata.session_id)
         short = name.removeprefix("artifacts/")
-        if name in known and short in self._artifacts:
-            self._keep(name, known)
+        if folder.knows(name) and short in folder.artifacts:
+            folder.keep(name)
         elif found := self._read(key):
             text, metadata = found
-            if self.redact:
-                text = redacted_artifact(text, self.redact, is_json=key.endswith(".json"))
-            self._write(name, [text])
-            self._artifacts[short] = metadata
+            if self._redact:
+                text = redacted_artifact(text, self._redact, is_json=key.endswith(".json"))
+            folder.write(name, [text])
+            folder.artifacts[short] = metadata
         return 1
 
-    def _bring_unit(self, step: str, item: int | None, keys: list[str], known: Mapping[str, str]) -> int:
+    def _bring_unit(self, step: str, item: int | None, keys: list[str]) -> int:
         """Bring a unit's turns from the newest back to the first, and what its step was in their attempts."""
         from runtime.agent.turns import newest_of
 
-        session_id = self.metadata.session_id
+        session_id = self._metadata.session_id
         attempts = {key.split("/")[4] for key in keys if key.endswith(f"/{pulled.DEFINITION}")}
         wanted = {max(attempts)} if attempts else set[str]()
         key: str | None = newest_of(keys, session_id, step, item)
@@ -313,20 +262,19 @@ class Pull:
         while key and key not in brought:
             brought.add(key)
             wanted.add(key.split("/")[4])
-            turn = self._bring_document(key, known, redacted_turn)
+            turn = self._bring_document(key, redacted_turn)
             key = turn.get("parent") if turn else None
         for attempt in wanted & attempts:
             place = f"{turn_prefix(session_id, step, item)}{attempt}/{pulled.DEFINITION}"
-            self._bring_document(place, known, redacted_definition)
+            self._bring_document(place, redacted_definition)
         return len(keys)
 
     def _bring_document(
-        self, key: str, known: Mapping[str, str], redacted: Callable[[Mapping[str, Any], Redact], dict[str, Any]]
+        self, key: str, redacted: Callable[[Mapping[str, Any], Redact], dict[str, Any]]
     ) -> dict[str, Any] | None:
-        name = local_name(key, self.metadata.session_id)
-        if name in known:
-            self._keep(name, known)
-            return json.loads((self.directory / name).read_bytes())
+        name = local_name(key, self._metadata.session_id)
+        if self._folder.knows(name):
+            return json.loads(self._folder.keep(name))
         found = self._read(key)
         if found is None:
             return None
@@ -334,18 +282,13 @@ class Pull:
             document = json.loads(found[0])
         except ValueError as error:
             raise PulledRunUnusable(Path(key), f"it is not JSON: {error}") from error
-        self._write(name, [_compact(redacted(document, self.redact)) if self.redact else found[0]])
+        self._folder.write(name, [_compact(redacted(document, self._redact)) if self._redact else found[0]])
         return document
-
-    def _keep(self, name: str, known: Mapping[str, str]) -> None:
-        self._files[name] = known[name]
-        if kinds := secrets_in((self.directory / name).read_bytes().decode(errors="replace")):
-            self._secrets[name] = kinds
 
     def _read(self, key: str) -> tuple[str, dict[str, str]] | None:
         try:
-            content, metadata = content_of(self.sources.s3, self.sources.bucket, key)
-        except self.sources.s3.exceptions.NoSuchKey:
+            content, metadata = content_of(self._sources.s3, self._sources.bucket, key)
+        except self._sources.s3.exceptions.NoSuchKey:
             self._missing.append(f"{key} is not in the bucket any more")
             return None
         return content.decode(), dict(metadata)
@@ -354,22 +297,18 @@ class Pull:
 
     def _write_log_lines(self) -> None:
         try:
-            self._write(pulled.LOGS, self._log_lines())
+            self._folder.write(pulled.LOGS, self._log_lines())
         except (ClientError, BotoCoreError) as error:
             self._missing.append(f"the log could not be read: {error}")
-            self._write(pulled.LOGS, [])
+            self._folder.write(pulled.LOGS, [])
 
     def _log_lines(self) -> Iterator[str]:
-        streams = self.sources.logs.each_line(self.metadata.session_id, self.sources.days)
+        streams = self._sources.logs.each_line(self._metadata.session_id, self._sources.days)
         if not streams:
             self._missing.append("the log has no stream of this run: it has expired, or no environment worked on it")
         for line in heapq.merge(*streams, key=lambda line: line.at):
-            raw = self.redact(line.raw) if self.redact else line.raw
+            raw = self._redact(line.raw) if self._redact else line.raw
             yield _line({"at": to_timestamp(line.at), "environmentId": line.environment_id, "raw": raw})
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, indent=1) + "\n"
 
 
 def _line(value: Any) -> str:

@@ -8,7 +8,7 @@ import importlib
 import json
 import re
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -47,8 +47,9 @@ _SPOKEN = {"input", "json"}
 _OF_MESSAGES = {"toolUseId", "role", "status", "signature", "format"}
 _OF_DETAILS = {
     "after", "tool", "status", "claim", "artifact", "reportKey", "takenFrom", "released", "workflow", "workflowDigest",
-    "codeDigest", "step",
+    "codeDigest", "step", "wants", "until",
 }  # fmt: skip
+_OF_WAITS = {"step", "tool", "wants"}
 _OF_REQUESTS = ("workflow", "retryOf", "retryFrom", "takeFrom")
 
 
@@ -103,6 +104,11 @@ def redacted_request(request: Any, redact: Redact) -> Any:
     return {name: value if name in _OF_REQUESTS else _redacted(value, redact, _kept(name)) for name, value in fields}
 
 
+def redacted_wait(wait: Mapping[str, Any], redact: Redact) -> dict[str, Any]:
+    """Return a wait's document with other texts in what was asked, in what was answered, and for who answered."""
+    return {name: _redacted(value, redact, _OF_WAITS) for name, value in wait.items()}
+
+
 def redacted_artifact(text: str, redact: Redact, *, is_json: bool) -> str:
     """Return an artifact's text with other texts in it."""
     return json.dumps(_redacted(json.loads(text), redact), indent=2) if is_json else redact(text)
@@ -115,8 +121,8 @@ def _kept(name: str) -> set[str]:
 def _redacted(value: Any, redact: Redact, kept: Collection[str] = ()) -> Any:
     if isinstance(value, str):
         return redact(value)
-    if isinstance(value, list):
-        return [_redacted(each, redact, kept) for each in cast("list[Any]", value)]
+    if isinstance(value, list | tuple):
+        return [_redacted(each, redact, kept) for each in cast("Sequence[Any]", value)]
     if not isinstance(value, Mapping):
         return value
     fields = cast("Mapping[str, Any]", value)

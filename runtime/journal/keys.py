@@ -23,6 +23,7 @@ ARTIFACTS_PREFIX = "sessions/"
 """What the keys of all artifacts in the bucket begin with."""
 TURNS_PREFIX = "turns/"
 """What the keys of all stored turns begin with: apart, so that who lists artifacts doesn't list them."""
+_QUESTIONS = re.compile(r"/wait-\d{2,}-\d{3,}\.json$")
 _TURN = re.compile(rf"(?:^|/)(\d{{3}})/(\d{{4,}})([{TURN_KINDS}])\.json$")
 
 
@@ -59,6 +60,11 @@ def answer_key(session_id: str, wait: int) -> dict[str, Any]:
 def questions_key(session_id: str, wait: int, attempt: int) -> str:
     """Return the key of the object that has a wait's questions: each attempt, which may ask others, has its own."""
     return f"{turn_prefix(session_id)}wait-{wait:02}-{attempt:03}.json"
+
+
+def is_questions(key: str) -> bool:
+    """Whether a key of the bucket is that of a wait's questions."""
+    return _QUESTIONS.search(key) is not None
 
 
 def artifact_prefix(session_id: str) -> str:

@@ -18,36 +18,20 @@ from unittest.mock import Mock
 import pytest
 
 from runbook.clients import Clients
-from runbook.errors import FolderInUse, PulledRunUnusable, RedactionFailed
+from runbook.errors import PulledRunUnusable, RedactionFailed
 from runbook.outputs import StackOutputs
 from runbook.pulled import MANIFEST, PulledRun
-from runbook.pulling import PARTIAL, Pull, Sources
+from runbook.pulling import Pull, Sources
 from runbook.redacting import load_hook, secrets_in
 from runbook.runbook import Runbook
-from runtime.agent.artifacts import Usage
-from runtime.agent.turns import Turn, TurnKind, definition_key, turn_key
-from runtime.journal.keys import artifact_prefix
-from runtime.journal.records import RunMetadata, ToolClaim, to_item
-from runtime.journal.timestamps import utc_now
+from runtime.agent.turns import TurnKind, definition_key, turn_key
+from runtime.journal.keys import artifact_prefix, questions_key
+from runtime.journal.records import RunMetadata
+from runtime.journal.timestamps import to_timestamp, utc_now
 from runtime.journal.vocabulary import Status
-from tests.runbook.history import BOUNDS, NOON, History, event, write_log
-
-KEY = "AKIA" + "Q" * 16
-
-
-def turn(number: int, kind: TurnKind, parent: str | None, *messages: Any) -> bytes:
-    """A turn as an agent stores it."""
-    return Turn(number, kind, [*messages], parent, Usage(10, 5), (), None, "digest", "1.62.0").serialized()
-
-
-def said(text: str) -> dict[str, Any]:
-    """A message of the model."""
-    return {"role": "assistant", "content": [{"text": text}]}
-
-
-def called(tool: str, **given: Any) -> dict[str, Any]:
-    """A model's message that calls a tool."""
-    return {"role": "assistant", "content": [{"toolUse": {"toolUseId": "t1", "name": tool, "input": given}}]}
+from runtime.journal.waits import Answer, serialized_questions
+from tests.runbook.history import ANN, BOUNDS, MAIL, NOON, WHERE, YES, History, event
+from tests.runbook.pulls import KEY, failed_run, said, turn
 
 
 @pytest.fixture(autouse=True)
@@ -60,42 +44,7 @@ def known_executions(rb: Runbook, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def session_id(history: History, clients: Clients, outputs: StackOutputs) -> str:
     """A run that failed at its second attempt, and what a zombie of the first stored besides."""
-    run = history.claim(request={"prompt": "Ask jo@example.com"})
-    history.add(
-        run,
-        Status.AGENT_BACKGROUND_TASK_STARTED,
-        NOON,
-        attempt=2,
-        detail={"workflow": "default", "workflowDigest": "w" * 12, "codeDigest": "c" * 12},
-    )
-    history.add(run, "TASK_ANALYST_TURN", NOON, attempt=2, step="analyst", turn=1, detail={"after": "answer"})
-    history.add(run, "TASK_REPORTER_TURN", NOON, attempt=2, step="reporter", turn=1, detail={"after": "answer"})
-    gone = {"artifact": f"{artifact_prefix(run)}gone.md"}
-    history.add(run, "TASK_GONE_COMPLETED", NOON, attempt=2, step="gone", detail=gone)
-    claim = ToolClaim("analyst", None, 1, 0, "send", "d" * 16, '{"to": "jo@example.com"}')
-    attributes = event(run, "TASK_ANALYST_TOOL", NOON, step="analyst", turn=1).attributes() | claim.attributes()
-    history.put([to_item(run, claim.sort_key, attributes)])
-    history.close(run, Status.AGENT_BACKGROUND_TASK_FAILED, NOON, error_type="E", error_message="no jo@example.com")
-    first = turn_key(run, "analyst", None, 1, 1, TurnKind.MODEL)
-    second = turn_key(run, "analyst", None, 2, 1, TurnKind.TOOLS)
-    objects = {
-        first: turn(1, TurnKind.MODEL, None, said("Hello jo@example.com"), called("send", name="jo@example.com")),
-        turn_key(run, "analyst", None, 1, 2, TurnKind.FINAL): turn(2, TurnKind.FINAL, first, said("of a zombie")),
-        second: turn(1, TurnKind.TOOLS, first, said("sent")),
-        turn_key(run, "analyst", None, 2, 2, TurnKind.FINAL): turn(2, TurnKind.FINAL, second, said(f"use {KEY}")),
-        definition_key(run, "analyst", None, 1): json.dumps({"prompt": "Be brief, jo@example.com"}).encode(),
-        definition_key(run, "analyst", None, 2): json.dumps({"prompt": "Be brief", "message": "Ask"}).encode(),
-        definition_key(run, "planner", 7, 1): b"{}",
-        f"{artifact_prefix(run)}analyst.md": b"# jo@example.com",
-        f"{artifact_prefix(run)}planner/0007.json": b'[{"name": "jo@example.com"}]',
-    }
-    for key, content in objects.items():
-        clients.s3.put_object(
-            Bucket=outputs.artifact_bucket_name, Key=key, Body=content, Metadata={"input-tokens": "10"}
-        )
-    write_log(clients, outputs, run, "one", NOON, "first", "third jo@example.com")
-    write_log(clients, outputs, run, "two", NOON + timedelta(seconds=0.5), "second")
-    return run
+    return failed_run(history, clients, outputs)
 
 
 def test_a_pulled_run_is_read_as_it_was_and_only_the_line_that_won(
@@ -112,10 +61,30 @@ def test_a_pulled_run_is_read_as_it_was_and_only_the_line_that_won(
     assert [line["raw"] for line in run.log_lines()] == ["first", "second", "third jo@example.com"]
     assert [(found.number, found.kind) for found in run.turns("analyst")] == [(1, "m"), (1, "t"), (2, "f")]
     assert run.definition("analyst")["message"] == "Ask"
+    assert [(wait.wait, wait.questions, wait.by, wait.expired) for wait in run.waits()] == [
+        (1, (MAIL, WHERE), ANN, False),
+        (2, (), None, False),
+    ]
+    assert [wait.answers for wait in run.waits()] == [(YES, Answer(True, "where jo@example.com lives")), None]
     assert run.artifact("analyst.md") == "# jo@example.com"
     assert run.artifacts()["planner/0007.json"] == {"input-tokens": "10"}
     assert run.units() == [("analyst", None), ("planner", 7)]
     assert not any("zombie" in path.read_text() for path in tmp_path.rglob("*.json"))
+
+
+def test_questions_that_expired_are_pulled_as_a_denial_that_nobody_said(
+    rb: Runbook, history: History, clients: Clients, outputs: StackOutputs, tmp_path: Path
+) -> None:
+    run = history.claim()
+    wait = history.ask(run, NOON, MAIL, WHERE)
+    history.expire(wait)
+    body = serialized_questions([MAIL, WHERE])
+    clients.s3.put_object(Bucket=outputs.artifact_bucket_name, Key=wait.key, Body=body)
+    progress = Mock()
+    (found,) = rb.pull(run, tmp_path / "run", progress=progress).run.waits()
+    assert (found.by, found.expired) == (None, True)
+    assert found.answers == (Answer(approved=False, expired=True),) * 2
+    assert progress.call_args_list == [], "questions are no objects of a step"
 
 
 def test_what_is_not_there_any_more_and_what_looks_like_a_secret_is_said_but_not_shown(
@@ -123,6 +92,7 @@ def test_what_is_not_there_any_more_and_what_looks_like_a_secret_is_said_but_not
 ) -> None:
     sentences = "\n".join(rb.pull(session_id, tmp_path / "run").said)
     assert f"artifact {artifact_prefix(session_id)}gone.md is not in the bucket any more" in sentences
+    assert f"{questions_key(session_id, 2, 3)} is not in the bucket any more" in sentences
     assert "the turns of reporter are not in the bucket any more" in sentences
     assert "an AWS access key in turns/analyst/-/002/0002f.json" in sentences
     assert KEY not in sentences
@@ -141,6 +111,16 @@ def test_a_hook_that_changes_everything_leaves_what_a_replay_needs(
     model = run.turns("analyst")[0]
     assert model.messages[0] == {"role": "assistant", "content": [{"text": "x"}]}
     assert model.messages[1]["content"][0]["toolUse"] == {"toolUseId": "t1", "name": "send", "input": {"name": "x"}}
+    first, _ = run.waits()
+    assert first.questions == (replace(MAIL, text="x"), replace(WHERE, text="x"))
+    assert (first.answers, first.by) == ((Answer(True, "x"), Answer(True, "x")), "x")
+    asked = next(event.detail for event in run.events() if event.status == Status.RUN_WAITING)
+    assert asked
+    assert [(question["wants"], question["text"]) for question in asked["questions"]] == [
+        ("approval", "x"),
+        ("text", "x"),
+    ]
+    assert asked["until"] == to_timestamp(NOON + timedelta(hours=24))
     assert [event.status for event in run.events()] == [event.status for event in rb.events(session_id)]
 
 
@@ -162,53 +142,6 @@ def test_a_manifest_that_leads_out_of_its_folder_is_refused(rb: Runbook, session
     (tmp_path / "run" / MANIFEST).write_text(replace(manifest, files={"../x": "0"}).serialized())
     with pytest.raises(PulledRunUnusable, match="not in the folder"):
         PulledRun.open(tmp_path / "run")
-
-
-def test_a_pull_that_broke_off_goes_on_without_what_it_has(
-    rb: Runbook, session_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    get, asked = rb.clients.s3.get_object, list[str]()
-    monkeypatch.setattr("runbook.pulling.AT_ONCE", 1)
-
-    def twice(**arguments: Any) -> Any:
-        asked.append(arguments["Key"])
-        if len(asked) == 4:
-            raise ConnectionError("the network is gone")
-        return get(**arguments)
-
-    monkeypatch.setattr(rb.clients.s3, "get_object", twice)
-    with pytest.raises(ConnectionError):
-        rb.pull(session_id, tmp_path / "run")
-    assert (tmp_path / "run" / PARTIAL).exists()
-    with pytest.raises(PulledRunUnusable, match="not there"):
-        PulledRun.open(tmp_path / "run")
-    rb.pull(session_id, tmp_path / "run")
-    failed = asked[3]
-    assert [key for key in {*asked} if asked.count(key) > 1] == [failed]
-    asked.clear()
-    rb.pull(session_id, tmp_path / "run")
-    assert (asked, (tmp_path / "run" / PARTIAL).exists()) == ([], False)
-    assert len(PulledRun.open(tmp_path / "run").turns("analyst")) == 3
-
-
-def test_a_run_that_was_pulled_while_it_was_open_is_pulled_to_its_end(
-    rb: Runbook, history: History, tmp_path: Path
-) -> None:
-    run = history.claim()
-    assert any("no outcome yet" in sentence for sentence in rb.pull(run, tmp_path / "run").said)
-    history.close(run, Status.SESSION_FAILED, NOON)
-    assert rb.pull(run, tmp_path / "run").run.outcome
-    assert PulledRun.open(tmp_path / "run").outcome
-
-
-def test_nothing_is_pulled_over_something_else(rb: Runbook, session_id: str, history: History, tmp_path: Path) -> None:
-    rb.pull(session_id, tmp_path / "run")
-    with pytest.raises(FolderInUse, match=session_id):
-        rb.pull(history.completed(), tmp_path / "run")
-    with pytest.raises(FolderInUse, match="the run as it was"):
-        rb.pull(session_id, tmp_path / "run", redact=str.upper)
-    with pytest.raises(FolderInUse, match="something else"):
-        rb.pull(session_id, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -299,7 +232,7 @@ def pull_large_run(directory: Path) -> tuple[int, int, bool]:
     told = {"text": "x" * 100}
     reader.events.return_value = (event(run, "TASK_ITEMS_TURN", at, detail=told) for _ in range(5000))
     reader.outcome.return_value = event(run, Status.SESSION_FAILED, at)
-    reader.tool_claims.return_value = []
+    reader.tool_claims.return_value = reader.waits_of.return_value = []
     logs.each_line.return_value = [(Mock(at=at, environment_id="one", raw="x" * 1000) for _ in range(2000))]
     sources = Sources(reader, logs, Bucket(objects), "bucket", "dev", [], {"prompt": "x"}, True)  # pyright: ignore[reportArgumentType]
     metadata = RunMetadata(session_id=run, created_at=at, expires_at=0, execution_arn="", request={}, bounds=BOUNDS)
