@@ -128,8 +128,8 @@ def _within(events: Events, work: Iterable[Work]) -> Iterator[Mark]:
 def _mark_of(event: Event) -> Kind | None:
     if phase_of(event) is StepPhase.TOOL:
         return Kind.CALLED if (event.detail or {}).get("claim") == CLAIMED else Kind.NOT_CALLED
-    # One for each turn, which has two events where it calls tools.
-    is_heard = (event.detail or {}).get("after") == "tools"
+    # One for each turn, which has more events where it calls tools.
+    is_heard = (event.detail or {}).get("after") in ("tools", "question")
     if phase_of(event) is StepPhase.RESUMED:
         return Kind.RESUMED
     return Kind.TURN if phase_of(event) is StepPhase.TURN and not is_heard else None

@@ -90,6 +90,11 @@ class PulledWait:
     by: str | None
     expired: bool
 
+    @property
+    def said(self) -> list[tuple[Question, Answer | None]]:
+        """Each question with its answer."""
+        return [*zip(self.questions, self.answers or [None] * len(self.questions), strict=False)]
+
     @classmethod
     def of(cls, wait: Wait, questions: Sequence[Question], answered: AnsweredWait | None) -> "PulledWait":
         """Return what a wait and its answers came to."""

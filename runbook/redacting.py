@@ -49,7 +49,7 @@ _OF_DETAILS = {
     "after", "tool", "status", "claim", "artifact", "reportKey", "takenFrom", "released", "workflow", "workflowDigest",
     "codeDigest", "step", "wants", "until",
 }  # fmt: skip
-_OF_WAITS = {"step", "tool", "wants"}
+_OF_QUESTIONS = {"step", "tool", "wants"}
 _OF_REQUESTS = ("workflow", "retryOf", "retryFrom", "takeFrom")
 
 
@@ -81,8 +81,8 @@ def secrets_in(text: str) -> list[str]:
 
 def redacted_turn(turn: Mapping[str, Any], redact: Redact) -> dict[str, Any]:
     """Return a turn's document with other texts in its messages and its interrupts."""
-    said = {name: _redacted(turn[name], redact, _OF_MESSAGES) for name in ("messages", "interrupts") if name in turn}
-    return {**turn, **said}
+    kept = {"messages": _OF_MESSAGES, "interrupts": _OF_MESSAGES | _OF_QUESTIONS}
+    return {**turn, **{name: _redacted(turn[name], redact, kept[name]) for name in kept.keys() & turn.keys()}}
 
 
 def redacted_definition(definition: Mapping[str, Any], redact: Redact) -> dict[str, Any]:
@@ -106,7 +106,7 @@ def redacted_request(request: Any, redact: Redact) -> Any:
 
 def redacted_wait(wait: Mapping[str, Any], redact: Redact) -> dict[str, Any]:
     """Return a wait's document with other texts in what was asked, in what was answered, and for who answered."""
-    return {name: _redacted(value, redact, _OF_WAITS) for name, value in wait.items()}
+    return {name: _redacted(value, redact, _OF_QUESTIONS) for name, value in wait.items()}
 
 
 def redacted_artifact(text: str, redact: Redact, *, is_json: bool) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from local.replay.playing import Played
 from local.replay.record.differences import diff
-from local.replay.record.errors import NotRecorded, RecordEnds, RequestDiffers
+from local.replay.record.errors import NotApproved, NotRecorded, RecordEnds, RequestDiffers
 from local.replay.record.folder import RunFolder, UnitKey
 from local.replay.record.memory import UnitStory
 from runtime.agent.artifacts import Artifact, Usage
@@ -213,5 +213,5 @@ def _notes(folder: RunFolder, played: Played) -> Iterator[str]:
     if then and then != now:
         yield f"The workflow is another version now: {then} then, {now} now."
     for stop in played.stops:
-        if isinstance(stop, RecordEnds | NotRecorded):
+        if isinstance(stop, RecordEnds | NotRecorded | NotApproved):
             yield f"{stop}."

@@ -8,17 +8,26 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ParamSpec, TypeVar
 
 from strands.models.model import Model
+from strands.types.tools import AgentTool
 
 from local.replay.record.errors import RecordEnds, ReplayError
 from local.replay.record.folder import RunFolder, UnitKey
 from local.replay.record.line import recorded_line
 from local.replay.record.memory import MemoryArtifacts, MemoryJournal, MemoryTurns, no_claims
-from local.replay.record.recorded import Part, RecordedModel, RecordedTool, StoppingModel, made_tool, playing
+from local.replay.record.recorded import (
+    ApprovedTool,
+    Part,
+    RecordedModel,
+    RecordedTool,
+    StoppingModel,
+    made_tool,
+    playing,
+)
 from local.replay.settling import Settling
 from runbook.labels import item_label
 from runtime.agent.apart import run_apart
 from runtime.agent.artifacts import Artifact
-from runtime.agent.asking import Asked
+from runtime.agent.asking import Asked, ask
 from runtime.agent.attempt import Attempt, Ending, Waiting
 from runtime.agent.definition import Step, StepInput, Work, Workflow, name_of
 from runtime.agent.errors import Escaped
@@ -156,11 +165,15 @@ class Player:
 
     def _playable(self, step: Step) -> Step:
         """Return a step whose tools give recorded results. Made once each: Strands keeps a result's class for good."""
-        tools = [made_tool(made) for made in step.tools]
-        played = tuple(made if made.tool_name in self._options.tools else RecordedTool(made) for made in tools)
-        # What people said is in the recorded results.
-        people: Any = {"once": (*step.once, *_approved(step)), "approve": ()} if hasattr(step, "approve") else {}
-        return replace(step, tools=played, **people)
+        # What people said is in the recorded results: nothing is asked again.
+        played = tuple(self._playable_tool(step, made) for made in step.tools)
+        return replace(step, tools=played, once=tuple(step.runs_once), approve=())
+
+    def _playable_tool(self, step: Step, made: Any) -> AgentTool:
+        tool = made_tool(made)
+        if tool.tool_name not in self._options.tools or made is ask:
+            return RecordedTool(tool)
+        return ApprovedTool(tool) if tool.tool_name in step.approve else tool
 
     async def _run_step(self, step: Step, message: str, journal: StepJournal) -> Artifact | Asked:
         _, name, item = journal.place
@@ -188,6 +201,7 @@ class Player:
             folder.redacted,
             folder.failures.get(unit),
             unit in folder.artifacts,
+            folder.approved(unit),
         )
 
     def _held(self, step: Step, code: Work) -> Work:
@@ -238,13 +252,9 @@ def _check_tools(workflow: Workflow, options: Options) -> None:
     if unknown := sorted({*options.tools} - known):
         have = f"its tools are {', '.join(sorted(known))}" if known else "it has none"
         raise ReplayError(f"--tools names {unknown[0]!r}, which is no tool of workflow {workflow.name}: {have}")
-    careful = {name for step in workflow.steps for name in (*step.once, *_approved(step))}
+    careful = {name for step in workflow.steps for name in step.runs_once}
     if not options.force and (refused := sorted(careful.intersection(options.tools))):
         raise ReplayError(
             f"--tools names {refused[0]}, whose calls must not happen twice or need a person: it is called only "
             "with --force"
         )
-
-
-def _approved(step: Step) -> Sequence[str]:
-    return getattr(step, "approve", ())

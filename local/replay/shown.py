@@ -2,15 +2,18 @@
 
 import logging
 from collections.abc import Iterator
+from dataclasses import asdict
 
 from rich.console import Console
 from rich.text import Text
 
 from local.replay.comparison import Replay, Side, UnitComparison
 from local.replay.record.errors import Stop
+from runbook import labels
 from runbook.labels import item_label, tokens
 from runbook.render_tables import Lines
 from runbook.tables import Column, Table, Terminal, shortened
+from runbook.waits import shown_question
 
 SHOWN_CHARACTERS = 60
 
@@ -81,6 +84,8 @@ def print_replay(replay: Replay, console: Console, *, diffs: bool) -> None:
     console.print(f"run {replay.folder.session_id}, workflow {replay.workflow}", style="bold")
     for line in _outcome(replay):
         console.print(line)
+    for line in _people(replay):
+        console.print(line)
     console.print()
     console.print(Lines(Comparisons(replay.units)))
     if stopped := replay.request_differs:
@@ -99,6 +104,16 @@ def _outcome(replay: Replay) -> Iterator[Text]:
     recorded, now = (_said(end) for end in (replay.recorded_end, replay.end))
     yield Text(f"recorded  {recorded}")
     yield Text(f"replayed  {now}", _style(same=replay.same_end))
+
+
+def _people(replay: Replay) -> Iterator[Text]:
+    """What people were asked in the recorded run, and what they said."""
+    for wait in replay.folder.waits:
+        for question, answer in wait.said:
+            said = labels.answers([asdict(answer)]) if answer else "no answer"
+            by = "nobody in time" if wait.expired else labels.who(wait.by or "")
+            asked = f"{question.step}{labels.item_label(question.item)}: {shown_question(asdict(question))}"
+            yield Text(f"asked     {asked}: {said}{f', {by}' if by else ''}")
 
 
 def _said(end: tuple[str | None, str | None, str | None]) -> str:

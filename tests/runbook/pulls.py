@@ -9,7 +9,7 @@ from typing import Any
 from runbook.clients import Clients
 from runbook.outputs import StackOutputs
 from runtime.agent.artifacts import Usage
-from runtime.agent.turns import Turn, TurnKind, definition_key, turn_key
+from runtime.agent.turns import Interrupts, Turn, TurnKind, definition_key, turn_key
 from runtime.journal.keys import artifact_prefix, questions_key
 from runtime.journal.records import ToolClaim, to_item
 from runtime.journal.vocabulary import Status
@@ -19,9 +19,9 @@ from tests.runbook.history import MAIL, NOON, WHERE, YES, History, event, write_
 KEY = "AKIA" + "Q" * 16
 
 
-def turn(number: int, kind: TurnKind, parent: str | None, *messages: Any) -> bytes:
+def turn(number: int, kind: TurnKind, parent: str | None, *messages: Any, asks: Interrupts | None = None) -> bytes:
     """A turn as an agent stores it."""
-    return Turn(number, kind, [*messages], parent, Usage(10, 5), (), None, "digest", "1.62.0").serialized()
+    return Turn(number, kind, [*messages], parent, Usage(10, 5), (), asks, "digest", "1.62.0").serialized()
 
 
 def said(text: str) -> dict[str, Any]:
@@ -56,11 +56,14 @@ def failed_run(history: History, clients: Clients, outputs: StackOutputs) -> str
     history.ask(run, NOON + timedelta(seconds=1), MAIL, number=2, attempt=3)
     history.close(run, Status.AGENT_BACKGROUND_TASK_FAILED, NOON, error_type="E", error_message="no jo@example.com")
     first = turn_key(run, "analyst", None, 1, 1, TurnKind.MODEL)
+    asked = turn_key(run, "analyst", None, 1, 1, TurnKind.INTERRUPTED)
+    result = {"toolUseId": "t2", "status": "success", "content": [{"text": "of jo@example.com"}]}
     second = turn_key(run, "analyst", None, 2, 1, TurnKind.TOOLS)
     objects = {
         first: turn(1, TurnKind.MODEL, None, said("Hello jo@example.com"), called("send", name="jo@example.com")),
         turn_key(run, "analyst", None, 1, 2, TurnKind.FINAL): turn(2, TurnKind.FINAL, first, said("of a zombie")),
-        second: turn(1, TurnKind.TOOLS, first, said("sent")),
+        asked: turn(1, TurnKind.INTERRUPTED, first, asks=Interrupts((MAIL,), [result])),
+        second: turn(1, TurnKind.TOOLS, asked, said("sent")),
         turn_key(run, "analyst", None, 2, 2, TurnKind.FINAL): turn(2, TurnKind.FINAL, second, said(f"use {KEY}")),
         definition_key(run, "analyst", None, 1): json.dumps({"prompt": "Be brief, jo@example.com"}).encode(),
         definition_key(run, "analyst", None, 2): json.dumps({"prompt": "Be brief", "message": "Ask"}).encode(),

@@ -59,7 +59,7 @@ def test_a_pull_that_broke_off_goes_on_without_what_it_has(
     asked.clear()
     rb.pull(session_id, tmp_path / "run")
     assert (asked, (tmp_path / "run" / PARTIAL).exists()) == ([], False)
-    assert len(PulledRun.open(tmp_path / "run").turns("analyst")) == 3
+    assert len(PulledRun.open(tmp_path / "run").turns("analyst")) == 4
 
 
 def test_a_run_that_was_pulled_while_it_was_open_is_pulled_to_its_end(

@@ -59,7 +59,10 @@ def test_a_pulled_run_is_read_as_it_was_and_only_the_line_that_won(
     assert [*run.events()] == [*rb.events(session_id)]
     assert [claim.tool for claim in run.claims()] == ["send"]
     assert [line["raw"] for line in run.log_lines()] == ["first", "second", "third jo@example.com"]
-    assert [(found.number, found.kind) for found in run.turns("analyst")] == [(1, "m"), (1, "t"), (2, "f")]
+    assert [(found.number, found.kind) for found in run.turns("analyst")] == [
+        *((1, kind) for kind in "mit"),
+        (2, "f"),
+    ]
     assert run.definition("analyst")["message"] == "Ask"
     assert [(wait.wait, wait.questions, wait.by, wait.expired) for wait in run.waits()] == [
         (1, (MAIL, WHERE), ANN, False),
@@ -111,6 +114,10 @@ def test_a_hook_that_changes_everything_leaves_what_a_replay_needs(
     model = run.turns("analyst")[0]
     assert model.messages[0] == {"role": "assistant", "content": [{"text": "x"}]}
     assert model.messages[1]["content"][0]["toolUse"] == {"toolUseId": "t1", "name": "send", "input": {"name": "x"}}
+    interrupts = run.turns("analyst")[1].interrupts
+    assert interrupts
+    assert interrupts.questions == (replace(MAIL, text="x"),)
+    assert interrupts.results == [{"toolUseId": "t2", "status": "success", "content": [{"text": "x"}]}]
     first, _ = run.waits()
     assert first.questions == (replace(MAIL, text="x"), replace(WHERE, text="x"))
     assert (first.answers, first.by) == ((Answer(True, "x"), Answer(True, "x")), "x")

@@ -13,7 +13,7 @@ from strands.models.model import Model
 
 from local.replay.record.memory import no_claims
 from runbook import pulled
-from runbook.pulled import Manifest, local_name
+from runbook.pulled import Manifest, PulledWait, local_name
 from runtime.agent.artifacts import Artifact, ArtifactStore
 from runtime.agent.asking import Asked
 from runtime.agent.attempt import Attempt, Ending
@@ -30,7 +30,7 @@ from runtime.contract.segment import AnsweredQuestions, Segment
 from runtime.journal.records import Event, RunMetadata
 from runtime.journal.timestamps import utc_now
 from runtime.journal.vocabulary import Status
-from runtime.journal.waits import Answer, Question, parsed_questions, serialized_answers
+from runtime.journal.waits import Answer, AnsweredWait, Question, parsed_questions, serialized_answers
 from runtime.journal.writer import JournalWriter
 from tests.support.mortal_run import Bucket
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 SESSION = "recorded-run-00000000000000000000000000"
+ANN = "arn:aws:sts::000000000000:assumed-role/operator/ann"
 NOTHING = cast("Any", None)
 ModelFor = Callable[[str, int | None], Model]
 
@@ -91,7 +92,7 @@ def record(
     client = cast("S3Client", bucket)
     stores = Stores(ArtifactStore(client, ""), TurnStore(client, ""), no_claims)
     request = {"prompt": prompt, "workflow": workflow.name}
-    now = utc_now()
+    now, waits = utc_now(), list[PulledWait]()
     job = Job(SESSION, parse_request(request), attempt=1, segment=Segment(1, 1), now=now, seconds_left=600)
 
     async def run_recorded(step: Step, message: str, own: StepJournal) -> Artifact | Asked:
@@ -101,8 +102,7 @@ def record(
     async def main(job: Job) -> Job | None:
         asyncio.get_running_loop().set_default_executor(Threads())
         attempt = Attempt(job, journal, clock=RunClock(now), environment_id="recorded", lease_seconds=60)
-        waits = 10 if answered else 0
-        steps = WorkflowRun(attempt, stores, workflow, run_recorded, parallel_steps=8, max_waits=waits)
+        steps = WorkflowRun(attempt, stores, workflow, run_recorded, parallel_steps=8, max_waits=10 if answered else 0)
         run = asyncio.create_task(steps.run())
         while not run.done() and not any(map(cancelled, journal.kept)):
             await asyncio.wait({run}, timeout=0.01)
@@ -110,10 +110,18 @@ def record(
             if isinstance(ending := run.result(), Ending):
                 return await attempt.close(ending)
             await attempt.wait_for_answer(ending)
+            wait, questions = ending.wait, parsed_questions(bucket.objects[ending.wait.key])
+            if any(map(cancelled, journal.kept)):
+                waits.append(PulledWait.of(wait, questions, None))
+                journal.kept.append(journal.stamp(SESSION, Status.SESSION_CANCELLED, error_type="Cancelled"))
+                return None
             assert answered
-            said = serialized_answers([*map(answered, parsed_questions(bucket.objects[ending.wait.key]))])
-            wait = ending.wait.number
-            segment = Segment(wait + 1, wait + 1, AnsweredQuestions(wait, ending.wait.key, said))
+            said = tuple(map(answered, questions))
+            by = "" if all(answer.expired for answer in said) else ANN
+            answer = AnsweredWait(session_id=SESSION, number=wait.number, created_at=now, by=by, answers=said)
+            waits.append(PulledWait.of(wait, questions, answer))
+            given = AnsweredQuestions(wait.number, wait.key, serialized_answers(said))
+            segment = Segment(wait.number + 1, wait.number + 1, given)
             return replace(job, attempt=job.attempt + 1, segment=segment)
         run.cancel()
         await asyncio.wait({run})
@@ -122,7 +130,7 @@ def record(
     next_job: Job | None = job
     while next_job:
         next_job = asyncio.run(main(next_job))
-    _write(directory, workflow, request, bucket, journal.kept, redacted=redacted)
+    _write(directory, workflow, request, bucket, journal.kept, waits, redacted=redacted)
 
 
 def _write(
@@ -131,6 +139,7 @@ def _write(
     request: Mapping[str, Any],
     bucket: _Bucket,
     events: Sequence[Event],
+    waits: Sequence[PulledWait],
     *,
     redacted: bool,
 ) -> None:
@@ -150,7 +159,7 @@ def _write(
         pulled.OUTCOME: json.dumps(events[-1].attributes()),
         pulled.EVENTS: "".join(f"{json.dumps(event.attributes())}\n" for event in events),
         pulled.CLAIMS: "[]",
-        pulled.ANSWERS: "[]",
+        pulled.ANSWERS: json.dumps([wait.as_document() for wait in waits]),
         pulled.LOGS: "",
         pulled.ARTIFACTS: json.dumps({name.removeprefix("artifacts/"): about for name, about in artifacts.items()}),
     }

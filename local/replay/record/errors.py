@@ -34,6 +34,15 @@ class NotRecorded(Stop):
         self.tool = tool
 
 
+class NotApproved(Stop):
+    """A tool would really be called, and no person has approved this call in the recorded run."""
+
+    def __init__(self, unit: str, tool: str, given: str) -> None:
+        super().__init__(f"step {unit} calls {tool}({given}), which nobody has approved in the recorded run")
+        self.unit = unit
+        self.tool = tool
+
+
 class RecordEnds(Stop):
     """All that goes on in the run has come to the end of what was recorded."""
 

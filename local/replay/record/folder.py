@@ -1,6 +1,6 @@
 """A pulled run as a replay needs it: by step and item."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from local.replay.record.errors import ReplayError
 from runbook.errors import PulledRunUnusable
-from runbook.pulled import PulledRun
+from runbook.pulled import PulledRun, PulledWait
 from runtime.agent.artifacts import MADE_FROM, Artifact, Usage
 from runtime.contract.errors import InvalidRequest
 from runtime.contract.request import RunRequest, parse_request
@@ -83,6 +83,20 @@ class RunFolder:
             for event in self._of_steps("_FAILED")
             if event.step and event.error_type and event.error_type != "RunTimedOut"
         }
+
+    @cached_property
+    def waits(self) -> Sequence[PulledWait]:
+        """What people were asked, and what they answered, in order."""
+        return self.run.waits()
+
+    def approved(self, unit: UnitKey) -> frozenset[tuple[int, int]]:
+        """Return the calls of a step's, or an item's, tools that a person has approved: turn, and place in it."""
+        return frozenset(
+            (question.turn, question.call)
+            for wait in self.waits
+            for question, answer in wait.said
+            if answer and answer.approved and (question.step, question.item) == unit
+        )
 
     @cached_property
     def begun(self) -> frozenset[UnitKey]:

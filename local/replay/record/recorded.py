@@ -17,7 +17,7 @@ from strands.types._events import ToolResultEvent
 from strands.types.tools import AgentTool
 
 from local.replay.record.differences import diff, diff_of_data, diff_of_messages
-from local.replay.record.errors import NotRecorded, RecordEnds, RequestDiffers, recorded_error
+from local.replay.record.errors import NotApproved, NotRecorded, RecordEnds, RequestDiffers, recorded_error
 from local.replay.record.folder import Failure
 from local.replay.record.line import Line, tool_uses
 from runtime.agent.definition import Step
@@ -37,6 +37,7 @@ class Part:
     :ivar structure_only: whether texts of the record were changed, so that they can't be compared
     :ivar failure: what it ended with in the recorded run, if it failed
     :ivar completed: whether it had a result there
+    :ivar approved: the calls of tools that a person has approved there: turn, and place in it
     :ivar stopped: why it can't go on
     """
 
@@ -46,12 +47,19 @@ class Part:
     structure_only: bool
     failure: Failure | None
     completed: bool
+    approved: frozenset[tuple[int, int]] = frozenset()
     stopped: Exception | None = field(default=None)
 
     def stop(self, why: Exception) -> Exception:
         """Keep the first reason to stop, and return it."""
         self.stopped = self.stopped or why
         return self.stopped
+
+    def end(self) -> Exception:
+        """Return what it ends with where its record does: its error there, if it failed."""
+        if self.failure:
+            return recorded_error(self.failure.error_type, self.failure.message)
+        return RecordEnds(self.name, begun=bool(self.line.answers))
 
 
 playing = ContextVar[Part]("playing")
@@ -120,12 +128,10 @@ class RecordedModel(Model):
 
     def _end(self, messages: Any) -> Exception:
         part = self._part
-        if part.failure:
-            return recorded_error(part.failure.error_type, part.failure.message)
-        if part.completed:
+        if part.completed and not part.failure:
             difference = self._difference(part.line.messages, messages)
             return RequestDiffers(part.name, self._turn, "messages", difference)
-        return RecordEnds(part.name, begun=bool(part.line.answers))
+        return part.end()
 
     def _stop_reason(self, answer: Any) -> str:
         """Return why the model stopped: only a failure's text tells, where it was no ordinary reason."""
@@ -140,6 +146,8 @@ class RecordedModel(Model):
 
 class RecordedTool(AgentTool):
     """Gives what a tool gave in the recorded run, and never calls it."""
+
+    _lacking: type[NotRecorded | NotApproved] = NotRecorded
 
     def __init__(self, real: AgentTool) -> None:
         super().__init__()
@@ -161,9 +169,10 @@ class RecordedTool(AgentTool):
         return self._real.tool_type
 
     async def stream(self, tool_use: Any, invocation_state: dict[str, Any], **kwargs: Any) -> AsyncIterator[Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Give the recorded result; its answers of people are among them.
+        """Give the recorded result; answers of people are among them.
 
-        :raises RecordEnds: if the run was ended while its tools ran
+        :raises RecordEnds: if the run was ended while its tools ran, or while it waited for a person
+        :raises RecordedError: if the step failed there
         :raises NotRecorded: if there is none
         """
         del invocation_state, kwargs
@@ -172,11 +181,27 @@ class RecordedTool(AgentTool):
         if found is None:
             found = part.line.like(tool_use["name"], tool_use["input"])
         if found is None and not part.is_live and part.line.ends_before_results_of(call.turn):
-            raise part.stop(RecordEnds(part.name, begun=True))
+            raise part.stop(part.end())
         if found is None:
-            given = json.dumps(tool_use["input"], ensure_ascii=False, default=str)[:SHOWN_CHARACTERS]
-            raise part.stop(NotRecorded(part.name, self.tool_name, given))
+            raise part.stop(self._lacking(part.name, self.tool_name, _shown(tool_use)))
         yield ToolResultEvent(cast("Any", {**found, "toolUseId": tool_use["toolUseId"]}))
+
+
+class ApprovedTool(RecordedTool):
+    """Really calls a tool where a person has approved this very call in the recorded run, and nowhere else."""
+
+    _lacking = NotApproved
+
+    async def stream(self, tool_use: Any, invocation_state: dict[str, Any], **kwargs: Any) -> AsyncIterator[Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Call the tool, or give the recorded result, such as a denial.
+
+        :raises NotApproved: if there is neither
+        """
+        part, call = playing.get(), tool_call()
+        is_approved = not part.is_live and (call.turn, call.call) in part.approved
+        tool = self._real if is_approved else super()
+        async for event in tool.stream(tool_use, invocation_state, **kwargs):
+            yield event
 
 
 class StoppingModel(Model):
@@ -251,6 +276,10 @@ def _reasoning(content: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             yield {"reasoningContent": {"signature": said["signature"]}}
     if hidden := content.get("redactedContent"):
         yield {"reasoningContent": {"redactedContent": hidden}}
+
+
+def _shown(tool_use: Any) -> str:
+    return json.dumps(tool_use["input"], ensure_ascii=False, default=str)[:SHOWN_CHARACTERS]
 
 
 def _by_name(specs: Any) -> list[Any]:

@@ -8,8 +8,10 @@ import pytest
 
 from local.__main__ import main
 from runtime.agent.definition import Step
+from runtime.journal.waits import Answer, Question
 from tests.local.replay.conftest import Recorder
 from tests.local.replay.order_desk import order_desk
+from tests.support.scripted_model import calls, says
 
 PROJECT = Path(__file__).parents[3]
 RUN = Path(__file__).parent / "runs" / "order"
@@ -69,6 +71,22 @@ def test_the_same_is_0_and_something_different_1_with_its_diff(
     assert "+Be brief." in shown.out
     assert "The replay is different." in shown.out
     assert "Traceback" not in shown.err
+
+
+def test_what_people_said_is_shown(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = {'{"to": "ann"}': Answer(False, "not ann"), '{"to": "bob"}': Answer(False, expired=True)}
+
+    def answered(question: Question) -> Answer:
+        return said[question.text]
+
+    mails = (calls("send_mail", to="ann"), calls("send_mail", to="bob"))
+    folder = recorder.desk(*mails, says("1 2"), approve=("send_mail",), answered=answered)
+    assert command(monkeypatch, str(folder)) == 0
+    shown = capsys.readouterr().out
+    assert 'asked     clerk: send_mail({"to": "ann"}): denied (not ann), ann' in shown
+    assert 'asked     clerk: send_mail({"to": "bob"}): denied, nobody in time' in shown
 
 
 @pytest.mark.parametrize(

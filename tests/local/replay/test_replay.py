@@ -10,6 +10,8 @@ from local.replay.record.errors import ReplayError
 from runtime.agent.asking import ask
 from runtime.agent.definition import Step, StepInput
 from runtime.agent.earlier_runs import read_run
+from runtime.journal.records import Event
+from runtime.journal.vocabulary import Status
 from runtime.journal.waits import Answer, Question
 from tests.local.replay.conftest import Recorder
 from tests.local.replay.order_desk import order_desk
@@ -88,6 +90,53 @@ def test_a_run_that_asked_a_person_comes_to_the_same_end_without_one(recorder: R
     assert found.same, found
     assert found.report == "42"
     assert [unit.recorded.turns for unit in found.units] == [2, 0]
+    # What a person has said is never asked again, and what was denied never done.
+    assert replayed(folder, tools=["ask", "send_mail"], force=True).same
+
+
+def test_a_tool_that_needs_a_person_is_really_called_only_where_one_has_approved_that_call(recorder: Recorder) -> None:
+    mails: list[str] = []
+
+    async def send_mail(to: str) -> str:
+        """Send a mail.
+
+        Args:
+            to: the receiver
+        """
+        mails.append(to)
+        return f"sent to {to}"
+
+    def answered(question: Question) -> Answer:
+        return Answer(question.call == 1, "not him" if question.call == 0 else "")
+
+    desk = {"tools": (order_desk().steps[0].tools[0], send_mail), "approve": ("send_mail",), "once": ()}
+    both = together(("send_mail", {"to": "bob"}), ("send_mail", {"to": "ann"}))
+    folder = recorder.desk(both, calls("look_up", order="7"), says("1 2"), answered=answered, **desk)
+    assert mails == ["ann"]
+    assert replayed(folder).same
+    assert mails == ["ann"]
+    assert replayed(folder, tools=["send_mail"], force=True).same
+    assert mails == ["ann", "ann"]
+    model = ScriptedModel(calls("send_mail", to="eve"), says("1 2"))
+    live = replayed(folder, tools=["send_mail"], force=True, live_from="clerk", model=lambda _: model)
+    assert live.error_type == "NotApproved"
+    assert live.notes[-1] == 'step clerk calls send_mail({"to": "eve"}), which nobody has approved in the recorded run.'
+    assert mails == ["ann", "ann"]
+
+
+@pytest.mark.parametrize("is_cancelled", [True, False])
+def test_a_run_that_ended_where_it_asked_ends_there_again(recorder: Recorder, is_cancelled: bool) -> None:
+    def answered(_: Question) -> Answer:
+        raise AssertionError("it is cancelled before")
+
+    def cancelled(event: Event) -> bool:
+        return event.status == Status.RUN_WAITING
+
+    asking = {"approve": ("send_mail",), "cancelled": cancelled, "answered": answered if is_cancelled else None}
+    found = replayed(recorder.desk(calls("send_mail", to="ann"), **asking))
+    ended = ("SESSION_CANCELLED", "Cancelled") if is_cancelled else ("AGENT_BACKGROUND_TASK_FAILED", "TooManyWaits")
+    assert (found.status, found.error_type) == ended
+    assert found.same, found
 
 
 def test_no_tool_is_called_that_is_not_named(recorder: Recorder) -> None:
