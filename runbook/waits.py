@@ -87,12 +87,14 @@ class WaitStory:
 
 
 def waits(events: Iterable[Event]) -> list[WaitStory]:
-    """Return what a run has waited for, in order. Told by number: an answer's clock may be behind its question's."""
+    """Return what a run has waited for, in order.
+
+    :param events: in the order of their times; an answer's clock may be behind its question's
+    """
     found = list(events)
     answers = {_detail(event).get("wait"): event for event in found if event.status == Status.RUN_ANSWERED}
     asked = (event for event in found if event.status == Status.RUN_WAITING)
-    stories = (WaitStory(event, answers.get(_detail(event).get("wait"))) for event in asked)
-    return sorted(stories, key=lambda story: story.number)
+    return [WaitStory(event, answers.get(_detail(event).get("wait"))) for event in asked]
 
 
 def shown_question(question: Mapping[str, Any]) -> str:

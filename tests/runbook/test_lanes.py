@@ -183,6 +183,11 @@ def test_a_lane_shows_who_was_waited_for_and_no_attempt_was_lost() -> None:
     assert found["state machine"].marks == []
 
 
+def test_a_turn_has_one_mark_whatever_is_journalled_of_it() -> None:
+    told = (at(8, "TASK_ANALYST_TURN", 1, turn=1, detail={"after": after}) for after in ("model", "question", "tools"))
+    assert drawn([*RESUMED[:7], *told])["analyst"].marks == [Mark(8, Kind.TURN)]
+
+
 def test_a_wait_that_a_cancel_ends_is_cut_off() -> None:
     found = drawn([*RESUMED[:7], asks(10, 1, 1), at(30, Status.SESSION_CANCELLED)])
     assert found["person"].spans == [Span(10, 30, Kind.CUT_OFF)]

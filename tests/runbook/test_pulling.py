@@ -50,7 +50,9 @@ def session_id(history: History, clients: Clients, outputs: StackOutputs) -> str
 def test_a_pulled_run_is_read_as_it_was_and_only_the_line_that_won(
     rb: Runbook, session_id: str, tmp_path: Path
 ) -> None:
-    rb.pull(session_id, tmp_path / "run")
+    progress = Mock()
+    rb.pull(session_id, tmp_path / "run", progress=progress)
+    assert len({*progress.call_args.args}) == 1, "it comes to its end"
     run = PulledRun.open(tmp_path / "run")
     manifest = run.manifest
     assert (manifest.workflow, manifest.workflowDigest, manifest.codeDigest) == ("default", "w" * 12, "c" * 12)
@@ -83,11 +85,9 @@ def test_questions_that_expired_are_pulled_as_a_denial_that_nobody_said(
     history.expire(wait)
     body = serialized_questions([MAIL, WHERE])
     clients.s3.put_object(Bucket=outputs.artifact_bucket_name, Key=wait.key, Body=body)
-    progress = Mock()
-    (found,) = rb.pull(run, tmp_path / "run", progress=progress).run.waits()
+    (found,) = rb.pull(run, tmp_path / "run").run.waits()
     assert (found.by, found.expired) == (None, True)
     assert found.answers == (Answer(approved=False, expired=True),) * 2
-    assert progress.call_args_list == [], "questions are no objects of a step"
 
 
 def test_what_is_not_there_any_more_and_what_looks_like_a_secret_is_said_but_not_shown(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from unittest.mock import Mock
 
@@ -100,8 +101,10 @@ def test_a_run_that_asked_says_what_did_not_come_of_it(events: list[Event], seco
 
 
 def test_the_deadline_is_that_of_the_newest_segment_and_stands_still_while_the_run_waits() -> None:
-    found = [deadline(Events(ID, events)) for events in ([ACKNOWLEDGED], ASKED, ANSWERED, AGAIN)]
-    assert found == [NOON + 601 * SECOND, None, None, NOON + (20 * HOUR + 290) * SECOND]
+    resumed = [*AGAIN, replace(AGAIN[-1], attempt=3, detail={"deadline": to_timestamp(NOON + 21 * HOUR * SECOND)})]
+    found = [deadline(Events(ID, events)) for events in ([ACKNOWLEDGED], ASKED, ANSWERED, AGAIN, resumed)]
+    later = [NOON + (20 * HOUR + 290) * SECOND, NOON + 21 * HOUR * SECOND]
+    assert found == [NOON + 601 * SECOND, None, None, *later]
 
 
 def test_a_run_that_never_started_says_why() -> None:

@@ -117,7 +117,7 @@ def test_a_tool_that_needs_a_person_is_really_called_only_where_one_has_approved
     assert mails == ["ann"]
     assert replayed(folder, tools=["send_mail"], force=True).same
     assert mails == ["ann", "ann"]
-    model = ScriptedModel(calls("send_mail", to="eve"), says("1 2"))
+    model = ScriptedModel(together(("look_up", {"order": "7"}), ("send_mail", {"to": "eve"})), says("1 2"))
     live = replayed(folder, tools=["send_mail"], force=True, live_from="clerk", model=lambda _: model)
     assert live.error_type == "NotApproved"
     assert live.notes[-1] == 'step clerk calls send_mail({"to": "eve"}), which nobody has approved in the recorded run.'
