@@ -155,7 +155,7 @@ def killed_around_the_wait(faulty: FaultyCloud) -> dict[str, Asked]:
         arrives, killed = threading.Event(), threading.Event()
 
         def held(call: Call) -> Reply | None:
-            if call.operation == "TransactWriteItems" and call.mentions(before) and call.mentions("EVENT~WAIT#01"):
+            if call.operation == "TransactWriteItems" and call.mentions(before) and call.mentions("RUN_WAITING"):
                 arrives.set()
                 return None if killed.is_set() else Reply(500, b"never arrived")
             return None
@@ -188,7 +188,7 @@ def frozen_with_its_question_on_its_way(faulty: FaultyCloud) -> tuple[Asked, int
     leaves, arrives, jobs = threading.Event(), threading.Event(), list[bytes]()
 
     def late(call: Call) -> Reply | None:
-        is_wait = call.operation == "TransactWriteItems" and call.mentions("EVENT~WAIT#01")
+        is_wait = call.operation == "TransactWriteItems" and call.mentions("RUN_WAITING")
         if is_wait and call.mentions(session_id) and not leaves.is_set():
             leaves.set()
             arrives.wait(60)

@@ -42,7 +42,7 @@ CONFIG: dict[str, Any] = {
     "maxRunSeconds": 300,
     "maxAttempts": 6,
     "invokeRetrySeconds": 60,
-    "maxWaits": 3,
+    "maxWaits": "3",
     # The machine's time between two looks for an answer; agents of a test's own may give people longer.
     "answerSeconds": 8,
 }
