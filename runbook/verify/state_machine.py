@@ -1,15 +1,19 @@
 """What the deployed state machine and its executions tell: how ends are noticed, and that they were announced."""
 
+import json
+
 from runbook.runbook import Runbook
 
-CALLBACK = "waitForTaskToken"
+WAIT_STATE = "WaitForCompletion"
 PUBLISH_STATE = "PublishFinished"
 
 
 def wakes(runbook: Runbook) -> bool:
     """Return whether the stack has `completion: callback`: an execution waits to be woken."""
     machine = runbook.outputs.state_machine_arn
-    return CALLBACK in runbook.clients.stepfunctions.describe_state_machine(stateMachineArn=machine)["definition"]
+    definition = runbook.clients.stepfunctions.describe_state_machine(stateMachineArn=machine)["definition"]
+    # A run that waits for a person is woken on every stack.
+    return json.loads(definition)["States"][WAIT_STATE]["Type"] == "Task"
 
 
 def announced(runbook: Runbook, execution_arn: str) -> bool:

@@ -8,8 +8,10 @@ one makes runs that are under way do it again. What a step can be: :class:`runti
 
 from pydantic import BaseModel, Field
 
-from runtime.agent import earlier_runs, verification
+from runtime.agent import verification
 from runtime.agent.definition import Step, Workflow, table
+from runtime.agent.earlier_runs import read_run
+from runtime.agent.notices import post_notice
 from runtime.contract.errors import InvalidRequest
 from runtime.contract.fields import described
 from runtime.contract.request import RunRequest
@@ -33,8 +35,8 @@ WORKFLOWS = table(
             Step("summary", "summary.md"),
         ),
     ),
-    # One agent with a tool; the example to copy.
-    Workflow("follow_up", (Step("librarian", "librarian.md", (earlier_runs.read_run,)),)),
+    # One agent with two tools, of which a person has to approve one; the example to copy.
+    Workflow("follow_up", (Step("librarian", "librarian.md", (read_run, post_notice), approve=("post_notice",)),)),
     # What `runbook verify` runs: no model, cents, seconds. The first two write at the same time.
     Workflow(
         "verify",

@@ -187,7 +187,7 @@ class JournalWriter:
         guards = self._guards(event, standing)
         if standing.wait and standing.wait > 1:
             answered = standing.wait - 1
-            there = self._check(answer_key(event.session_id, answered), "attribute_exists(PK)")
+            there = self._check(answer_key(event.session_id, answered), ConditionExpression="attribute_exists(PK)")
             guards.append((there, NotAnswered(event.session_id, answered)))
         self._commit(event, [*guards, claimed])
 
@@ -230,7 +230,9 @@ class JournalWriter:
         :raises JournalDenied: as for :meth:`append`
         """
         read = self._check(
-            record_key(wait.session_id, wait_sort_key(wait.number)), "digest = :digest", {":digest": {"S": wait.digest}}
+            record_key(wait.session_id, wait_sort_key(wait.number)),
+            ConditionExpression="digest = :digest",
+            ExpressionAttributeValues={":digest": {"S": wait.digest}},
         )
         refused = wait.session_id, wait.number
         self._commit(
@@ -267,8 +269,8 @@ class JournalWriter:
         outcome: Guard = ({"Put": self._put(event.to_outcome_item())}, RunClosed(event.session_id))
         claimed = self._check(
             record_key(event.session_id, METADATA),
-            "executionArn = :execution",
-            {":execution": {"S": execution_arn}},
+            ConditionExpression="executionArn = :execution",
+            ExpressionAttributeValues={":execution": {"S": execution_arn}},
         )
         owner: Guard = (claimed, NotTheOwner(event.session_id, execution_arn))
         self._commit(event, [owner, outcome])
@@ -297,12 +299,11 @@ class JournalWriter:
     def _put(self, item: Item) -> dict[str, Any]:
         return {"TableName": self._table_name, "Item": item, "ConditionExpression": NOT_THERE}
 
-    def _check(self, key: Item, condition: str, values: Item | None = None) -> dict[str, Any]:
-        check: dict[str, Any] = {"TableName": self._table_name, "Key": key, "ConditionExpression": condition}
-        return {"ConditionCheck": check | ({"ExpressionAttributeValues": values} if values else {})}
+    def _check(self, key: Item, **condition: Any) -> dict[str, Any]:
+        return {"ConditionCheck": {"TableName": self._table_name, "Key": key, **condition}}
 
     def _absent(self, event: Event, sort_key: str, error: JournalError) -> Guard:
-        return self._check(record_key(event.session_id, sort_key), NOT_THERE), error
+        return self._check(record_key(event.session_id, sort_key), ConditionExpression=NOT_THERE), error
 
     def _guards(self, event: Event, standing: Standing) -> list[Guard]:
         return [
