@@ -104,6 +104,7 @@ def played_with(client: Any, agent: Agent, refusals: Sequence[str | None]) -> di
         client.delete_table(TableName=TABLE)
 
 
+LONG = [pytest.mark.soak, pytest.mark.timeout(900)]
 NAMED = {
     "a loss by a clock that is ahead": Story("poll", [Agent("dies", 19), Agent("completes", 3)], [600]),
     "a deadline by a clock that is ahead": Story("poll", [Agent("ignores its deadline", 0)], [600]),
@@ -123,11 +124,13 @@ def test_a_story_that_once_went_wrong_ends_in_exactly_one_outcome(name: str, cli
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "examples",
-    [pytest.param(30, id="some"), pytest.param(400, id="many", marks=[pytest.mark.soak, pytest.mark.timeout(900)])],
-)
-@pytest.mark.parametrize(
-    "stories", [pytest.param(STORIES, id="runs"), pytest.param(WAITING_STORIES, id="runs that wait")]
+    ("stories", "examples"),
+    [
+        pytest.param(STORIES, 30, id="some"),
+        pytest.param(WAITING_STORIES, 30, id="some that wait"),
+        pytest.param(STORIES, 400, id="many", marks=LONG),
+        pytest.param(WAITING_STORIES, 150, id="many that wait", marks=LONG),
+    ],
 )
 def test_every_interleaving_ends_in_exactly_one_outcome(
     stories: st.SearchStrategy[Story], examples: int, client: Any
