@@ -108,9 +108,9 @@ class JournalReader:
             IndexName=BY_DAY_INDEX,
             KeyConditionExpression="#day = :day",
             # The requests of that day's runs, which can be long, stay where they are.
-            FilterExpression="begins_with(SK, :wait)",
-            ExpressionAttributeNames={"#day": "day"},
-            ExpressionAttributeValues={":day": {"S": day.isoformat()}, ":wait": {"S": WAIT_PREFIX}},
+            FilterExpression="attribute_exists(#until)",
+            ExpressionAttributeNames={"#day": "day", "#until": "until"},
+            ExpressionAttributeValues={":day": {"S": day.isoformat()}},
         ):
             yield Wait.from_item(item)
 

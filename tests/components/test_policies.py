@@ -139,8 +139,8 @@ def test_nobody_may_update_or_delete_in_the_journal(stack: Deployment) -> None:
     append = {"dynamodb:PutItem", "dynamodb:ConditionCheckItem"}
     assert on_table(stack, "invoker") == append
     assert on_table(stack, "workflow") == {*append, "dynamodb:Query", "dynamodb:GetItem"}
-    assert on_table(deployed("dev"), "workflow") == {*append, "dynamodb:Query"}
-    assert on_table(deployed("dev"), "agent") == {*append, "dynamodb:Query"}
+    assert on_table(deployed("pinned"), "workflow") == {*append, "dynamodb:Query"}
+    assert on_table(deployed("pinned"), "agent") == {*append, "dynamodb:Query"}
 
 
 PUT, CHECK, GET, QUERY = (f"dynamodb:{action}" for action in ("PutItem", "ConditionCheckItem", "GetItem", "Query"))
@@ -170,7 +170,7 @@ def partitions(stack: Deployment, actor: str) -> dict[str, set[str]]:
 def test_only_the_state_machine_may_write_answers_and_only_where_runs_may_wait(stack: Deployment, actor: str) -> None:
     assert partitions(stack, actor) == PARTITIONS[actor]
     never = {action: where - {ANSWERS} for action, where in PARTITIONS[actor].items() if action != GET}
-    assert partitions(deployed("dev"), actor) == never
+    assert partitions(deployed("pinned"), actor) == never
 
 
 def test_the_partitions_that_roles_name_are_those_that_keys_begin_with() -> None:

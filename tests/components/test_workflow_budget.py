@@ -31,7 +31,8 @@ LENGTHS = {
 
 
 def test_the_default_polls_fit_into_one_execution_with_room() -> None:
-    assert history_events(Settings.defaults()) < HISTORY_LIMIT / 4
+    assert history_events(Settings.defaults(max_waits=0)) < HISTORY_LIMIT / 4
+    assert history_events(Settings.defaults()) < HISTORY_LIMIT / 2
 
 
 @pytest.mark.parametrize("completion", ["poll", "callback"])
@@ -67,6 +68,7 @@ def test_growing_callback_polls_keep_eight_hours_under_1500_events() -> None:
         max_run_seconds=28_800,
         completion="callback",
         poll_max_interval_seconds=300,
+        max_waits=0,
     )
     intervals = poll_intervals(settings)
     assert [next(intervals) for _ in range(4)] == [120, 132, 145, 159]
@@ -126,7 +128,7 @@ def test_no_settings_let_an_execution_last_longer_than_step_functions_does() -> 
 
 
 def test_the_machines_time_limit_has_room_for_every_wait_and_for_the_starts_after_it() -> None:
-    settings, waits = Settings.defaults(), 3
+    settings, waits = Settings.defaults(max_waits=0), 3
     with_waits = machine_timeout_seconds(replace(settings, max_waits=waits))
     each = settings.answer_seconds + answer_turn_seconds(settings) + 2 * settings.invoke_retry_seconds
     assert with_waits > machine_timeout_seconds(settings) + waits * each

@@ -18,7 +18,7 @@ from runtime.journal.keys import OUTCOME, event_sort_key
 from runtime.journal.timestamps import to_timestamp, utc_now
 from tests.support.state_machine import evaluate
 
-STACK = Settings.defaults(event_source="fire-and-forget.dev")
+STACK = Settings.defaults(event_source="fire-and-forget.dev", max_waits=0)
 EVERY_WAY_TO_WAIT = pytest.mark.parametrize(
     "changes",
     [
