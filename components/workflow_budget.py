@@ -181,11 +181,11 @@ def _check_history(settings: Settings) -> None:
         waits, patience = _most(settings, "max_waits"), _most(settings, "invoke_retry_seconds")
         cures += [f"maxWaits to {waits} or less"] if waits else []
         cures += [f"invokeRetrySeconds to {patience} or less"] if patience else []
+    cure = f"Set {', or '.join(cures)}." if cures else "It takes more than one of them to change that."
     also = f", {_waits(settings)}" if settings.max_waits else ""
     raise ValueError(
         f"fire-and-forget:{key} is {was} with fire-and-forget:maxRunSeconds {settings.max_run_seconds}{also}: the "
-        f"longest run would take {needed} history events, and Step Functions allows {HISTORY_LIMIT}. "
-        f"Set {', or '.join(cures)}."
+        f"longest run would take {needed} history events, and Step Functions allows {HISTORY_LIMIT}. {cure}"
     )
 
 

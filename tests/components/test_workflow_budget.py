@@ -108,6 +108,12 @@ def test_waits_that_do_not_fit_are_refused_with_a_cure_that_works() -> None:
             check_budget(replace(settings, **{field: most + 1}))
 
 
+def test_settings_of_which_no_single_one_can_be_blamed_say_so() -> None:
+    settings = Settings.defaults(max_waits=MAX_WAITS, max_run_seconds=28_800, invoke_retry_seconds=86_400)
+    with pytest.raises(ValueError, match=r"It takes more than one of them to change that\.$"):
+        check_budget(replace(settings, poll_interval_seconds=1, poll_max_interval_seconds=1))
+
+
 def test_nothing_of_an_open_run_expires() -> None:
     settings = Settings.defaults(max_waits=MAX_WAITS, answer_seconds=30 * 86_400)
     with pytest.raises(ValueError, match=r"journalTtlDays is 90, maxWaits 10, .* may be open for \d+ days") as refusal:
