@@ -45,7 +45,8 @@ def _of_a_request(original: Any) -> Any:
 def _of_items(original: Any) -> Any:
     def checks(iam_action: str, body: bytes, region: str, account_id: str) -> list[tuple[str, str]]:
         found = original(iam_action, body, region, account_id)
-        details = [each for item in _parsed(body).get("TransactItems", []) if found for each in item.values()]
+        items = _parsed(body).get("TransactItems", []) if found else []
+        details = [each for item in items if isinstance(item, dict) for each in item.values()]
         # Where ministack checks otherwise than item by item, none of them has a partition.
         partitions = [_partition(detail) for detail in details] if len(details) == len(found) else [None] * len(found)
         return [(_checked(action, partition), arn) for (action, arn), partition in zip(found, partitions, strict=True)]
@@ -70,10 +71,12 @@ def _seen(original: Any) -> Any:
 
 def _partition(request: dict[str, Any]) -> str | None:
     if compared := _FIRST_COMPARISON.search(str(request.get("KeyConditionExpression", ""))):
-        return _text(request.get("ExpressionAttributeValues", {}).get(compared[1]))
-    table = dynamodb._tables.get(request.get("TableName"))  # pyright: ignore[reportPrivateUsage]
-    item = request.get("Item") or request.get("Key") or {}
-    return _text(item.get(table["pk_name"])) if table else None
+        return _text((request.get("ExpressionAttributeValues") or {}).get(compared[1]))
+    # By name or by ARN.
+    name = str(request.get("TableName")).rpartition("/")[2]
+    table = dynamodb._tables.get(name)  # pyright: ignore[reportPrivateUsage]
+    item = request.get("Item") or request.get("Key")
+    return _text(item.get(table["pk_name"])) if table and isinstance(item, dict) else None
 
 
 def _text(value: Any) -> str | None:
