@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from io import BytesIO, StringIO
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -33,8 +34,8 @@ WIDTH_INCHES = 9.0
 LANE_INCHES = 0.45
 LABEL_SHARE = 0.18
 """What a label takes of the width, roughly."""
-MANY_KINDS = 8
-"""In a legend: more of them stand in fewer columns, as there are long ones among them."""
+LEGEND_CHARACTERS = 115
+"""What fits into a legend's line, with five for the sign of each."""
 DOTS_PER_INCH = 220
 INK = "#1a1a1a"
 PAPER = "#ffffff"
@@ -280,7 +281,18 @@ def _legend(axes: Axes, kinds: Iterable[Kind]) -> None:
     axes.figure.legend(
         handles=handles,
         loc="outside lower center",
-        ncols=min(len(handles), 5 if len(handles) <= MANY_KINDS else 4),
+        ncols=_legend_columns([len(kind.value) for kind in used]),
         frameon=False,
         fontsize=9,
     )
+
+
+def _legend_columns(lengths: Sequence[int]) -> int:
+    """Return in how many columns labels of these lengths fit; they stand one below the other."""
+    for columns in range(min(len(lengths), 5), 2, -1):
+        rows, longer = divmod(len(lengths), columns)
+        ends = accumulate([rows + 1] * longer + [rows] * (columns - longer))
+        widest = [max(lengths[begin:end]) for begin, end in pairwise([0, *ends])]
+        if sum(widest) + 5 * columns <= LEGEND_CHARACTERS:
+            return columns
+    return 2

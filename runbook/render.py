@@ -179,7 +179,7 @@ def _outcome(found: RunSummary) -> Text:
 
 
 def _waited(wait: WaitStory, span: tuple[float, float]) -> str:
-    return f"{duration(span[1] - span[0])}, {wait.by or 'no answer'}"
+    return f"{duration(span[1] - span[0])}, {wait.by or 'not answered'}"
 
 
 def _spent(outcome: Event) -> str:

@@ -8,9 +8,12 @@ from rich.tree import Tree
 from runbook.labels import duration, tokens
 from runbook.steps import MANY_ITEMS, AttemptWork, Kind, Work, counted, summed
 from runbook.summary import RunSummary
+from runbook.tables import shortened
 from runbook.within import said as said_within
 
 NAME_WIDTH = 24
+ASKS_CHARACTERS = 46
+"""In one line below a step; `runbook waiting` has questions whole."""
 _GUIDE_WIDTH = 4
 _STYLES = {Kind.DONE: "green", Kind.FAILED: "red", Kind.CUT_OFF: "red", Kind.WAITING: "yellow"}
 _STYLES_FIRST = (Kind.FAILED, Kind.CUT_OFF, Kind.WAITING, Kind.DONE)
@@ -77,4 +80,4 @@ def _below(work: Work) -> Sequence[str]:
     """What a step that isn't done does, or asks a person."""
     if work.kind is Kind.GOING_ON and work.within:
         return [said_within(work.within[-1])]
-    return work.asks
+    return [shortened(question, ASKS_CHARACTERS) for question in work.asks]

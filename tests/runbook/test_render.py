@@ -175,7 +175,7 @@ def test_a_waiting_run_says_since_when_for_whom_and_what_it_asks() -> None:
     assert 'send_mail({"to": "jo@example.com"})' in lines
     said = shown(render.summary(again))
     assert "person waited for  59 min 54 s, ann" in said
-    assert "no answer" in said
+    assert "not answered" in said
     ended = at(3800, Status.AGENT_BACKGROUND_TASK_COMPLETED, 2)
     done = replace(SUMMARY, events=Events(ID, [*began, *first[:2], ended]))
     assert (done.total_seconds, done.waited_seconds, done.task_seconds) == (3800, 3594, 3799 - 3594)
