@@ -75,7 +75,7 @@ def test_a_legend_fits_into_its_picture_whatever_has_happened() -> None:
     claims = [at(9, "TASK_ANALYST_TOOL", 1, turn=1, detail={"claim": claim}) for claim in ("claimed", "unknown")]
     more = [at(9, "TASK_ANALYST_TURN", 1, turn=1), *claims, at(9, "TASK_ANALYST_RESUMED", 1, turn=1)]
     waited = [asks(50, 1, 1), answers(60, 1, YES), asks(70, 2, 2), answers(80, 2), asks(90, 3, 2)]
-    picture = figures.timeline(replace(RUN, events=Events(ID, [*RESUMED[:8], *more, *RESUMED[8:-1], *waited])))
+    picture = figures.timeline(replace(RUN, events=Events(ID, [*RESUMED[:7], *more, *RESUMED[7:-1], *waited])))
     picture._repr_png_()
     (legend,), frame = picture.legends, picture.bbox
     box = legend.get_window_extent()
