@@ -1,4 +1,4 @@
-"""`python -m benchmarks [group …]`: measure, print one table, and keep the figures of a whole run in results.json.
+"""`python -m benchmarks [group or part …]`: measure, print one table, keep the figures of a whole run in results.json.
 
 Exit code 0 when every row could be measured, whatever its verdict, else 1.
 """
@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.group_process import run_group
-from benchmarks.groups import GROUPS, parts_of
+from benchmarks.groups import GROUPS, PARTS, parts_of
 from benchmarks.progress import progress
 from benchmarks.report import table
 
@@ -27,10 +27,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description="Measure, against baselines of the same run."
     )
-    parser.add_argument("group", nargs="*", help=f"one of {', '.join(GROUPS)}; all without any")
+    known = f"the groups {', '.join(GROUPS)}; their parts {', '.join(PARTS)}"
+    parser.add_argument("group", nargs="*", help=f"{known}; all without any")
     groups: list[str] = parser.parse_args().group
-    if unknown := [group for group in groups if group not in GROUPS]:
-        parser.error(f"there is no group {unknown[0]!r}; there are {', '.join(GROUPS)}")
+    if unknown := [name for name in groups if name not in {*GROUPS, *PARTS}]:
+        parser.error(f"there is no group or part {unknown[0]!r}; there are {known}")
     load, began = os.getloadavg()[0], time.monotonic()
     results = {part: run_group(part, seconds) for part, seconds in parts_of(groups).items()}
     rows = [row for found in results.values() for row in found]

@@ -1,6 +1,7 @@
 """An agent's process and a connection to it: ours, or the echo app that is its baseline.
 
 Both are started in the same way, with the same interpreter, and spoken to over a connection that stays open.
+`deployed_code.py` starts what is deployed; elsewhere it is the code as it stands here.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import tempfile
 import time
 import uuid
 from collections import Counter
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -38,31 +39,37 @@ OURS = PROJECT / "runtime" / "agent" / "main.py"
 ECHO = Path(__file__).with_name("apps") / "echo.py"
 START_SECONDS = 60.0
 IDLE_SECONDS = 60.0
+RELEASE_SECONDS = 15.0
 TABLE = "journal"
 BUCKET = "artifacts"
+LOG_GROUP = "agent"
+LOG_STREAM = "otel-rt-logs"
 SESSION_HEADER = "X-Amzn-Bedrock-AgentCore-Runtime-Session-Id"
+TRACE_HEADER = "X-Amzn-Trace-Id"
 PROMPT = "Our checkout latency doubled after Tuesday's release. What should we look at first?"
 
 
 class AgentApp:
     """A running app.
 
-    :ivar seconds_to_ping: from the start of its process to its first answer to /ping
+    :param command: what starts it
+    :param code: the folder that it is started in
+    :param directory: its home, and where its output goes
+    :ivar began: when its process was started, on the clock `time.perf_counter`
+    :ivar seconds_to_ping: from then to its first answer to /ping
     """
 
-    def __init__(self, main: Path, environ: Mapping[str, str], directory: Path) -> None:
-        shutil.copy(main, directory / "main.py")
+    def __init__(self, command: Sequence[str], code: Path, environ: Mapping[str, str], directory: Path) -> None:
         self._port = free_port()
-        began = time.perf_counter()
+        self.began = time.perf_counter()
         with (directory / "stderr.log").open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "main.py"],
-                cwd=directory,
+                command,
+                cwd=code,
                 env={
                     "PATH": os.defpath,
                     "HOME": str(directory),
                     "TMPDIR": str(directory),
-                    "PYTHONPATH": str(PROJECT),
                     "HOST": "127.0.0.1",
                     "PORT": str(self._port),
                     **environ,
@@ -72,8 +79,8 @@ class AgentApp:
                 stderr=log,
             )
         self._connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)
-        self._await_ping(began + START_SECONDS)
-        self.seconds_to_ping = time.perf_counter() - began
+        self._await_ping(self.began + START_SECONDS)
+        self.seconds_to_ping = time.perf_counter() - self.began
 
     @property
     def resident_bytes(self) -> int:
@@ -84,10 +91,13 @@ class AgentApp:
         """Return its status."""
         return str(self._request("GET", "/ping")["status"])
 
-    def invoke(self, session_id: str | None = None, workflow: str | None = None) -> Any:
-        """Send it a job, and return what it answers."""
-        session_id = session_id or str(uuid.uuid4())
-        return self._request("POST", "/invocations", job(workflow), **{SESSION_HEADER: session_id})
+    def invoke(self, session_id: str | None = None, workflow: str | None = None, trace: str | None = None) -> Any:
+        """Send it a job, and return what it answers.
+
+        :param trace: X-Ray's header
+        """
+        headers = {SESSION_HEADER: session_id or str(uuid.uuid4())} | ({TRACE_HEADER: trace} if trace else {})
+        return self._request("POST", "/invocations", job(workflow), **headers)
 
     def wait_until_idle(self) -> None:
         """Return once it has no task left.
@@ -100,15 +110,20 @@ class AgentApp:
                 raise TimeoutError(f"the agent is still busy after {IDLE_SECONDS:g} s")
             time.sleep(0.01)
 
-    def close(self) -> None:
-        """End its process."""
+    def release(self) -> None:
+        """End its process as AgentCore does.
+
+        :raises subprocess.TimeoutExpired: if it takes longer than AgentCore waits
+        """
         self._connection.close()
         self._process.terminate()
-        try:
-            self._process.wait(5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait(5)
+        self._process.wait(RELEASE_SECONDS)
+
+    def close(self) -> None:
+        """End its process at once."""
+        self._connection.close()
+        self._process.kill()
+        self._process.wait(5)
 
     def _request(self, method: str, path: str, body: str | None = None, **headers: str) -> Any:
         try:
@@ -150,9 +165,19 @@ def job(workflow: str | None = None) -> str:
 
 @contextmanager
 def agent_app(main: Path, environ: Mapping[str, str] | None = None) -> Generator[AgentApp]:
-    """Start an app and end it."""
+    """Start an app, on this interpreter and with the project's code, and end it."""
+    with tempfile.TemporaryDirectory(prefix="bench-code-") as code:
+        shutil.copy(main, Path(code, "main.py"))
+        variables = {"PYTHONPATH": str(PROJECT), **(environ or {})}
+        with running_app([sys.executable, "main.py"], Path(code), variables) as app:
+            yield app
+
+
+@contextmanager
+def running_app(command: Sequence[str], code: Path, environ: Mapping[str, str]) -> Generator[AgentApp]:
+    """Start an app by its command, and end it."""
     with tempfile.TemporaryDirectory(prefix="bench-agent-") as directory:
-        app = AgentApp(main, environ or {}, Path(directory))
+        app = AgentApp(command, code, environ, Path(directory))
         try:
             yield app
         finally:
@@ -161,7 +186,7 @@ def agent_app(main: Path, environ: Mapping[str, str] | None = None) -> Generator
 
 @dataclass(frozen=True)
 class Services:
-    """What our agent calls: a journal table, a bucket and a model, all in one emulator.
+    """What our agent calls: a journal table, a bucket, a log and a model, all in one emulator.
 
     :ivar environ: the environment variables of an agent that uses them
     """
@@ -185,10 +210,12 @@ class Services:
 
 @contextmanager
 def services(model_url: str | None = None) -> Generator[Services]:
-    """Start an emulator with a table and a bucket in it, and stop it."""
+    """Start an emulator with a table, a bucket and a log in it, and stop it."""
     with Emulator(model_url=model_url) as emulator:
         create_journal_table(emulator.client("dynamodb"), TABLE)
         emulator.client("s3").create_bucket(Bucket=BUCKET)
+        emulator.client("logs").create_log_group(logGroupName=LOG_GROUP)
+        emulator.client("logs").create_log_stream(logGroupName=LOG_GROUP, logStreamName=LOG_STREAM)
         yield Services(agent_environ(emulator.url, emulator.key), JournalReader(emulator.client("dynamodb"), TABLE))
 
 

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -64,10 +65,14 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 
 def main() -> None:
-    """Measure the group named by the first argument and write its rows to the second one's file."""
+    """Measure the group named by the first argument and write its rows, or its error, to the second one's file."""
     signal.signal(signal.SIGTERM, _interrupt)
     group, answer = sys.argv[1:]
-    rows = [row.as_json() for row in rows_of(group)]
+    try:
+        rows = [row.as_json() for row in rows_of(group)]
+    except Exception as error:
+        traceback.print_exc()
+        rows = [_failed(group, f"{type(error).__name__}: {error}")]
     Path(answer).write_text(json.dumps(rows), encoding="utf-8")
 
 

@@ -16,7 +16,8 @@ GROUPS: Mapping[str, Mapping[str, float]] = MappingProxyType(
         "invoker": {"invoker_warm": 60, "invoker_cold": 120, "invoker_zip": 30},
         "agent": {
             "agent_warm": 180,
-            "agent_cold": 150,
+            "agent_cold": 600,
+            "agent_released": 600,
             "agent_ping": 90,
             "agent_memory": 120,
             "agent_steps": 180,
@@ -32,9 +33,18 @@ GROUPS: Mapping[str, Mapping[str, float]] = MappingProxyType(
 """What the command line names → its parts, each with the seconds that it may take."""
 
 
-def parts_of(groups: Iterable[str]) -> dict[str, float]:
-    """Return the parts of groups, of all without any."""
-    return {part: seconds for group in groups or GROUPS for part, seconds in GROUPS[group].items()}
+PARTS = {part: seconds for parts in GROUPS.values() for part, seconds in parts.items()}
+
+
+def parts_of(names: Iterable[str]) -> dict[str, float]:
+    """Return the parts of groups, and those that are named themselves; all parts without any name.
+
+    :raises KeyError: if there is no such group or part
+    """
+    found: dict[str, float] = {}
+    for name in names or GROUPS:
+        found |= GROUPS[name] if name in GROUPS else {name: PARTS[name]}
+    return found
 
 
 def rows_of(part: str) -> list[Row]:
@@ -42,5 +52,5 @@ def rows_of(part: str) -> list[Row]:
 
     :raises KeyError: if there is no such part
     """
-    _ = parts_of(())[part]
+    _ = PARTS[part]
     return list(importlib.import_module(f"benchmarks.{part}").rows())

@@ -32,6 +32,8 @@ PROJECT = Path(__file__).resolve().parent.parent
 CACHE = PROJECT / ".build"
 REQUIREMENTS = Path("runtime/agent/requirements.txt")
 RUNTIME = f"PYTHON_{DEPLOYED.replace('.', '_')}"
+# What AgentCore runs, as uv calls it.
+MACHINE = "aarch64-manylinux2014"
 
 # https://docs.aws.amazon.com/bedrock-agentcore/latest/devguide/bedrock-agentcore-limits.html
 MAX_ZIP_BYTES = 250 * 1024 * 1024
@@ -52,16 +54,8 @@ _OWN_CODE = (
 )
 _ENTRY_FILE = "runtime/agent/main.py"
 _OBSERVED = "opentelemetry-instrument"
-# Replaces the installed one, which names the Python of the machine that built it: in its first line, or in several if
-# that path is long or has a space in it.
-_LAUNCHER = b"""\
-#!/usr/bin/env python3
-import sys
-
-from opentelemetry.instrumentation.auto_instrumentation import run
-
-sys.exit(run())
-"""
+# Replaces the installed one, which names the Python of the machine that built it.
+_LAUNCHER = Path("runtime/agent/launcher.py")
 # The content of a zip entry: a file, or bytes.
 Content = Path | bytes
 
@@ -89,9 +83,10 @@ class AgentCode:
         return f"agent/{self.digest[:16]}.zip"
 
 
-def build(kind: str, project: Path = PROJECT, cache: Path = CACHE) -> AgentCode:
+def build(kind: str, project: Path = PROJECT, cache: Path = CACHE, machine: str | None = MACHINE) -> AgentCode:
     """Build the zip of a kind, `bundle` or `source`, unless it is already built.
 
+    :param machine: what the dependencies are for; None is this one, to try a bundle here
     :raises BundleError: if uv or a package index is missing, the zip is larger than AgentCore accepts, or on Windows
     """
     if platform.system() == "Windows":
@@ -100,8 +95,8 @@ def build(kind: str, project: Path = PROJECT, cache: Path = CACHE) -> AgentCode:
     if kind == "source":
         return _pack(kind, own, cache, ("main.py",))
     python = bytecode.interpreter()
-    dependencies = _dependency_files(install_dependencies(project / REQUIREMENTS, cache, python))
-    launcher = {f"bin/{_OBSERVED}": _LAUNCHER}
+    dependencies = _dependency_files(install_dependencies(project / REQUIREMENTS, cache, python, machine))
+    launcher = {f"bin/{_OBSERVED}": project / _LAUNCHER}
     compiled = _compiled(own, python) if python else {}
     return _pack(kind, {**dependencies, **own, **compiled, **launcher}, cache, (_OBSERVED, "main.py"))
 
@@ -128,14 +123,14 @@ def _compiled(own: Mapping[str, Path], python: str) -> dict[str, bytes]:
         return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
 
 
-def install_dependencies(requirements: Path, cache: Path, python: str | None) -> Path:
-    """Install the pinned wheels for linux/arm64, once per set of pins.
+def install_dependencies(requirements: Path, cache: Path, python: str | None, machine: str | None = MACHINE) -> Path:
+    """Install the pinned wheels for a machine, once per set of pins.
 
     :param python: an interpreter of the deployed version, which compiles them; None leaves them as they are
     :returns: the folder that holds them
     :raises BundleError: if uv is missing or fails
     """
-    form = f"{DEPLOYED} {'compiled' if python else 'sources'} "
+    form = f"{DEPLOYED} {machine} {'compiled' if python else 'sources'} "
     name = hashlib.sha256(form.encode() + requirements.read_bytes()).hexdigest()[:16]
     target = cache / f"dependencies-{name}"
     if target.is_dir():
@@ -144,7 +139,7 @@ def install_dependencies(requirements: Path, cache: Path, python: str | None) ->
     # Installed next to the target and then moved: an interrupted build never looks finished.
     staging = Path(tempfile.mkdtemp(prefix="dependencies-", dir=cache))
     try:
-        _run_uv(requirements, staging / "site")
+        _run_uv(requirements, staging / "site", machine)
         if python:
             pulumi.log.info("Compiling the agent's dependencies ...")
             bytecode.compile_tree(staging / "site", python)
@@ -158,9 +153,9 @@ def install_dependencies(requirements: Path, cache: Path, python: str | None) ->
     return target
 
 
-def _run_uv(requirements: Path, target: Path) -> None:
-    command = [_find_uv(), "pip", "install", "--quiet", "--target", str(target)]
-    command += ["--python-platform", "aarch64-manylinux2014", "--python-version", DEPLOYED]
+def _run_uv(requirements: Path, target: Path, machine: str | None) -> None:
+    command = [_find_uv(), "pip", "install", "--quiet", "--target", str(target), "--python-version", DEPLOYED]
+    command += ["--python-platform", machine] if machine else []
     command += ["--only-binary", ":all:", "--require-hashes", "--requirement", str(requirements)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as uv:
         try:
@@ -170,14 +165,14 @@ def _run_uv(requirements: Path, target: Path) -> None:
             raise BundleError(f"uv took longer than {INSTALL_SECONDS} s to install {requirements}.") from error
     if uv.returncode:
         reason = " ".join(complaints.split())[:500]
-        raise BundleError(f"uv could not install {requirements} for linux/arm64: {reason}")
+        raise BundleError(f"uv could not install {requirements} for {machine or 'this machine'}: {reason}")
 
 
 def _wait(uv: subprocess.Popen[str]) -> str:
     """Wait for uv to end, logging that it is still at work, and return its error output."""
     deadline = time.monotonic() + INSTALL_SECONDS
     while True:
-        pulumi.log.info("Installing the agent's dependencies for linux/arm64 ...")
+        pulumi.log.info("Installing the agent's dependencies ...")
         try:
             return uv.communicate(timeout=SAY_SECONDS)[1]
         except subprocess.TimeoutExpired:

@@ -28,6 +28,12 @@ def test_a_group_that_fails_is_a_row_that_says_so() -> None:
     assert "exit code 3" in row["reason"]
 
 
+def test_a_groups_error_is_in_its_row() -> None:
+    (row,) = run_group("no_such_group", LIMIT_SECONDS)
+    assert row["verdict"] == "FAILED"
+    assert row["reason"] == "KeyError: 'no_such_group'"
+
+
 def test_a_group_that_takes_too_long_is_ended_and_says_so() -> None:
     (row,) = run_group("any", 0.3, python("import time; time.sleep(60)"))
     assert row["verdict"] == "FAILED"
