@@ -29,7 +29,7 @@ def scripted_cloud(*, environments: int, spares: int = 1, **config: Any) -> Gene
     :param spares: how many environments are kept warm
     :param config: the stack's configuration
     """
-    settings = DataPlaneSettings(max_environments=environments, warm_spares=spares, ping_interval_seconds=1.0)
+    settings = DataPlaneSettings(max_environments=environments, warm_spares=spares)
     with running_cloud(config=config, data_plane=settings, lambda_concurrency=16) as cloud:
         _script(cloud)
         yield cloud

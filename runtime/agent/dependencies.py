@@ -74,6 +74,8 @@ def waker() -> Waker:
 def stores() -> Stores:
     """Return where a run's work is kept. The first call takes tens of milliseconds."""
     client, bucket = connect_artifacts(settings().region), settings().artifact_bucket
+    # Loads what the first listing would: botocore then looks into the folders of all services.
+    client.can_paginate("list_objects_v2")
     claims = partial(tool_claims, dynamodb(), settings().journal_table)
     return Stores(ArtifactStore(client, bucket), TurnStore(client, bucket), claims)
 
