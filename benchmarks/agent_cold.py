@@ -20,6 +20,7 @@ COUNT = 30
 ASKED_SECONDS = 30.0
 BASELINE = "an echo BedrockAgentCoreApp with bytecode, without OpenTelemetry"
 WHAT = "agent, cold, as deployed"
+WHY = "what AWS's distribution of OpenTelemetry imports and makes; without it the ratio is 1"
 REFUSED = Reply(403, b'{"message": "not this model"}', {"x-amzn-ErrorType": "AccessDeniedException"})
 
 
@@ -59,8 +60,17 @@ def rows(count: int = COUNT) -> list[Row]:
     pinged, acknowledged, asked = (Samples.of(values) for values in zip(*ours, strict=True))
     echo_pinged, echoed = (Samples.of(values) for values in zip(*echo, strict=True))
     return [
-        ratio_row(f"{WHAT}: entry point to first /ping", pinged, echo_pinged, target=1.3, baseline_is=BASELINE),
-        ratio_row(f"{WHAT}: entry point to acknowledgement", acknowledged, echoed, target=1.4, baseline_is=BASELINE),
+        ratio_row(
+            f"{WHAT}: entry point to first /ping", pinged, echo_pinged, target=1.3, baseline_is=BASELINE, reason=WHY
+        ),
+        ratio_row(
+            f"{WHAT}: entry point to acknowledgement",
+            acknowledged,
+            echoed,
+            target=1.4,
+            baseline_is=BASELINE,
+            reason=WHY,
+        ),
         Row(f"{WHAT}, V1: acknowledgement to the model's first call", asked.median, "s", 0.4, measured={"s": asked}),
     ]
 

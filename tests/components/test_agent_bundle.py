@@ -21,6 +21,7 @@ from local.deployment.program import PROJECT
 PINNED = re.compile(r"^([a-z0-9][a-z0-9.-]*)(?:\[[a-z,-]+\])?==([^\s;\\]+)", re.MULTILINE)
 # e_machine of an ELF file for 64-bit ARM: https://github.com/ARM-software/abi-aa/blob/main/aaelf64/aaelf64.rst
 AARCH64 = 183
+INSTRUMENTS = re.compile(r"opentelemetry_instrumentation_([a-z0-9_]+)-.*/METADATA")
 INSTRUMENTATION = "opentelemetry/instrumentation/auto_instrumentation/__init__.py"
 
 
@@ -46,6 +47,10 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "library-1.dist-info/RECORD": "bin/other,sha256=of-the-build-machine,1",
         ".lock": "",
     }
+    for name in ("botocore", "aio_pika"):
+        folders = (f"opentelemetry/instrumentation/{name}", f"opentelemetry_instrumentation_{name}-1.dist-info")
+        own = [f"{folders[0]}/__init__.py", f"{folders[0]}/inner/part.py", f"{folders[1]}/entry_points.txt"]
+        files |= dict.fromkeys(own, "") | {f"{folders[1]}/RECORD": "".join(f"{file},sha256=0,0\n" for file in own)}
     for name, content in files.items():
         path = site / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -83,10 +88,19 @@ def test_the_entry_file_stands_at_the_root(project: Path, tmp_path: Path) -> Non
         assert archive.read("main.py") == (project / "runtime/agent/main.py").read_bytes()
 
 
-def test_a_bundle_adds_the_dependencies_without_what_a_build_leaves_behind(installed: Path, tmp_path: Path) -> None:
+def test_a_bundle_adds_the_dependencies_without_what_a_build_leaves_behind_and_what_no_agent_uses(
+    installed: Path, tmp_path: Path
+) -> None:
     code = build("bundle", cache=tmp_path / "cache")
     added = {name for name in names(code) if not is_bytecode(name)} - names(build("source", cache=tmp_path / "cache"))
-    assert added == {"bin/opentelemetry-instrument", "library/__init__.py", "library-1.dist-info/METADATA"}
+    assert added == {
+        "bin/opentelemetry-instrument",
+        "library/__init__.py",
+        "library-1.dist-info/METADATA",
+        "opentelemetry/instrumentation/botocore/__init__.py",
+        "opentelemetry/instrumentation/botocore/inner/part.py",
+        "opentelemetry_instrumentation_botocore-1.dist-info/entry_points.txt",
+    }
     assert code.entry_points == ("opentelemetry-instrument", "main.py")
 
 
@@ -271,6 +285,7 @@ def test_the_real_bundle_builds_for_arm64_within_agentcores_limits(capsys: pytes
         libraries = [name for name in archive.namelist() if name.endswith(".so")]
         machines = {struct.unpack_from("<H", archive.read(name), 18)[0] for name in libraries}
         instrumentation = archive.read(INSTRUMENTATION).decode()
+        instrumented = {found[1] for name in archive.namelist() if (found := INSTRUMENTS.fullmatch(name))}
         unpacked = sum(entry.file_size for entry in archive.infolist())
     zipped = code.path.stat().st_size
     with capsys.disabled():
@@ -278,6 +293,7 @@ def test_the_real_bundle_builds_for_arm64_within_agentcores_limits(capsys: pytes
         print(f" [bundle: {zipped / 2**20:.1f} MiB zipped, {unpacked / 2**20:.1f} MiB unpacked] ", end="")  # noqa: T201
     assert machines == {AARCH64}
     assert_compiled(code.path)
+    assert instrumented == {"asgi", "botocore", "logging", "starlette", "threading"}
     # What the zip's own launcher calls.
     assert "\ndef initialize(" in instrumentation
     check_size(zipped, unpacked)
