@@ -51,7 +51,7 @@ class DeployedCode:
 
     def agent(self, environ: Mapping[str, str], main: str = "main.py") -> AbstractContextManager[AgentApp]:
         """Start the agent with a stack's variables, and those given, on platform version V1; and end it."""
-        command = [self.python, f"bin/{self.launcher}", self.python, main]
+        command = [self.python, f"bin/{self.launcher}", main]
         variables = {**deployed_variables(), **OBSERVED, "PLATFORM_VERSION": "V1", **environ}
         return running_app(command, self.folder, variables)
 
@@ -70,7 +70,7 @@ def deployed_code() -> Generator[DeployedCode]:
     """Build and unpack the bundle, and remove it.
 
     :raises BundleError: if it can't be built
-    :raises RuntimeError: if no Python of the deployed version is here
+    :raises RuntimeError: if no Python of the deployed version is here, or something was compiled that has bytecode
     """
     code = agent_bundle.build("bundle", machine=None)
     python = bytecode.interpreter()
@@ -79,7 +79,10 @@ def deployed_code() -> Generator[DeployedCode]:
     with tempfile.TemporaryDirectory(prefix="bench-bundle-") as folder:
         with zipfile.ZipFile(code.path) as archive:
             archive.extractall(folder)
+        there = set(Path(folder).rglob("*.pyc"))
         yield DeployedCode(Path(folder), python, code.entry_points[0])
+        if compiled := sorted(path.name for path in set(Path(folder).rglob("*.pyc")) - there):
+            raise RuntimeError(f"what was started compiled {', '.join(compiled)}")
 
 
 def deployed_variables() -> dict[str, str]:

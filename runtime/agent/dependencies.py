@@ -15,6 +15,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from botocore.httpsession import URLLib3Session
 
+from runtime.agent import garbage
 from runtime.agent.artifacts import Artifact, ArtifactStore
 from runtime.agent.artifacts import connect as connect_artifacts
 from runtime.agent.asking import Asked
@@ -85,7 +86,9 @@ def model(model_id: str) -> "BedrockModel":
     """Return a model. The first call imports Strands, which takes more than a second."""
     from runtime.agent.model import build_model
 
-    return build_model(model_id, settings().region)
+    built = build_model(model_id, settings().region)
+    garbage.collect_as_usual()
+    return built
 
 
 @cache

@@ -17,6 +17,7 @@ if __name__ == "__main__":
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     # Imported modules stay: collecting among them takes a third of the time until the first /ping.
     gc.disable()
+    from runtime.agent import garbage
     from runtime.agent.entrypoint import app
 
     # Every environment is then restored from what this process is at its first /ping.
@@ -24,6 +25,8 @@ if __name__ == "__main__":
         from runtime.agent.dependencies import warm_up
 
         warm_up()
+    else:
+        garbage.put_off()
     gc.freeze()
     gc.enable()
     app.run(
