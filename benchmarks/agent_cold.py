@@ -71,7 +71,14 @@ def rows(count: int = COUNT) -> list[Row]:
             baseline_is=BASELINE,
             reason=WHY,
         ),
-        Row(f"{WHAT}, V1: acknowledgement to the model's first call", asked.median, "s", 0.4, measured={"s": asked}),
+        Row(
+            f"{WHAT}, V1: acknowledgement to the model's first call",
+            asked.median,
+            "s",
+            target=0.4,
+            measured={"s": asked},
+            reason="Strands' imports and botocore's clients; others at work on the same processors are in it",
+        ),
     ]
 
 
