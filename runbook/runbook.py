@@ -503,7 +503,7 @@ class Runbook:
     def stuck(self, since: datetime | None = None) -> StuckRuns:
         """Return the open runs that something is wrong with, each with an explanation.
 
-        :param since: only runs that began since; two days ago if left out
+        :param since: only runs that began since, two days ago if left out, and those that have waited for a person
         """
         now = utc_now()
         found = self.runs(since or now - STUCK_WINDOW, OPEN)

@@ -28,6 +28,7 @@ from runbook.cli.following import follow_new
 from runbook.connection import EMBEDDED, connect
 from runbook.labels import OPEN
 from runbook.render_tables import Lines
+from runbook.runs import WAITING
 from runtime.journal.vocabulary import Status
 
 
@@ -39,6 +40,7 @@ class Outcome(StrEnum):
     TIMED_OUT = "timed-out"
     CANCELLED = "cancelled"
     OPEN = "open"
+    WAITING = "waiting"
 
 
 _STATUSES = {
@@ -47,6 +49,7 @@ _STATUSES = {
     Outcome.TIMED_OUT: (Status.SESSION_TIMED_OUT,),
     Outcome.CANCELLED: (Status.SESSION_CANCELLED,),
     Outcome.OPEN: (OPEN,),
+    Outcome.WAITING: (WAITING,),
 }
 
 
@@ -110,7 +113,10 @@ def list_runs(
 
 @command("stuck", "stuck")
 def stuck(
-    since: Annotated[str, typer.Option(help="Runs that began since: 90m, 24h, 7d, or an ISO 8601 time.")] = "2d",
+    since: Annotated[
+        str,
+        typer.Option(help="Runs that began since: 90m, 24h, 7d, an ISO 8601 time; or that waited."),
+    ] = "2d",
     as_json: AsJson = False,
     stack: Stack = EMBEDDED,
 ) -> None:

@@ -17,7 +17,7 @@ from tests.support.running_cloud import RunningCloud
 
 LOOK_SECONDS = 0.1
 # What the emulator has not, each by what it answers itself.
-NOT_HERE = {"quota: active sessions", "spans", "finished runs' log", "alarms"}
+NOT_HERE = {"quota: active sessions", "rights: answers", "spans", "finished runs' log", "alarms"}
 
 
 def test_a_stack_that_works_passes_and_is_left_as_it_was(cloud: RunningCloud) -> None:

@@ -67,6 +67,7 @@ def test_run_prints_one_json_object_and_nothing_else(own_tmp: Path) -> None:
         "steps",
         "events",
         "seconds",
+        "waits",
         "polls",
         "stateTransitions",
         "logStreams",
@@ -79,7 +80,9 @@ def test_run_prints_one_json_object_and_nothing_else(own_tmp: Path) -> None:
     assert run["outcome"] == "AGENT_BACKGROUND_TASK_COMPLETED"
     assert run["attempts"] == 1
     assert [event["status"] for event in run["events"]][-1] == run["outcome"]
-    assert set(run["seconds"]) == {"invoker", "acknowledge", "task", "total"}
+    assert set(run["seconds"]) == {"invoker", "acknowledge", "task", "waited", "total"}
+    assert run["waits"] == []
+    assert run["seconds"].pop("waited") == 0
     assert all(value > 0 for value in run["seconds"].values())
     assert run["polls"] >= 1
     assert run["stateTransitions"] >= 9

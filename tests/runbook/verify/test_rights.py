@@ -55,7 +55,10 @@ class Simulator:
 def rows(simulator: Simulator) -> dict[str, Row]:
     """The rows of a stack with these roles."""
     agent = {"roleArn": "arn:aws:iam::1:role/agent", "environmentVariables": {"MODEL_ID": "us.anthropic.a"}}
-    machine = {"roleArn": "arn:aws:iam::1:role/machine", "definition": "{}"}
+    machine = {
+        "roleArn": "arn:aws:iam::1:role/machine",
+        "definition": '{"States": {"WaitForCompletion": {"Type": "Wait"}}}',
+    }
     services: dict[str, Any] = {
         "iam": simulator,
         "bedrock-agentcore-control": service(get_agent_runtime=agent),
