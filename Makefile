@@ -58,7 +58,7 @@ soak: setup ## the long tests, and those that need a Chromium
 check: setup ## format, lint, types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
-	@$(BIN)/basedpyright --pythonversion $(OLDEST) --threads 2
+	@$(BIN)/pyrefly check --python-version $(OLDEST) --summary=none
 
 format: setup ## what ruff can put right
 	@$(BIN)/ruff format .

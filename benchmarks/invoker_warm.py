@@ -86,7 +86,7 @@ def _raw_calls() -> Callable[[], None]:
     import runtime.invoker.handler as module
 
     invoker = module.build_invoker(os.environ)
-    dynamodb, agentcore = invoker.journal._client, invoker.agentcore  # pyright: ignore[reportPrivateUsage]
+    dynamodb, agentcore = invoker.journal._client, invoker.agentcore  # pyrefly: ignore[protected-access]
     with sent_by(dynamodb, agentcore) as sent:
         invoker.start(_event())
 

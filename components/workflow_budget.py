@@ -8,6 +8,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from pulumi import Input
 
@@ -191,11 +192,12 @@ def _check_history(settings: Settings) -> None:
 
 def _most(settings: Settings, field: str) -> int:
     """Return the highest value of a field with which all of it fits, or 0."""
-    fitting = bisect_right(
-        range(getattr(settings, field)),
-        HISTORY_LIMIT,
-        key=lambda value: history_events(replace(settings, **{field: value})),
-    )
+
+    def events(value: int) -> int:
+        changed: dict[str, Any] = {field: value}
+        return history_events(replace(settings, **changed))
+
+    fitting = bisect_right(range(getattr(settings, field)), HISTORY_LIMIT, key=events)
     return max(0, fitting - 1)
 
 

@@ -47,7 +47,7 @@ class Artifact(str):
 
     def _repr_html_(self) -> str:
         # Not as Markdown: JupyterLab would fetch its images, from wherever a model wants.
-        return Markdown(self.markdown)._repr_html_()  # pyright: ignore[reportPrivateUsage]
+        return Markdown(self.markdown)._repr_html_()  # pyrefly: ignore[protected-access]
 
 
 def _lines(data: Any, levels: int) -> Iterator[str]:
@@ -70,4 +70,4 @@ def _lines(data: Any, levels: int) -> Iterator[str]:
 
 
 def _is_nested(value: Any) -> bool:
-    return isinstance(value, Mapping | list)
+    return isinstance(value, (Mapping, list))

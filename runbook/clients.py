@@ -54,7 +54,7 @@ class Clients:
 
         def make(service: str) -> Any:
             with lock:
-                return session.client(service, config=config_of(service))  # pyright: ignore[reportCallIssue, reportArgumentType]
+                return session.client(service, config=config_of(service))  # pyrefly: ignore[no-matching-overload]
 
         return cls(make)
 

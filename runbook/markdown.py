@@ -71,7 +71,7 @@ class _Renderer(RendererHTML):
         """The link's beginning; its end says where it leads."""
         url = str(tokens[idx].attrGet("href") or "")
         opening, _, closing = link(url, "\0").partition("\0")
-        stack: list[str] = env.setdefault("links", [])  # pyright: ignore[reportUnknownVariableType]
+        stack: list[str] = env.setdefault("links", [])
         stack.append(closing)
         return opening
 

@@ -121,7 +121,7 @@ def _kept(name: str) -> set[str]:
 def _redacted(value: Any, redact: Redact, kept: Collection[str] = ()) -> Any:
     if isinstance(value, str):
         return redact(value)
-    if isinstance(value, list | tuple):
+    if isinstance(value, (list, tuple)):
         return [_redacted(each, redact, kept) for each in cast("Sequence[Any]", value)]
     if not isinstance(value, Mapping):
         return value
@@ -133,7 +133,7 @@ def _redacted(value: Any, redact: Redact, kept: Collection[str] = ()) -> Any:
         kept = {*kept, "name"}
     return {
         name: inner
-        if name in kept and not isinstance(inner, Mapping | list)
+        if name in kept and not isinstance(inner, (Mapping, list))
         else _redacted(inner, redact, () if name in _SPOKEN else kept)
         for name, inner in fields.items()
     }

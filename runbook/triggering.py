@@ -76,7 +76,7 @@ class Trigger:
 
     def _put(self, batch: Sequence[Mapping[str, str]]) -> Sequence[Mapping[str, Any]]:
         try:
-            return self.client.put_events(Entries=batch)["Entries"]  # pyright: ignore[reportArgumentType]
+            return self.client.put_events(Entries=batch)["Entries"]  # pyrefly: ignore[bad-argument-type]
         except (ClientError, BotoCoreError) as error:
             # Not raised: other batches may have started runs, and somebody has to be told which.
             return [{"ErrorCode": type(error).__name__, "ErrorMessage": str(error)}] * len(batch)

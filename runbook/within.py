@@ -55,7 +55,7 @@ def counted(events: Sequence[Event]) -> str:
     beats = sum(map(_is_heartbeat, events))
     parts = [_number(len(turns), "turn"), _number(messages, "message")]
     parts += [f"{tool} {'once' if count == 1 else f'{count} times'}" for tool, count in calls.items()]
-    return ", ".join(filter(None, [*parts, _number(beats, "heartbeat")]))
+    return ", ".join(part for part in [*parts, _number(beats, "heartbeat")] if part)
 
 
 def _number(count: int, word: str) -> str:

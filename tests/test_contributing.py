@@ -45,7 +45,7 @@ def test_no_other_file_of_the_tools_names_a_python() -> None:
         assert not VERSION.search("\n".join(code)), path
     tools = PYPROJECT["tool"]
     assert "target-version" not in tools["ruff"]
-    assert "pythonVersion" not in tools["basedpyright"]
+    assert "python-version" not in tools["pyrefly"]
 
 
 def test_ci_runs_what_a_contributor_runs() -> None:

@@ -44,7 +44,7 @@ def test_there_is_a_file_for_each_stack_and_a_test_for_each_file() -> None:
 
 def test_every_stack_exports_what_the_runbook_reads(stack: Deployment) -> None:
     assert set(stack.outputs) == OUTPUTS
-    assert all(isinstance(value, str | int | list) and value for value in stack.outputs.values())
+    assert all(isinstance(value, (str, int, list)) and value for value in stack.outputs.values())
 
 
 def test_every_resource_belongs_to_a_component(stack: Deployment) -> None:

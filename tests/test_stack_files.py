@@ -41,7 +41,7 @@ def as_the_engine_writes(value: Any) -> Any:
 @pytest.mark.parametrize("stack", STACKS)
 def test_pulumi_would_write_a_stacks_file_as_it_stands(stack: str) -> None:
     # `pulumi stack init` writes the file anew, every plain value as text: a clone's diff is then the salt alone.
-    assert [value for value in stack_file(stack).values() if not isinstance(value, str | list | dict)] == []
+    assert [value for value in stack_file(stack).values() if not isinstance(value, (str, list, dict))] == []
 
 
 @pytest.mark.parametrize("stack", ["dev", "staging", "prod"])

@@ -166,7 +166,7 @@ class Player:
     def _playable(self, step: Step) -> Step:
         """Return a step whose tools give recorded results. Made once each: Strands keeps a result's class for good."""
         # What people said is in the recorded results: nothing is asked again.
-        played = tuple(self._playable_tool(step, made) for made in step.tools)
+        played: Any = tuple(self._playable_tool(step, made) for made in step.tools)
         return replace(step, tools=played, once=tuple(step.runs_once), approve=())
 
     def _playable_tool(self, step: Step, made: Any) -> AgentTool:

@@ -38,11 +38,11 @@ def begin() -> None:
 
 def run(app: Callable[[], object]) -> int:
     """Run an app that ends with SystemExit, and return the exit code that its output leaves it with."""
-    if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison] - it is, where the caller closed it
+    if sys.stdin is None:  # it is, where the caller closed it
         sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 - for as long as the process lives
-    if sys.stderr is None:  # pyright: ignore[reportUnnecessaryComparison]
+    if sys.stderr is None:
         sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
-    if sys.stdout is None:  # pyright: ignore[reportUnnecessaryComparison]
+    if sys.stdout is None:
         return _say("standard output is closed: nothing was done")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

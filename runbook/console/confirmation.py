@@ -14,7 +14,7 @@ class Confirmation:
     :param field: what is to be filled in, where a question wants that
     """
 
-    def __init__(self, field: w.Widget | None = None) -> None:
+    def __init__(self, field: w.DOMWidget | None = None) -> None:
         self._asked = w.HTML(layout=w.Layout(width="100%", margin="0"))
         self._field = field
         self._act: Callable[[], None] = self.take_back
@@ -32,7 +32,7 @@ class Confirmation:
         self._asked.value = block(f"<p>{text(question)}</p>")
         self._yes.description, self._act = yes, act
         if self._field is not None:
-            self._field.layout.display = None if with_field else "none"  # pyright: ignore[reportAttributeAccessIssue]
+            self._field.layout.display = None if with_field else "none"
         self.widget.layout.display = None
         # What ends a run takes more than a return key hit once too often.
         self._no.focus()

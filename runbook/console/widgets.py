@@ -71,13 +71,13 @@ class Widgets:
         self._page = w.VBox([w.HTML(style()), self._headline, self._state, self._body])
         self._page.add_class("rbc-page")
         # From 0 on the frontend counts where it is shown: nowhere any more once the output is gone.
-        self._page._view_count = 0  # pyright: ignore[reportPrivateUsage]
+        self._page._view_count = 0
         self._page.observe(self._seen, "_view_count")
         self._show_overview()
 
     def view(self) -> dict[str, Any]:
         """Return what a frontend shows."""
-        bundle: Any = self._page._repr_mimebundle_()  # pyright: ignore[reportPrivateUsage]
+        bundle: Any = self._page._repr_mimebundle_()  # pyrefly: ignore[protected-access]
         return dict(bundle)
 
     # -- what is clicked

@@ -88,7 +88,7 @@ def _published(runbook: Runbook, namespace: str, dimensions: Sequence[Mapping[st
     thing = [dimension for dimension in dimensions if dimension["Name"] in _THING]
     pages = runbook.clients.cloudwatch.get_paginator("list_metrics").paginate(
         Namespace=namespace,
-        Dimensions=thing,  # pyright: ignore[reportArgumentType]
+        Dimensions=thing,  # pyrefly: ignore[bad-argument-type]
     )
     return {
         (found.get("MetricName", ""), _as_set(found.get("Dimensions", [])))

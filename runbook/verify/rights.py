@@ -8,12 +8,15 @@ try the others.
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runbook.runbook import Runbook
 from runbook.verify.findings import Look, Refuted, Unjudged
 from runbook.verify.state_machine import wakes
 from runtime.journal.keys import ANSWERS_PARTITION, RUN_PARTITION, artifact_prefix, turn_prefix
+
+if TYPE_CHECKING:
+    from mypy_boto3_iam.type_defs import ContextEntryTypeDef
 
 Role = Callable[[Runbook], str]
 Needs = Mapping[str, Sequence[str]]
@@ -84,12 +87,16 @@ def _denied(runbook: Runbook, role_arn: str, actions: Sequence[str], arn: str) -
 def _decisions(
     runbook: Runbook, role_arn: str, actions: Sequence[str], arn: str, partition: str, **more: Any
 ) -> Iterator[tuple[str, str]]:
-    partitions = {"ContextKeyName": LEADING_KEYS, "ContextKeyValues": [partition], "ContextKeyType": "stringList"}
+    partitions: ContextEntryTypeDef = {
+        "ContextKeyName": LEADING_KEYS,
+        "ContextKeyValues": [partition],
+        "ContextKeyType": "stringList",
+    }
     simulated = runbook.clients.iam.simulate_principal_policy(
         PolicySourceArn=role_arn,
         ActionNames=actions,
         ResourceArns=[arn],
-        ContextEntries=[partitions],  # pyright: ignore[reportArgumentType]
+        ContextEntries=[partitions],
         **more,
     )
     for result in simulated["EvaluationResults"]:

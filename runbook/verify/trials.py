@@ -58,7 +58,7 @@ class Trials:
             "DetailType": outputs.event_detail_type,
             "Detail": json.dumps(detail, ensure_ascii=False),
         }
-        result = self.runbook.clients.events.put_events(Entries=[entry])["Entries"][0]  # pyright: ignore[reportArgumentType]
+        result = self.runbook.clients.events.put_events(Entries=[entry])["Entries"][0]
         if "EventId" not in result:
             raise Refuted(
                 f"EventBridge says {result.get('ErrorCode')}: {result.get('ErrorMessage')}",

@@ -101,7 +101,7 @@ class Step:
         if self.work:
             self._check_work(self.work)
         for field in ("tools", "after", "once", "approve"):
-            if not isinstance(getattr(self, field), tuple | list | None):
+            if not isinstance(getattr(self, field), (tuple, list, type(None))):
                 wrong = f"step {self.name} has {field}={getattr(self, field)!r}, which has to be a tuple: ({field}[0],)"
                 raise InvalidWorkflow(wrong)
         if self.prompt_file is not None and self.prompt_file not in {path.name for path in PROMPTS.iterdir()}:

@@ -110,7 +110,7 @@ async def run_step(model: Model, step: Step, message: str, journal: StepJournal)
 
 def _agent(model: Model, step: Step) -> Agent:
     # Here rather than by decorator, for which every start would have to import Strands.
-    tools = [made if isinstance(made, AgentTool) else tool(made) for made in step.tools]
+    tools: list[Any] = [made if isinstance(made, AgentTool) else tool(made) for made in step.tools]
     agent = Agent(
         model=model,
         system_prompt=step.system_prompt,

@@ -79,7 +79,7 @@ class WorkflowRun:
         self._parallel_steps = parallel_steps
         self._session_id = attempt.job.session_id
         limits = attempt.job.request.limits
-        self._spending = Spending(min(filter(None, (max_tokens, limits and limits.tokens)), default=0))
+        self._spending = Spending(min([limit for limit in (max_tokens, limits and limits.tokens) if limit], default=0))
         self._waits = Waits(attempt, stores.turns, workflow, max_waits, answer_seconds)
         self._answers: Mapping[Question, Answer] = {}
         self._turn_keys: list[str] = []

@@ -53,7 +53,7 @@ def moment(fields: Fields, name: str) -> datetime:
     """
     value = fields.get(name)
     try:
-        found = from_timestamp(value)  # pyright: ignore[reportArgumentType]
+        found = from_timestamp(value)  # pyrefly: ignore[bad-argument-type]
         _ = found + timedelta(seconds=MAX_SECONDS)
     except (TypeError, ValueError, OverflowError):
         raise InvalidRequest(name, described(value), "a timestamp such as 2026-11-22T20:21:26.123Z") from None

@@ -272,7 +272,7 @@ def _step_name(value: object, field: str) -> str:
 
 
 def _nests_within(value: object, levels: int) -> bool:
-    if not isinstance(value, dict | list):
+    if not isinstance(value, (dict, list)):
         return True
     inner = cast("Iterable[object]", value.values() if isinstance(value, dict) else value)
     return levels > 0 and all(_nests_within(each, levels - 1) for each in inner)

@@ -328,7 +328,7 @@ class JournalWriter:
 
 
 def _cancellation(event: Event, guards: list[Guard], error: ClientError) -> JournalError | None:
-    reasons: list[dict[str, Any]] = error.response.get("CancellationReasons", [])  # type: ignore[assignment]
+    reasons: list[dict[str, Any]] = error.response.get("CancellationReasons", [])  # pyrefly: ignore[bad-assignment]
     own, *others = [str(reason.get("Code")) for reason in reasons] or [""]
     if own == CONDITION_FAILED:
         return None

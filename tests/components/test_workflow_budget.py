@@ -102,10 +102,14 @@ def test_waits_that_do_not_fit_are_refused_with_a_cure_that_works() -> None:
     # Fewer polls would not help, and are not among the cures.
     cure = re.search(r"Set maxWaits to (\d+) or less, or invokeRetrySeconds to (\d+) or less\.$", str(refusal.value))
     assert cure
-    for field, most in (("max_waits", int(cure[1])), ("invoke_retry_seconds", int(cure[2]))):
-        check_budget(replace(settings, **{field: most}))
+    most, longest = int(cure[1]), int(cure[2])
+    for fitting, beyond in (
+        (replace(settings, max_waits=most), replace(settings, max_waits=most + 1)),
+        (replace(settings, invoke_retry_seconds=longest), replace(settings, invoke_retry_seconds=longest + 1)),
+    ):
+        check_budget(fitting)
         with pytest.raises(ValueError, match="history events"):
-            check_budget(replace(settings, **{field: most + 1}))
+            check_budget(beyond)
 
 
 def test_settings_of_which_no_single_one_can_be_blamed_say_so() -> None:

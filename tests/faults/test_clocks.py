@@ -32,7 +32,7 @@ def _works_with_a_clock_that_is_off_by(off: timedelta) -> Callable[[FaultyCloud]
 
         with (
             OwnAgent(faulty) as agent,
-            faulty.agentcore.rule(handled_by(session_id, answer)),  # pyright: ignore[reportArgumentType]
+            faulty.agentcore.rule(handled_by(session_id, answer)),  # pyrefly: ignore[bad-argument-type]
             faulty.model.held(session_id) as hold,
         ):
             faulty.start(session_id)

@@ -112,7 +112,7 @@ def write_log(
     first = int(at.timestamp() * 1000)
     events = [{"timestamp": first + 1000 * number, "message": line} for number, line in enumerate(lines)]
     if events:
-        clients.logs.put_log_events(**place, logEvents=events)  # pyright: ignore[reportArgumentType]
+        clients.logs.put_log_events(**place, logEvents=events)
 
 
 @dataclass(frozen=True)

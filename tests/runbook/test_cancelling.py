@@ -48,7 +48,7 @@ def let_conflict(rb: Runbook, monkeypatch: pytest.MonkeyPatch, conflicts: float)
 
     def conflicting(**arguments: Any) -> Any:
         if next(numbers) < conflicts:
-            raise error({**CONFLICT, "Error": {"Code": "TransactionCanceledException"}}, "TransactWriteItems")  # pyright: ignore[reportArgumentType]
+            raise error({**CONFLICT, "Error": {"Code": "TransactionCanceledException"}}, "TransactWriteItems")  # pyrefly: ignore[bad-unpacking]
         return whole(**arguments)
 
     monkeypatch.setattr(dynamodb, "transact_write_items", conflicting)

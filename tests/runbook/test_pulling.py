@@ -241,7 +241,7 @@ def pull_large_run(directory: Path) -> tuple[int, int, bool]:
     reader.outcome.return_value = event(run, Status.SESSION_FAILED, at)
     reader.tool_claims.return_value = reader.waits_of.return_value = []
     logs.each_line.return_value = [(Mock(at=at, environment_id="one", raw="x" * 1000) for _ in range(2000))]
-    sources = Sources(reader, logs, Bucket(objects), "bucket", "dev", [], {"prompt": "x"}, True)  # pyright: ignore[reportArgumentType]
+    sources = Sources(reader, logs, Bucket(objects), "bucket", "dev", [], {"prompt": "x"}, True)  # pyrefly: ignore[bad-argument-type]
     metadata = RunMetadata(session_id=run, created_at=at, expires_at=0, execution_arn="", request={}, bounds=BOUNDS)
     progress = Mock()
     tracemalloc.start()

@@ -69,7 +69,7 @@ def rb(cloud: RunningCloud) -> Iterator[Runbook]:
         BillingMode="PAY_PER_REQUEST",
         AttributeDefinitions=described.get("AttributeDefinitions", []),
         KeySchema=described.get("KeySchema", []),
-        GlobalSecondaryIndexes=[{name: index[name] for name in names} for index in indexes],  # pyright: ignore[reportArgumentType]
+        GlobalSecondaryIndexes=[{name: index[name] for name in names} for index in indexes],  # pyrefly: ignore[bad-argument-type]
     )
     History(client, TABLE).put(_runs())
     yield Runbook(replace(cloud.runbook.outputs, journal_table_name=TABLE), cloud.runbook.clients)

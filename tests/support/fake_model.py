@@ -98,7 +98,8 @@ class FakeModel(HttpServer):
         given = directions(request.body)
         if given.failure:
             return _error(424, f"the prompt says {given.failure}")
-        return replace(super().answer(request), **{"delay_seconds": given.seconds} if given.seconds else {})
+        reply = super().answer(request)
+        return replace(reply, delay_seconds=given.seconds or reply.delay_seconds)
 
     def _tool_call(self, name: str, arguments: Mapping[str, Any], delay_seconds: float = 0) -> Reply:
         return self._tool_calls({f"call_{uuid.uuid4().hex[:8]}": (name, arguments)}, delay_seconds)

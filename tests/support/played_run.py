@@ -215,7 +215,7 @@ class Played:
             raise ClientError(
                 {
                     "Error": {"Code": "RuntimeClientError", "Message": "Received error (400) from runtime"},
-                    "ResponseMetadata": {"HTTPStatusCode": 424},  # pyright: ignore[reportArgumentType]
+                    "ResponseMetadata": {"HTTPStatusCode": 424},  # pyrefly: ignore[bad-typed-dict-key]
                 },
                 "InvokeAgentRuntime",
             )

@@ -69,4 +69,4 @@ if __name__ == "__main__":
     else:  # to be cloned: see quick_uvicorn.py
         import uvicorn
 
-        uvicorn.run(Agent)  # pyright: ignore[reportArgumentType]
+        uvicorn.run(Agent)

@@ -40,7 +40,7 @@ class ScriptedModel(Model):
         """Not used by the agent."""
         raise NotImplementedError
 
-    async def stream(self, messages: Any, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    async def stream(self, messages: Any, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
         """Play the next turn."""
         self.told.append([dict(message) for message in messages])
         self.tools.append(args[0] if args else kwargs.get("tool_specs"))

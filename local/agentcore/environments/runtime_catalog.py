@@ -108,7 +108,7 @@ class RuntimeCatalog:
         place = {"Bucket": location["bucket"], "Key": location["prefix"]}
         if "versionId" in location:
             place["VersionId"] = location["versionId"]
-        package: bytes = self._s3.get_object(**place)["Body"].read()  # pyright: ignore[reportArgumentType]
+        package: bytes = self._s3.get_object(**place)["Body"].read()
         try:
             with zipfile.ZipFile(io.BytesIO(package)) as archive:
                 archive.extractall(target)

@@ -38,7 +38,7 @@ def install(access_key_id: str, secret_access_key: str) -> None:
 
     replace(iam_evaluator, "is_root_access_key", lambda _: is_root, "if is_root_access_key(access_key_id):")
     replace(sts, "_access_key_account", lambda found: found, "if is_root_access_key(key_id):")
-    sts.is_root_access_key = is_root
+    sts.is_root_access_key = is_root  # pyrefly: ignore[bad-assignment]
     replace(iam_evaluator, "resolve_credential", resolve, "secret_access_key=")
     # Only decides whether a signature is checked.
     replace(iam_evaluator, "_is_root_key", lambda _: _never_root, "(access_key_id and _is_root_key(")

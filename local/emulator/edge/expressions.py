@@ -28,4 +28,4 @@ def install() -> None:
         del self
         return parsed(jsonata, regex_engine)
 
-    Parser.parse = parse_once
+    Parser.parse = parse_once  # pyrefly: ignore[method-assign]

@@ -30,7 +30,7 @@ _succeeded: ContextVar[threading.Event | None] = ContextVar("succeeded", default
 
 def install(queue_seconds: float) -> None:
     """Make invocations wait for a place that long; 0 throttles at once."""
-    queue = Queue(lambda_svc._ACCOUNT_CONCURRENCY_CAP, queue_seconds)  # pyright: ignore[reportPrivateUsage]
+    queue = Queue(lambda_svc._ACCOUNT_CONCURRENCY_CAP, queue_seconds)
     replace(lambda_svc, "_acquire_execution_slot", queue.wrap_acquire, '"account"', "_inflight_lock = threading.Lock()")
     replace(lambda_svc, "_release_execution_slot", queue.wrap_release)
     replace(stepfunctions, "_run_execution", _track_execution, "target=ctx_snapshot.run,")

@@ -35,7 +35,7 @@ class ModelServerFailed(Exception):
 
 def install() -> None:
     """Make failed calls fail, and canned replies call what must be called."""
-    url = bedrock_runtime._PROXY_URL  # pyright: ignore[reportPrivateUsage]
+    url = bedrock_runtime._PROXY_URL
     replace(bedrock_runtime, "_mock_reply", _label_canned)
     if url:
         replace(
@@ -49,7 +49,8 @@ def install() -> None:
         )
         # The caller swallows its errors.
         watched = SimpleNamespace(**vars(urllib.request) | {"urlopen": _open})
-        bedrock_runtime.urllib = SimpleNamespace(request=watched, error=urllib.error)
+        replaced: Any = SimpleNamespace(request=watched, error=urllib.error)
+        bedrock_runtime.urllib = replaced
     else:
         replace(bedrock_runtime, "handle_request", _directed)
         # What a server would have answered: ministack makes Converse's blocks and stop reason of it.
@@ -89,7 +90,7 @@ def _call_what_must_be_called(_original: Any) -> Any:
 
 def _required_function(tool_config: Any) -> Any:
     """Return the tool that must be called, the first where it may be any; None if none must."""
-    asked: Any = bedrock_runtime._openai_tools(tool_config)  # pyright: ignore[reportPrivateUsage]
+    asked: Any = bedrock_runtime._openai_tools(tool_config)
     tools, choice = asked
     functions = [tool["function"] for tool in tools]
     if choice == "required":
@@ -102,7 +103,7 @@ def _directed_function(messages: Any, system: Any, tool_config: Any) -> Any:
     """Return the tool that the prompt says to call, unless one was called already."""
     if any("toolResult" in block for message in messages for block in message["content"]):
         return None
-    asked: Any = bedrock_runtime._openai_tools(tool_config)  # pyright: ignore[reportPrivateUsage]
+    asked: Any = bedrock_runtime._openai_tools(tool_config)
     wanted = directions(json.dumps([system, messages]).encode()).tool
     return next((tool["function"] for tool in asked[0] if tool["function"]["name"] == wanted), None)
 
@@ -119,7 +120,7 @@ def _directed(original: Any) -> Any:
 
 
 def _model_error(message: str) -> Any:
-    return bedrock_runtime._error("ModelErrorException", message, _FAILED_STATUS)  # pyright: ignore[reportPrivateUsage]
+    return bedrock_runtime._error("ModelErrorException", message, _FAILED_STATUS)
 
 
 def _fail_without_answer(original: Any, url: str) -> Any:

@@ -74,7 +74,7 @@ def _partition(request: dict[str, Any]) -> str | None:
         return _text((request.get("ExpressionAttributeValues") or {}).get(compared[1]))
     # By name or by ARN.
     name = str(request.get("TableName")).rpartition("/")[2]
-    table = dynamodb._tables.get(name)  # pyright: ignore[reportPrivateUsage]
+    table = dynamodb._tables.get(name)
     item = request.get("Item") or request.get("Key")
     return _text(item.get(table["pk_name"])) if table and isinstance(item, dict) else None
 

@@ -49,16 +49,14 @@ def _change(original: Any) -> Any:
 
 
 def _said(body: Any) -> str | None:
-    return bedrock_agentcore._parse_body(body).get(FIELD)  # pyright: ignore[reportPrivateUsage]
+    return bedrock_agentcore._parse_body(body).get(FIELD)
 
 
 def _refusal(chosen: str) -> Any:
     if chosen in VERSIONS:
         return None
-    return bedrock_agentcore._validation(  # pyright: ignore[reportPrivateUsage]
-        f"{FIELD} is {chosen!r}: it must be one of {', '.join(VERSIONS)}"
-    )
+    return bedrock_agentcore._validation(f"{FIELD} is {chosen!r}: it must be one of {', '.join(VERSIONS)}")
 
 
 def _runtimes() -> Any:
-    return bedrock_agentcore._runtimes  # pyright: ignore[reportPrivateUsage]
+    return bedrock_agentcore._runtimes

@@ -27,7 +27,7 @@ def _name_throttling(original: Any) -> Any:
     def call_lambda(*arguments: Any) -> Any:
         try:
             return original(*arguments)
-        except stepfunctions._ExecutionError as error:  # pyright: ignore[reportPrivateUsage]
+        except stepfunctions._ExecutionError as error:
             if error.error == "Lambda.Unknown" and (message := _throttling(error.cause)) is not None:
                 raise _failure(f"Lambda.{_THROTTLED}", message) from None
             raise
@@ -47,7 +47,7 @@ def _drop_cause(original: Any) -> Any:
     def invoke(*arguments: Any) -> Any:
         try:
             return original(*arguments)
-        except stepfunctions._ExecutionError as error:  # pyright: ignore[reportPrivateUsage]
+        except stepfunctions._ExecutionError as error:
             if error.error == "States.Timeout":
                 raise _failure("States.Timeout", "") from None
             raise
@@ -56,4 +56,4 @@ def _drop_cause(original: Any) -> Any:
 
 
 def _failure(error: str, cause: str) -> Exception:
-    return stepfunctions._ExecutionError(error, cause)  # pyright: ignore[reportPrivateUsage]
+    return stepfunctions._ExecutionError(error, cause)

@@ -87,7 +87,7 @@ class RecordedModel(Model):
         """Not used by the agent."""
         raise NotImplementedError
 
-    async def stream(  # pyright: ignore[reportIncompatibleMethodOverride] - Strands' own models have fewer, too
+    async def stream(  # Strands' own models have fewer, too
         self, messages: Any, tool_specs: Any = None, system_prompt: str | None = None, **_: Any
     ) -> AsyncIterator[Any]:
         """Give the next recorded answer.
@@ -168,7 +168,7 @@ class RecordedTool(AgentTool):
         """The tool's kind."""
         return self._real.tool_type
 
-    async def stream(self, tool_use: Any, invocation_state: dict[str, Any], **kwargs: Any) -> AsyncIterator[Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    async def stream(self, tool_use: Any, invocation_state: dict[str, Any], **kwargs: Any) -> AsyncIterator[Any]:  # pyrefly: ignore[bad-override]
         """Give the recorded result; answers of people are among them.
 
         :raises RecordEnds: if the run was ended while its tools ran, or while it waited for a person
@@ -192,7 +192,7 @@ class ApprovedTool(RecordedTool):
 
     _lacking = NotApproved
 
-    async def stream(self, tool_use: Any, invocation_state: dict[str, Any], **kwargs: Any) -> AsyncIterator[Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    async def stream(self, tool_use: Any, invocation_state: dict[str, Any], **kwargs: Any) -> AsyncIterator[Any]:
         """Call the tool, or give the recorded result, such as a denial.
 
         :raises NotApproved: if there is neither
@@ -223,7 +223,7 @@ class StoppingModel(Model):
         """Not used by the agent."""
         raise NotImplementedError
 
-    async def stream(self, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    async def stream(self, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
         """Ask the real one."""
         if self._part.stopped:
             raise self._part.stopped

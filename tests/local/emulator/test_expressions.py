@@ -23,7 +23,7 @@ def parsed() -> Iterator[list[str]]:
 
     def parse(self: Parser, text: str | None, *options: object) -> object:
         texts.append(str(text))
-        return original(self, text, *options)  # pyright: ignore[reportArgumentType]
+        return original(self, text, *options)  # pyrefly: ignore[bad-argument-type]
 
     with patch.object(Parser, "parse", parse):
         expressions.install()

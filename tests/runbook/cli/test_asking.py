@@ -59,7 +59,7 @@ def test_waiting_says_whom_it_woke(cli: Cli, rb: Runbook, both: Wait, monkeypatc
     rb.answer(rb.open_wait(both.session_id), (Answer(True), Answer(True, "x")))
     # There is nobody to wake.
     assert cli("waiting").stderr == ""
-    monkeypatch.setattr(rb, "_wake_execution", lambda _: True)  # pyright: ignore[reportUnknownLambdaType]
+    monkeypatch.setattr(rb, "_wake_execution", lambda _: True)
     result = cli("waiting", "--json")
     assert result.stdout == ""
     assert f"Run {both.session_id} is answered and had not gone on: it was woken again." in result.stderr

@@ -180,7 +180,7 @@ def test_a_slow_stack_holds_nothing_up_and_is_seen_to_be_asked(
 def test_a_stack_that_never_answers_is_given_up(rb: Runbook, failed: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(widgets, "CALL_SECONDS", 0.05)
     stop = threading.Event()
-    monkeypatch.setattr(rb, "summary", lambda _session_id: stop.wait(10))  # pyright: ignore[reportUnknownLambdaType]
+    monkeypatch.setattr(rb, "summary", lambda _session_id: stop.wait(10))  # pyrefly: ignore[implicit-any-lambda]
 
     async def scenario() -> None:
         shown = console(rb)

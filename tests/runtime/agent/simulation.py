@@ -172,8 +172,9 @@ class Simulation:
         )
         return BackgroundTask(attempt, workflow, wake=self.wake)
 
-    async def run_step(self, step: Step, message: str, _journal: StepJournal) -> Artifact | Asked:
+    async def run_step(self, step: Step, message: str, journal: StepJournal) -> Artifact | Asked:
         """Do what the step's model is scripted to do."""
+        del journal
         self.messages[step.name] = message
         return Artifact(step.name, await self.work[step.name](), self.tokens)
 

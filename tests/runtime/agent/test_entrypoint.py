@@ -425,7 +425,7 @@ def test_an_environment_that_is_told_to_go_releases_its_lease(
     let_steps(monkeypatch, hang)
     post(job)
     wait_until(lambda: "TASK_ANALYST_STARTED" in statuses(reader, session_id), "the first step runs")
-    client.portal.call(running.shut_down)  # type: ignore[union-attr]
+    client.portal.call(running.shut_down)  # pyrefly: ignore[missing-attribute]
     *_, released = reader.events(session_id)
     assert released.lease_expires_at == released.created_at
     assert (released.detail or {})["running"] == ["analyst"]
@@ -443,7 +443,7 @@ def test_an_environment_that_is_told_to_go_before_it_has_built_a_task_gives_the_
 ) -> None:
     monkeypatch.setattr(entrypoint, "ACKNOWLEDGEMENT_SECONDS", 60)
     post(job)
-    client.portal.call(running.shut_down)  # type: ignore[union-attr]
+    client.portal.call(running.shut_down)  # pyrefly: ignore[missing-attribute]
     [released] = reader.events(session_id)
     assert released.detail == {"released": "the environment is shutting down", "unclaimed": True}
     assert ping(client) == "Healthy"
@@ -465,7 +465,7 @@ def test_an_environment_hesitates_to_claim_another_attempt_of_a_session_that_it_
     # Time enough for a claim.
     loop = next(iter(running._tasks)).get_loop()
     asyncio.run_coroutine_threadsafe(longest_gap(ticks=60), loop).result(5)
-    client.portal.call(running.shut_down)  # type: ignore[union-attr]
+    client.portal.call(running.shut_down)  # pyrefly: ignore[missing-attribute]
     released = {event.attempt: event.detail for event in reader.events(session_id) if event.detail}
     said = {"released": "the environment is shutting down"}
     assert released == {1: said | {"running": ["analyst"]}, 2: said | {"unclaimed": True}}
@@ -514,13 +514,13 @@ def test_an_environment_that_is_told_to_go_finishes_closing_a_run(
     post(job)
     assert asked.wait(5)
     threading.Timer(0.05, told_to_go.set).start()
-    client.portal.call(running.shut_down)  # type: ignore[union-attr]
+    client.portal.call(running.shut_down)  # pyrefly: ignore[missing-attribute]
     assert statuses(reader, session_id)[-1] == Status.AGENT_BACKGROUND_TASK_COMPLETED
     assert reader.outcome(session_id)
 
 
 def test_an_environment_without_work_goes_at_once(client: TestClient) -> None:
-    client.portal.call(running.shut_down)  # type: ignore[union-attr]
+    client.portal.call(running.shut_down)  # pyrefly: ignore[missing-attribute]
 
 
 def test_an_environment_without_its_settings_does_not_start(

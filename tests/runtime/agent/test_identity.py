@@ -28,7 +28,7 @@ def snapshot() -> Iterator[object]:
 
 def restore(snapshot: object) -> None:
     environment_id.cache_clear()
-    random.setstate(snapshot)  # pyright: ignore[reportArgumentType]
+    random.setstate(snapshot)  # pyrefly: ignore[bad-argument-type]
 
 
 def test_environments_of_one_snapshot_draw_other_ids_jitter_and_random_numbers(snapshot: object) -> None:

@@ -47,7 +47,7 @@ class SlowModel(DeterministicModel):
     seconds = 1.0
     called: Callable[[], None] = staticmethod(lambda: None)
 
-    async def stream(self, messages: Any, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    async def stream(self, messages: Any, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
         """Play the next turn."""
         self.called()
         await asyncio.sleep(self.seconds)

@@ -220,7 +220,7 @@ def test_a_call_that_is_not_answered_is_sent_once_and_worth_another_try(
 
 def set_read_timeout(client: "BedrockAgentCoreClient", seconds: float) -> None:
     """Change how long a client waits, which botocore fixes when it builds one."""
-    session: Any = client._endpoint.http_session  # pyright: ignore[reportAttributeAccessIssue]
+    session: Any = client._endpoint.http_session  # pyrefly: ignore[missing-attribute]
     session._timeout = seconds
     session._manager.clear()
     session._manager.connection_pool_kw["timeout"] = seconds

@@ -105,7 +105,7 @@ def run(writer: JournalWriter, session_id: str) -> Run:
     return Run(writer, session_id)
 
 
-WRITES: dict[str, Callable[[Run, Standing], None]] = {
+WRITES: dict[str, Callable[[Run, Standing], object]] = {
     "append": lambda run, standing: run.writer.append_as_attempt([run.event()], standing),
     "append while open": lambda run, standing: run.writer.append_while_open(run.event(), standing.wait),
     "claim an attempt": lambda run, standing: run.writer.claim_attempt(run.event(), standing),
@@ -113,7 +113,7 @@ WRITES: dict[str, Callable[[Run, Standing], None]] = {
         run.event("TASK_A_TOOL"), ToolClaim("a", None, 1, 0, "t", "d", "{}"), standing
     ),
     "close": lambda run, standing: run.writer.close(run.event(), standing),
-    "wait": lambda run, standing: run.wait(standing) and None,
+    "wait": lambda run, standing: run.wait(standing),
 }
 
 
