@@ -33,10 +33,12 @@ from runtime.journal.errors import (
 from runtime.journal.keys import METADATA, OUTCOME, answer_key, attempt_sort_key, record_key, wait_sort_key
 from runtime.journal.records import Event, Item, ToolClaim, expiry, new_event_id, to_item
 from runtime.journal.timestamps import to_timestamp, utc_now
-from runtime.journal.waits import AnsweredWait, Wait
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+
+    # The invoker, which neither asks nor answers, does without it.
+    from runtime.journal.waits import AnsweredWait, Wait
 
 NOT_THERE = "attribute_not_exists(PK)"
 CONDITION_FAILED = "ConditionalCheckFailed"
@@ -204,7 +206,7 @@ class JournalWriter:
         claimed: Guard = ({"Put": self._put(record)}, ToolClaimed(event.session_id, claim.tool))
         self._commit(event, [*self._guards(event, standing), claimed])
 
-    def open_wait(self, event: Event, wait: Wait, standing: Standing) -> None:
+    def open_wait(self, event: Event, wait: "Wait", standing: Standing) -> None:
         """Let a run wait for a person: the attempt that asks is over with it.
 
         :param wait: its number is the standing's
@@ -219,7 +221,7 @@ class JournalWriter:
         opened: Guard = ({"Put": self._put(wait.to_item(event))}, RunWaiting(event.session_id))
         self._commit(event, [self._no_outcome(event), *later, opened])
 
-    def answer(self, event: Event, wait: Wait, answered: AnsweredWait) -> None:
+    def answer(self, event: Event, wait: "Wait", answered: "AnsweredWait") -> None:
         """Answer all questions of a wait.
 
         :param wait: as it was read: what was not read can't be answered

@@ -22,4 +22,4 @@ def test_the_query_is_the_deployed_machines_with_a_runs_values() -> None:
 def test_a_poll_is_bounded_and_sees_the_end() -> None:
     items, _, found = rows((10, 60))
     assert items.verdict is found.verdict is Verdict.MET
-    assert items.measured == {"10 events": 10, "60 events": 20}
+    assert items.measured == {"10 events": 10, "60 events": 23}

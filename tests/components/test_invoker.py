@@ -26,7 +26,7 @@ def test_the_zip_is_a_few_kilobytes(tmp_path: Path) -> None:
     with ZipFile(tmp_path / "function.zip", "w", ZIP_DEFLATED) as archive:
         for name in ZIP:
             archive.write(PROJECT / name, name)
-    assert (tmp_path / "function.zip").stat().st_size <= 40_000
+    assert (tmp_path / "function.zip").stat().st_size <= 32_000
 
 
 def test_the_zip_needs_boto3_and_the_standard_library_only() -> None:

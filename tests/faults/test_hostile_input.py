@@ -35,7 +35,10 @@ RECORDS = {
     r"TOOL#[a-z0-9_]+#(\d{4}|-)#\d{4}#\d{2}": EVENT | {"call", "tool", "digest", "shown"},
     rf"TOKEN#{TIMESTAMP}#\d+": {"taskToken"},
     "EVENT~OUTCOME": EVENT | {"day"},
+    r"EVENT~WAIT#\d\d": EVENT - {"detail"} | {"wait", "until", "secondsLeft", "digest", "key", "count", "day"},
 }
+ANSWER = EVENT - {"detail"} | {"wait", "by", "answers"}
+
 STATUSES = {
     *Status,
     *(
@@ -245,9 +248,10 @@ def _check_all_records(faulty: FaultyCloud) -> None:
     for page in faulty.cloud.client("dynamodb").get_paginator("scan").paginate(TableName=table):
         for item in page["Items"]:
             record = from_item(item)
-            partition = re.fullmatch(f"SESSION#({SESSION_ID.pattern})", record["PK"])
+            partition = re.fullmatch(f"(SESSION|ANSWERS)#({SESSION_ID.pattern})", record["PK"])
             assert partition, record
-            assert record["sessionId"] == partition[1], record
-            (allowed,) = [names for kind, names in RECORDS.items() if re.fullmatch(kind, record["SK"])]
+            assert record["sessionId"] == partition[2], record
+            known = RECORDS if partition[1] == "SESSION" else {r"\d\d": ANSWER}
+            (allowed,) = [names for kind, names in known.items() if re.fullmatch(kind, record["SK"])]
             assert record.keys() <= COMMON | allowed, record
             assert record.get("status") in {None, *STATUSES}, record
