@@ -1,4 +1,4 @@
-"""Sample runs for the notebooks, one for each story: completed, failed, resumed, cancelled, open, and a dead letter.
+"""Sample runs for the notebooks, one for each story, from completed to one that asks a person, and a dead letter.
 
 Owns the choice of runs; the runbook starts and follows them. Where replies are canned, their directions make steps take
 their time and fail (`local/emulator/edge/directions.py`); a model server takes none, and what should fail completes.
@@ -21,6 +21,7 @@ from functools import partial
 from local.cloud import EmbeddedCloud
 from runbook import Runbook, connect_embedded
 from runtime.journal.errors import RunClosed
+from runtime.journal.vocabulary import Status
 
 PROMPTS = (
     "Our checkout latency doubled after Tuesday's release. What should we look at first? [analyst takes 0.6 s]",
@@ -29,13 +30,14 @@ PROMPTS = (
 FAILING = "Why does the nightly import take longer every week? [reporter fails]"
 KILLED = "Which dashboards does nobody open any more? [analyst takes 0.2 s] [reporter takes 0.8 s]"
 CANCELLED = "Compare every pair of our four thousand alarms. [analyst takes 60 s]"
+ASKING = "The cache has to be emptied before each release: tell the others. [librarian calls post_notice]"
 OPEN = "What has changed since the last audit? [analyst takes 900 s]"
 WORKED_SECONDS = 0.6
 FOLLOW_SECONDS = 120.0
 
 
 def make_samples(cloud: EmbeddedCloud) -> None:
-    """Run the samples in a cloud, and return when all but the open one have ended.
+    """Run the samples in a cloud, and return when all have ended but the open one and the one that asks.
 
     :raises WatchTimeout: if one of them has no outcome after two minutes
     """
@@ -45,7 +47,7 @@ def make_samples(cloud: EmbeddedCloud) -> None:
     # Alone, until it has its lease to wait for: each agent that starts takes a second of processor.
     killed = samples.kill()
     completed = (partial(samples.complete, prompt) for prompt in PROMPTS)
-    _at_once(partial(samples.follow, killed), samples.fail, samples.cancel, samples.leave_open, *completed)
+    _at_once(partial(samples.follow, killed), samples.fail, samples.cancel, samples.ask, samples.leave_open, *completed)
 
 
 def _at_once(*stories: Callable[[], object]) -> None:
@@ -98,6 +100,11 @@ class Samples:
         # A model server that takes no directions may have been quicker.
         with suppress(RunClosed):
             self.runbook.cancel(session_id, "nobody needs eight million comparisons")
+
+    def ask(self) -> None:
+        """A run that waits for a person. A model server may have nothing to ask."""
+        session_id = self.runbook.trigger(ASKING, workflow="follow_up")
+        self.follow(session_id, Status.RUN_WAITING)
 
     def leave_open(self) -> None:
         """A run whose model says nothing for minutes."""

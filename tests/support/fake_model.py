@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from local.emulator.edge.canned import canned_input
 from local.emulator.edge.directions import directions
 from tests.support.http_server import HttpServer, Received, Reply
 
@@ -98,6 +99,8 @@ class FakeModel(HttpServer):
         given = directions(request.body)
         if given.failure:
             return _error(424, f"the prompt says {given.failure}")
+        if call := _directed_call(json.loads(request.body), given.tool):
+            return self._tool_call(given.tool, call)
         reply = super().answer(request)
         return replace(reply, delay_seconds=given.seconds or reply.delay_seconds)
 
@@ -126,6 +129,13 @@ class FakeModel(HttpServer):
             },
         }
         return _json_reply(body, delay_seconds=delay_seconds)
+
+
+def _directed_call(body: Mapping[str, Any], tool: str) -> Mapping[str, Any]:
+    """Return what a tool is given that the prompt says to call, unless one was called already; {} for no call."""
+    offered = {each["function"]["name"]: each["function"]["parameters"] for each in body.get("tools", [])}
+    called = any(message["role"] == "tool" for message in body["messages"])
+    return canned_input(offered[tool]) if tool in offered and not called else {}
 
 
 def _error(status: int, message: str) -> Reply:
