@@ -80,7 +80,8 @@ def deployed_code() -> Generator[DeployedCode]:
         with zipfile.ZipFile(code.path) as archive:
             archive.extractall(folder)
         there = set(Path(folder).rglob("*.pyc"))
-        yield DeployedCode(Path(folder), python, code.entry_points[0])
+        # Of an environment such as .venv the interpreter alone: a package too many can cost a start a second.
+        yield DeployedCode(Path(folder), str(Path(python).resolve()), code.entry_points[0])
         if compiled := sorted(path.name for path in set(Path(folder).rglob("*.pyc")) - there):
             raise RuntimeError(f"what was started compiled {', '.join(compiled)}")
 
