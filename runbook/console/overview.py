@@ -8,10 +8,10 @@ from runbook import labels
 from runbook.events import Events
 from runbook.labels import OPEN
 from runbook.runbook import STUCK_WINDOW, Runbook
-from runbook.runs import Run, request_text
+from runbook.runs import Run, request_text, waits_for
 from runbook.steps import Kind, attempts
 from runbook.stuck import deadline, diagnose, execution_status
-from runtime.journal.timestamps import utc_now
+from runtime.journal.timestamps import from_timestamp, utc_now
 
 AT_ONCE = 8
 STUCK = "stuck"
@@ -25,6 +25,7 @@ class Row:
     :ivar status: the terminal status, or `OPEN`
     :ivar seconds: how long it took; its age while it is open
     :ivar steps: what is being worked on; only of open runs, like `last_sign_at`, `deadline` and `trouble`
+    :ivar waiting: since when and until when an open run waits for a person, in a sentence
     :ivar trouble: what is wrong with an open run, in a sentence
     :ivar retried_as: the newest run that tries it again
     """
@@ -41,6 +42,7 @@ class Row:
     steps: tuple[str, ...] = ()
     last_sign_at: datetime | None = None
     deadline: datetime | None = None
+    waiting: str = ""
     trouble: str | None = None
     retry_of: str = ""
     retried_as: str = ""
@@ -58,7 +60,7 @@ class Row:
     @property
     def word(self) -> str:
         """How it stands, in a word or two."""
-        return STUCK if self.trouble else labels.outcome(self.status)
+        return STUCK if self.trouble else "waiting" if self.waiting else labels.outcome(self.status)
 
     def has(self, text: str) -> bool:
         """Whether a text is in it, in any case."""
@@ -145,12 +147,15 @@ def row_of(run: Run, now: datetime, events: Events | None = None, execution: str
     seconds = run.seconds
     steps: tuple[str, ...] = ()
     last_sign_at = deadline_at = trouble = None
+    waiting = ""
     if run.outcome is None and run.metadata:
         seconds = (now - run.metadata.created_at).total_seconds()
         found = diagnose(run.metadata, events, execution, now) if events is not None else None
         trouble = f"{found[0]}: {found[1]}" if found else None
         if events:
             steps, last_sign_at, deadline_at = running_steps(events), events[-1].created_at, deadline(events)
+            if asked := events.open_wait:
+                waiting = waits_for(asked.created_at, from_timestamp((asked.detail or {})["until"]))
     return Row(
         session_id=run.session_id,
         status=run.status,
@@ -164,6 +169,7 @@ def row_of(run: Run, now: datetime, events: Events | None = None, execution: str
         steps=steps,
         last_sign_at=last_sign_at,
         deadline=deadline_at,
+        waiting=waiting,
         trouble=trouble,
         retry_of=run.retry_of or "",
         retried_as=run.retried_as or "",

@@ -100,6 +100,8 @@ def _notes(found: Row, now: datetime) -> list[str]:
 
 
 def _goings_on(found: Row, now: datetime) -> list[str]:
+    if found.waiting:
+        return [found.waiting]
     doing = f"step {text(', '.join(found.steps), 80)}" if found.steps else "no step yet"
     sign = f"last sign of life {ago(found.last_sign_at, now)}" if found.last_sign_at else "no sign of life"
     if found.deadline is None:

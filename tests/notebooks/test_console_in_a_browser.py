@@ -96,6 +96,16 @@ def hanging(cloud: RunningCloud) -> Iterator[str]:
         cloud.runbook.cancel(session_id, "the test is over")
 
 
+@pytest.fixture
+def asking(cloud: RunningCloud, model: FakeModel) -> str:
+    """A run that waits for a person."""
+    model.queue_tool_call("post_notice", {"text": "Empty the cache before each release."})
+    model.queue_text("Done.")
+    session_id = cloud.runbook.trigger("Tell the others.", workflow="follow_up")
+    wait_until(lambda: Status.RUN_WAITING in statuses(cloud, session_id), "its question", 30)
+    return session_id
+
+
 def statuses(cloud: RunningCloud, session_id: str) -> list[str]:
     """What the journal has of a run that may not have begun."""
     reader = cloud.runbook._reader
@@ -150,6 +160,19 @@ def test_an_engineer_finds_out_why_a_run_failed_retries_it_and_cancels_another(
     page.wait_for(
         f"{ROWS}.some(row => row.includes({hanging[:8]!r}) && row.includes('cancelled'))", "the list's change"
     )
+
+
+def test_what_a_run_asks_is_read_and_approved_in_the_console(cloud: RunningCloud, asking: str, page: Page) -> None:
+    page.wait_for_text("Empty the cache before each release.", PAGE)
+    assert "1 run waits for an answer" in page.text(PAGE)
+    assert "waiting" in row_of(page, asking)
+    page.click("button", "Approve …")
+    page.wait_for_text(f"Answer wait 1 of run {asking[:8]}", PAGE)
+    assert Status.RUN_ANSWERED not in statuses(cloud, asking)
+    page.click("button", "Yes, approve")
+    page.wait_for(f"{ROWS}.some(row => row.includes({asking[:8]!r}) && row.includes('completed'))", "its end", 60)
+    assert "TASK_LIBRARIAN_PROGRESS" in statuses(cloud, asking)
+    assert "waits for an answer" not in page.text(PAGE)
 
 
 def test_the_keyboard_alone_opens_a_run_and_comes_back(failed: str, page: Page) -> None:
