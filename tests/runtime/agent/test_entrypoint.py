@@ -5,6 +5,7 @@ import gc
 import json
 import threading
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from runtime.agent.step_journal import StepJournal
 from runtime.agent.workflow import WORKFLOWS
 from runtime.contract.job import Job, job_payload
 from runtime.journal.reader import JournalReader
+from runtime.journal.records import Event
 from runtime.journal.timestamps import from_timestamp, to_timestamp, utc_now
 from runtime.journal.vocabulary import Status
 from runtime.journal.writer import JournalWriter
@@ -41,7 +43,6 @@ ENVIRON = {
     "PARALLEL_STEPS": "4",
 }
 CACHES = (dependencies.settings, dependencies.dynamodb, dependencies.journal, dependencies.stores, dependencies.model)
-Post = Callable[..., Any]
 
 
 @pytest.fixture
@@ -57,37 +58,60 @@ def client(dynamodb: "DynamoDBClient", s3: "S3Client", monkeypatch: pytest.Monke
         cached.cache_clear()
 
 
-@pytest.fixture
-def job() -> dict[str, Any]:
-    """A payload as the invoker sends it."""
-    return job_payload({"prompt": "Why?"}, attempt=1, max_attempts=3, now=utc_now(), seconds_left=600)
+@dataclass(frozen=True)
+class Environment:
+    """The app as AgentCore sees it, in one session, and what it leaves in the journal.
 
+    :ivar job: a payload as the invoker sends it
+    """
 
-@pytest.fixture
-def post(client: TestClient, session_id: str) -> Post:
-    """Invoke the agent in the test's session."""
+    client: TestClient
+    reader: JournalReader
+    session_id: str
+    monkeypatch: pytest.MonkeyPatch
+    job: dict[str, Any]
 
-    def invoke(payload: object = None, *, content: str | bytes | None = None, session: str | None = session_id) -> Any:
+    def post(self, payload: object = None, *, content: str | bytes | None = None, session: str | None = "own") -> Any:
+        """Invoke the agent in the test's session, or another, or none."""
         body = json.dumps(payload) if content is None else content
-        headers = {SESSION_HEADER: session} if session is not None else {}
-        return client.post("/invocations", content=body, headers=headers)
+        headers = {} if session is None else {SESSION_HEADER: self.session_id if session == "own" else session}
+        return self.client.post("/invocations", content=body, headers=headers)
 
-    return invoke
+    def ping(self) -> str:
+        return self.client.get("/ping").json()["status"]
+
+    def let_steps(self, work: Callable[[Step], Awaitable[str]]) -> None:
+        async def run_step(step: Step, _message: str, _journal: StepJournal) -> Artifact:
+            return Artifact(step.name, await work(step), Usage(1, 2))
+
+        self.monkeypatch.setattr(dependencies, "run_step", run_step)
+
+    @property
+    def statuses(self) -> list[str]:
+        return [event.status for event in self.reader.events(self.session_id)]
+
+    @property
+    def outcome(self) -> Event | None:
+        return self.reader.outcome(self.session_id)
+
+    def wait_for(self, status: str) -> None:
+        wait_until(lambda: status in self.statuses, status)
+
+    def wait_for_end(self) -> None:
+        wait_until(lambda: self.outcome, "the run's outcome")
+
+    def wait_until_idle(self) -> None:
+        wait_until(lambda: self.ping() == "Healthy", "no background task runs")
+
+    def shut_down(self) -> None:
+        self.client.portal.call(running.shut_down)  # pyrefly: ignore[missing-attribute]
 
 
-def ping(client: TestClient) -> str:
-    return client.get("/ping").json()["status"]
-
-
-def wait_until_idle(client: TestClient) -> None:
-    wait_until(lambda: ping(client) == "Healthy", "no background task runs")
-
-
-def let_steps(monkeypatch: pytest.MonkeyPatch, work: Callable[[Step], Awaitable[str]]) -> None:
-    async def run_step(step: Step, _message: str, _journal: StepJournal) -> Artifact:
-        return Artifact(step.name, await work(step), Usage(1, 2))
-
-    monkeypatch.setattr(dependencies, "run_step", run_step)
+@pytest.fixture
+def env(client: TestClient, reader: JournalReader, session_id: str, monkeypatch: pytest.MonkeyPatch) -> Environment:
+    """The environment of a session."""
+    job = job_payload({"prompt": "Why?"}, attempt=1, max_attempts=3, now=utc_now(), seconds_left=600)
+    return Environment(client, reader, session_id, monkeypatch, job)
 
 
 async def answer(step: Step) -> str:
@@ -97,10 +121,6 @@ async def answer(step: Step) -> str:
 async def hang(_step: Step) -> str:
     await asyncio.Event().wait()
     return ""
-
-
-def statuses(reader: JournalReader, session_id: str) -> list[str]:
-    return [event.status for event in reader.events(session_id)]
 
 
 # Refusals
@@ -125,16 +145,16 @@ def statuses(reader: JournalReader, session_id: str) -> list[str]:
     ],
 )
 def test_what_is_no_job_is_refused_with_400_and_journalled_before_the_answer(
-    body: str, message: str, post: Post, client: TestClient, reader: JournalReader, session_id: str
+    body: str, message: str, env: Environment
 ) -> None:
-    answered = post(content=body)
+    answered = env.post(content=body)
     assert answered.status_code == 400
     assert answered.json()["error"].startswith(message)
-    [event] = reader.events(session_id)
+    [event] = env.reader.events(env.session_id)
     assert (event.status, event.error_type) == (Status.AGENT_RUNTIME_INVOKE_FAILED, "InvalidRequest")
     assert event.error_message == answered.json()["error"]
     assert event.environment_id == environment_id()
-    assert ping(client) == "Healthy"
+    assert env.ping() == "Healthy"
 
 
 @pytest.mark.parametrize(
@@ -151,51 +171,42 @@ def test_what_is_no_job_is_refused_with_400_and_journalled_before_the_answer(
     ],
     ids=["empty", "cut off", "text", "no UTF-8", "deep list", "deep object", "huge number", "surrogate"],
 )
-def test_a_body_that_cannot_be_read_is_refused_with_400(body: str | bytes, post: Post, client: TestClient) -> None:
-    answered = post(content=body)
+def test_a_body_that_cannot_be_read_is_refused_with_400(body: str | bytes, env: Environment) -> None:
+    answered = env.post(content=body)
     assert answered.status_code == 400
     assert answered.json()["error"]
-    assert ping(client) == "Healthy"
+    assert env.ping() == "Healthy"
 
 
 @pytest.mark.parametrize("session", [None, "", "short", "a" * 101, "a" * 35 + "#"])
 def test_a_job_without_a_usable_session_is_refused_and_not_journalled(
-    session: str | None, post: Post, job: dict[str, Any], dynamodb: "DynamoDBClient"
+    session: str | None, env: Environment, dynamodb: "DynamoDBClient"
 ) -> None:
-    answered = post(job, session=session)
+    answered = env.post(env.job, session=session)
     assert answered.status_code == 400
     assert answered.json()["error"].startswith("session_id is ")
     assert dynamodb.scan(TableName="journal")["Count"] == 0
 
 
-def test_a_refusal_is_an_answer_even_when_it_cannot_be_journalled(
-    post: Post, dynamodb: "DynamoDBClient", monkeypatch: pytest.MonkeyPatch, session_id: str, reader: JournalReader
-) -> None:
+def test_a_refusal_is_an_answer_even_when_it_cannot_be_journalled(env: Environment, dynamodb: "DynamoDBClient") -> None:
     writer = JournalWriter(dynamodb, "journal", ttl_days=1)
-    writer.close(writer.stamp(session_id, Status.SESSION_CANCELLED))
-    assert post([]).status_code == 400
-    assert statuses(reader, session_id) == [Status.SESSION_CANCELLED]
+    writer.close(writer.stamp(env.session_id, Status.SESSION_CANCELLED))
+    assert env.post([]).status_code == 400
+    assert env.statuses == [Status.SESSION_CANCELLED]
 
 
 # Acknowledgements
 
 
-def test_a_job_is_acknowledged_and_worked_on_to_its_end(
-    post: Post,
-    job: dict[str, Any],
-    client: TestClient,
-    reader: JournalReader,
-    session_id: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    let_steps(monkeypatch, answer)
-    answered = post(job)
+def test_a_job_is_acknowledged_and_worked_on_to_its_end(env: Environment) -> None:
+    env.let_steps(answer)
+    answered = env.post(env.job)
     assert answered.status_code == 200
     accepted = answered.json()["accepted"]
     assert utc_now() - from_timestamp(accepted.pop("now")) < timedelta(seconds=5)
-    assert accepted == {"sessionId": session_id, "attempt": 1}
-    wait_until(lambda: reader.outcome(session_id), "the run has its outcome")
-    assert statuses(reader, session_id) == [
+    assert accepted == {"sessionId": env.session_id, "attempt": 1}
+    env.wait_for_end()
+    assert env.statuses == [
         "AGENT_BACKGROUND_TASK_STARTED",
         "TASK_ANALYST_STARTED",
         "TASK_ANALYST_COMPLETED",
@@ -203,38 +214,34 @@ def test_a_job_is_acknowledged_and_worked_on_to_its_end(
         "TASK_REPORTER_COMPLETED",
         "AGENT_BACKGROUND_TASK_COMPLETED",
     ]
-    wait_until_idle(client)
-    assert dependencies.stores().artifacts.get(session_id, "reporter").text == "what the reporter says"
+    env.wait_until_idle()
+    assert dependencies.stores().artifacts.get(env.session_id, "reporter").text == "what the reporter says"
 
 
-def test_an_attempt_that_is_acknowledged_again_has_one_clock(post: Post, job: dict[str, Any]) -> None:
+def test_an_attempt_that_is_acknowledged_again_has_one_clock(env: Environment) -> None:
     # The second invoker's clock is ten minutes ahead; the task that is at work keeps its own.
-    first = from_timestamp(post(job).json()["accepted"]["now"])
+    first = from_timestamp(env.post(env.job).json()["accepted"]["now"])
     ahead = to_timestamp(utc_now() + timedelta(minutes=10))
-    again = from_timestamp(post(job | {"now": ahead}).json()["accepted"]["now"])
+    again = from_timestamp(env.post(env.job | {"now": ahead}).json()["accepted"]["now"])
     assert first <= again < first + timedelta(minutes=1)
-    other = from_timestamp(post(job | {"now": ahead, "attempt": 2}).json()["accepted"]["now"])
+    other = from_timestamp(env.post(env.job | {"now": ahead, "attempt": 2}).json()["accepted"]["now"])
     assert to_timestamp(other) >= ahead
 
 
-def test_a_job_of_plain_code_needs_no_model(
-    post: Post, job: dict[str, Any], reader: JournalReader, session_id: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    let_steps(monkeypatch, hang)
+def test_a_job_of_plain_code_needs_no_model(env: Environment) -> None:
+    env.let_steps(hang)
     prompt = 'complete "quotes", \\backslashes and\nline breaks'
-    post(job | {"request": {"prompt": prompt, "workflow": "verify"}})
-    wait_until(lambda: reader.outcome(session_id), "the run has its outcome")
-    found = statuses(reader, session_id)
+    env.post(env.job | {"request": {"prompt": prompt, "workflow": "verify"}})
+    env.wait_for_end()
+    found = env.statuses
     assert found[:3] == ["AGENT_BACKGROUND_TASK_STARTED", "TASK_PREPARE_STARTED", "TASK_BESIDE_STARTED"]
     assert sorted(found[3:5]) == ["TASK_BESIDE_COMPLETED", "TASK_PREPARE_COMPLETED"]
     assert found[5:] == ["TASK_WORK_STARTED", "TASK_WORK_COMPLETED", "AGENT_BACKGROUND_TASK_COMPLETED"]
-    assert dependencies.stores().artifacts.get(session_id, "work").text == prompt
-    assert "boto3 1." in dependencies.stores().artifacts.get(session_id, "prepare").text
+    assert dependencies.stores().artifacts.get(env.session_id, "work").text == prompt
+    assert "boto3 1." in dependencies.stores().artifacts.get(env.session_id, "prepare").text
 
 
-def test_plain_code_that_blocks_does_not_stop_the_heartbeats(
-    post: Post, job: dict[str, Any], reader: JournalReader, session_id: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_plain_code_that_blocks_does_not_stop_the_heartbeats(env: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
     released = threading.Event()
 
     async def block(_given: StepInput) -> str:
@@ -244,16 +251,16 @@ def test_plain_code_that_blocks_does_not_stop_the_heartbeats(
     monkeypatch.setenv("LEASE_SECONDS", "4")
     dependencies.settings.cache_clear()
     monkeypatch.setitem(WORKFLOWS, "blocking", Workflow("blocking", (Step("block", work=block),)))
-    post(job | {"request": {"prompt": "Why?", "workflow": "blocking"}})
+    env.post(env.job | {"request": {"prompt": "Why?", "workflow": "blocking"}})
     heartbeat = Status.AGENT_BACKGROUND_TASK_HEARTBEAT
-    wait_until(lambda: statuses(reader, session_id).count(heartbeat) > 1, "two heartbeats")
+    wait_until(lambda: env.statuses.count(heartbeat) > 1, "two heartbeats")
     released.set()
-    wait_until(lambda: reader.outcome(session_id), "the run has its outcome")
-    assert statuses(reader, session_id)[-1] == Status.AGENT_BACKGROUND_TASK_COMPLETED
+    env.wait_for_end()
+    assert env.statuses[-1] == Status.AGENT_BACKGROUND_TASK_COMPLETED
 
 
 def test_a_job_is_acknowledged_before_anything_is_built_or_written(
-    post: Post, job: dict[str, Any], client: TestClient, monkeypatch: pytest.MonkeyPatch
+    env: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     acknowledged = threading.Event()
     in_time: list[bool] = []
@@ -264,30 +271,26 @@ def test_a_job_is_acknowledged_before_anything_is_built_or_written(
         raise ConnectionAbortedError("enough seen")
 
     monkeypatch.setattr(dependencies, "background_task", background_task)
-    assert post(job).status_code == 200
+    assert env.post(env.job).status_code == 200
     acknowledged.set()
-    wait_until_idle(client)
+    env.wait_until_idle()
     assert in_time == [True]
     assert dependencies.journal.cache_info().currsize == 0
     assert dependencies.stores.cache_info().currsize == 0
 
 
-def test_ping_says_busy_from_the_acknowledgement_to_the_end(
-    post: Post, job: dict[str, Any], client: TestClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert ping(client) == "Healthy"
-    let_steps(monkeypatch, hang)
-    post(job)
-    assert ping(client) == "HealthyBusy"
+def test_ping_says_busy_from_the_acknowledgement_to_the_end(env: Environment) -> None:
+    assert env.ping() == "Healthy"
+    env.let_steps(hang)
+    env.post(env.job)
+    assert env.ping() == "HealthyBusy"
     [task] = running._tasks
     task.get_loop().call_soon_threadsafe(task.cancel)
-    wait_until_idle(client)
+    env.wait_until_idle()
     wait_until(lambda: not running._tasks, "nothing refers to the task")
 
 
-def test_a_running_task_is_not_collected(
-    post: Post, job: dict[str, Any], client: TestClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_running_task_is_not_collected(env: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
     waiting = threading.Event()
     done: list[str] = []
 
@@ -307,48 +310,36 @@ def test_a_running_task_is_not_collected(
         return Parked()
 
     monkeypatch.setattr(dependencies, "background_task", background_task)
-    post(job)
+    env.post(env.job)
     assert waiting.wait(5)
     for _ in range(3):
         gc.collect()
-        assert ping(client) == "HealthyBusy"
+        assert env.ping() == "HealthyBusy"
     assert done == []
 
 
 def test_a_task_that_cannot_even_be_built_leaves_a_healthy_environment(
-    post: Post,
-    job: dict[str, Any],
-    client: TestClient,
-    monkeypatch: pytest.MonkeyPatch,
-    reader: JournalReader,
-    session_id: str,
+    env: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def background_task(_job: Job, _clock: RunClock) -> Any:
         raise RuntimeError("no clients today")
 
     with monkeypatch.context() as broken:
         broken.setattr(dependencies, "background_task", background_task)
-        assert post(job).status_code == 200
-        wait_until_idle(client)
-    let_steps(monkeypatch, answer)
-    post(job)
-    wait_until(lambda: reader.outcome(session_id), "the next task works")
+        assert env.post(env.job).status_code == 200
+        env.wait_until_idle()
+    env.let_steps(answer)
+    env.post(env.job)
+    env.wait_for_end()
 
 
-def test_two_jobs_of_one_attempt_in_one_environment_are_one_run(
-    post: Post,
-    job: dict[str, Any],
-    client: TestClient,
-    reader: JournalReader,
-    session_id: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    let_steps(monkeypatch, answer)
-    assert [post(job).status_code for _ in range(5)] == [200] * 5
-    wait_until(lambda: reader.outcome(session_id), "the run has its outcome")
-    wait_until_idle(client)
-    assert statuses(reader, session_id).count("AGENT_BACKGROUND_TASK_STARTED") == 1
-    assert statuses(reader, session_id).count("TASK_ANALYST_STARTED") == 1
+def test_two_jobs_of_one_attempt_in_one_environment_are_one_run(env: Environment) -> None:
+    env.let_steps(answer)
+    assert [env.post(env.job).status_code for _ in range(5)] == [200] * 5
+    env.wait_for_end()
+    env.wait_until_idle()
+    assert env.statuses.count("AGENT_BACKGROUND_TASK_STARTED") == 1
+    assert env.statuses.count("TASK_ANALYST_STARTED") == 1
 
 
 # The loop and the threads
@@ -357,29 +348,21 @@ def test_two_jobs_of_one_attempt_in_one_environment_are_one_run(
 @pytest.mark.parametrize(
     "error", [StopIteration("odd"), KeyboardInterrupt("odd")], ids=lambda each: type(each).__name__
 )
-def test_what_a_thread_of_a_step_raises_ends_the_run_with_its_name(
-    error: BaseException,
-    post: Post,
-    job: dict[str, Any],
-    client: TestClient,
-    reader: JournalReader,
-    session_id: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_what_a_thread_of_a_step_raises_ends_the_run_with_its_name(error: BaseException, env: Environment) -> None:
     def odd() -> str:
         raise error
 
-    let_steps(monkeypatch, lambda _: asyncio.to_thread(odd))
-    post(job)
-    wait_until(lambda: reader.outcome(session_id), "the run has its outcome")
-    wait_until_idle(client)
-    outcome = reader.outcome(session_id)
+    env.let_steps(lambda _: asyncio.to_thread(odd))
+    env.post(env.job)
+    env.wait_for_end()
+    env.wait_until_idle()
+    outcome = env.outcome
     assert outcome
     assert (outcome.error_type, outcome.error_message) == ("Escaped", f"raised {error!r}")
 
 
 def test_a_slow_journal_does_not_stop_the_event_loop(
-    post: Post, job: dict[str, Any], client: TestClient, dynamodb: "DynamoDBClient", monkeypatch: pytest.MonkeyPatch
+    env: Environment, dynamodb: "DynamoDBClient", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answered, asked = threading.Event(), threading.Event()
 
@@ -391,13 +374,13 @@ def test_a_slow_journal_does_not_stop_the_event_loop(
     table = FaultyDynamoDB(dynamodb, slow)
     journal = JournalWriter(table.as_client(), "journal", ttl_days=1)
     monkeypatch.setattr(dependencies, "journal", lambda: journal)
-    let_steps(monkeypatch, answer)
-    post(job)
+    env.let_steps(answer)
+    env.post(env.job)
     assert asked.wait(5)
     [task] = running._tasks
     ticks = asyncio.run_coroutine_threadsafe(longest_gap(ticks=20), task.get_loop()).result(5)
     answered.set()
-    wait_until_idle(client)
+    env.wait_until_idle()
     assert ticks < 0.5
 
 
@@ -414,90 +397,61 @@ async def longest_gap(ticks: int) -> float:
 # Shutdown
 
 
-def test_an_environment_that_is_told_to_go_releases_its_lease(
-    post: Post,
-    job: dict[str, Any],
-    client: TestClient,
-    reader: JournalReader,
-    session_id: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    let_steps(monkeypatch, hang)
-    post(job)
-    wait_until(lambda: "TASK_ANALYST_STARTED" in statuses(reader, session_id), "the first step runs")
-    client.portal.call(running.shut_down)  # pyrefly: ignore[missing-attribute]
-    *_, released = reader.events(session_id)
+def test_an_environment_that_is_told_to_go_releases_its_lease(env: Environment) -> None:
+    env.let_steps(hang)
+    env.post(env.job)
+    env.wait_for("TASK_ANALYST_STARTED")
+    env.shut_down()
+    *_, released = env.reader.events(env.session_id)
     assert released.lease_expires_at == released.created_at
     assert (released.detail or {})["running"] == ["analyst"]
-    assert reader.outcome(session_id) is None
-    assert ping(client) == "Healthy"
+    assert env.outcome is None
+    assert env.ping() == "Healthy"
 
 
 def test_an_environment_that_is_told_to_go_before_it_has_built_a_task_gives_the_attempt_back(
-    post: Post,
-    job: dict[str, Any],
-    client: TestClient,
-    reader: JournalReader,
-    session_id: str,
-    monkeypatch: pytest.MonkeyPatch,
+    env: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(entrypoint, "ACKNOWLEDGEMENT_SECONDS", 60)
-    post(job)
-    client.portal.call(running.shut_down)  # pyrefly: ignore[missing-attribute]
-    [released] = reader.events(session_id)
+    env.post(env.job)
+    env.shut_down()
+    [released] = env.reader.events(env.session_id)
     assert released.detail == {"released": "the environment is shutting down", "unclaimed": True}
-    assert ping(client) == "Healthy"
+    assert env.ping() == "Healthy"
 
 
-def test_an_environment_hesitates_to_claim_another_attempt_of_a_session_that_it_has_worked_on(
-    post: Post,
-    job: dict[str, Any],
-    client: TestClient,
-    reader: JournalReader,
-    session_id: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    let_steps(monkeypatch, hang)
-    post(job)
-    wait_until(lambda: "TASK_ANALYST_STARTED" in statuses(reader, session_id), "the first step runs")
+def test_an_environment_hesitates_to_claim_another_attempt_of_a_session_that_it_has_worked_on(env: Environment) -> None:
+    env.let_steps(hang)
+    env.post(env.job)
+    env.wait_for("TASK_ANALYST_STARTED")
     # Its environment is told to go, and gets the next attempt before it does.
-    assert post(job | {"attempt": 2}).status_code == 200
+    assert env.post(env.job | {"attempt": 2}).status_code == 200
     # Time enough for a claim.
     loop = next(iter(running._tasks)).get_loop()
     asyncio.run_coroutine_threadsafe(longest_gap(ticks=60), loop).result(5)
-    client.portal.call(running.shut_down)  # pyrefly: ignore[missing-attribute]
-    released = {event.attempt: event.detail for event in reader.events(session_id) if event.detail}
+    env.shut_down()
+    released = {event.attempt: event.detail for event in env.reader.events(env.session_id) if event.detail}
     said = {"released": "the environment is shutting down"}
     assert released == {1: said | {"running": ["analyst"]}, 2: said | {"unclaimed": True}}
-    assert statuses(reader, session_id).count("AGENT_BACKGROUND_TASK_STARTED") == 1
+    assert env.statuses.count("AGENT_BACKGROUND_TASK_STARTED") == 1
 
 
 def test_an_environment_that_is_not_told_to_go_works_on_another_attempt_after_a_while(
-    post: Post,
-    job: dict[str, Any],
-    reader: JournalReader,
-    session_id: str,
-    monkeypatch: pytest.MonkeyPatch,
+    env: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(entrypoint, "HESITATION_SECONDS", 0.1)
-    let_steps(monkeypatch, hang)
-    post(job)
-    wait_until(lambda: "TASK_ANALYST_STARTED" in statuses(reader, session_id), "the first step runs")
-    let_steps(monkeypatch, answer)
-    post(job | {"attempt": 2})
-    wait_until(lambda: reader.outcome(session_id), "the run has its outcome")
-    started = [event for event in reader.events(session_id) if event.status == "AGENT_BACKGROUND_TASK_STARTED"]
+    env.let_steps(hang)
+    env.post(env.job)
+    env.wait_for("TASK_ANALYST_STARTED")
+    env.let_steps(answer)
+    env.post(env.job | {"attempt": 2})
+    env.wait_for_end()
+    started = [event for event in env.reader.events(env.session_id) if event.status == "AGENT_BACKGROUND_TASK_STARTED"]
     assert [event.attempt for event in started] == [1, 2]
 
 
 def test_an_environment_that_is_told_to_go_finishes_closing_a_run(
-    post: Post,
-    job: dict[str, Any],
-    client: TestClient,
-    reader: JournalReader,
-    dynamodb: "DynamoDBClient",
-    session_id: str,
-    monkeypatch: pytest.MonkeyPatch,
+    env: Environment, dynamodb: "DynamoDBClient", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked, told_to_go = threading.Event(), threading.Event()
 
@@ -510,17 +464,17 @@ def test_an_environment_that_is_told_to_go_finishes_closing_a_run(
     table = FaultyDynamoDB(dynamodb, slow_to_close)
     journal = JournalWriter(table.as_client(), "journal", ttl_days=1)
     monkeypatch.setattr(dependencies, "journal", lambda: journal)
-    let_steps(monkeypatch, answer)
-    post(job)
+    env.let_steps(answer)
+    env.post(env.job)
     assert asked.wait(5)
     threading.Timer(0.05, told_to_go.set).start()
-    client.portal.call(running.shut_down)  # pyrefly: ignore[missing-attribute]
-    assert statuses(reader, session_id)[-1] == Status.AGENT_BACKGROUND_TASK_COMPLETED
-    assert reader.outcome(session_id)
+    env.shut_down()
+    assert env.statuses[-1] == Status.AGENT_BACKGROUND_TASK_COMPLETED
+    assert env.outcome
 
 
-def test_an_environment_without_work_goes_at_once(client: TestClient) -> None:
-    client.portal.call(running.shut_down)  # pyrefly: ignore[missing-attribute]
+def test_an_environment_without_work_goes_at_once(env: Environment) -> None:
+    env.shut_down()
 
 
 def test_an_environment_without_its_settings_does_not_start(
