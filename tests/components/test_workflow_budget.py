@@ -112,6 +112,7 @@ def test_waits_that_do_not_fit_are_refused_with_a_cure_that_works() -> None:
             check_budget(beyond)
 
 
+@pytest.mark.slow
 def test_settings_of_which_no_single_one_can_be_blamed_say_so() -> None:
     settings = Settings.defaults(max_waits=MAX_WAITS, max_run_seconds=28_800, invoke_retry_seconds=86_400)
     with pytest.raises(ValueError, match=r"It takes more than one of them to change that\.$"):

@@ -116,6 +116,7 @@ def test_what_cannot_be_replayed_is_2_and_one_sentence(
     assert shown.out == ""
 
 
+@pytest.mark.slow
 def test_with_debug_the_debugger_stops_in_tools_and_in_plain_code(tmp_path: Path) -> None:
     script = tmp_path / "debugged.py"
     script.write_text(DEBUGGED, encoding="utf-8")

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import psutil
+import pytest
 
 from local.replay import replayed
 from local.replay.record.errors import RecordEnds
@@ -53,6 +54,7 @@ def survey() -> Workflow:
     return Workflow("survey", (Step("plan", work=plan, result=list[str]), clerk, Step("count", work=count, result=int)))
 
 
+@pytest.mark.slow
 def test_a_thousand_turns_are_replayed_in_seconds_and_in_bounded_memory(recorder: Recorder) -> None:
     def model_for(_step: str, item: int | None) -> ScriptedModel:
         asks = [calls("look", place=f"{item}, {turn}, {'far away ' * 200}") for turn in range(TURNS - 1)]

@@ -241,6 +241,7 @@ def test_a_job_of_plain_code_needs_no_model(env: Environment) -> None:
     assert "boto3 1." in dependencies.stores().artifacts.get(env.session_id, "prepare").text
 
 
+@pytest.mark.slow
 def test_plain_code_that_blocks_does_not_stop_the_heartbeats(env: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
     released = threading.Event()
 

@@ -171,6 +171,7 @@ def test_a_model_that_runs_into_its_token_limit_has_not_done_its_step() -> None:
         run(ScriptedModel(says("half an ans", "max_tokens")))
 
 
+@pytest.mark.slow
 def test_a_model_that_never_stops_calling_tools_is_stopped() -> None:
     with pytest.raises(StepStopped, match="limit"):
         run(ScriptedModel(*(calls("look_up") for _ in range(300))), step_with(look_up))

@@ -175,6 +175,7 @@ def test_one_at_a_time_is_one_after_the_other(fan_out: Simulation) -> None:
     assert items_of(fan_out, "LOOK_COMPLETED") == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.slow
 def test_a_hundred_items_at_once_are_a_few_transactions(fan_out: Simulation) -> None:
     fan_out.parallel_steps = 100
     fan_out.work["plan"] = says(plan_of(*map(str, range(100))))

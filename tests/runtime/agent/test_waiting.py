@@ -211,6 +211,7 @@ def test_an_expired_wait_is_a_denial_of_all_it_asked(parts: AskingRun) -> None:
     assert (parts.statuses[-1], parts.mails) == ("COMPLETED", [])
 
 
+@pytest.mark.slow
 def test_more_questions_than_a_wait_takes_are_asked_by_the_next_one(asking: AskingRun) -> None:
     parts = asking
     parts.parallel_steps = 8
