@@ -60,6 +60,15 @@ def button(shown: Widgets, description: str) -> Any:
     return next(each for each in every(shown._page) if description in getattr(each, "description", ""))
 
 
+async def retrying(rb: Runbook, session_id: str) -> Widgets:
+    """Open a run's page and ask for a retry, which then is to be confirmed."""
+    shown = console(rb)
+    shown.open(session_id)
+    await until(lambda: not button(shown, "Retry").disabled)
+    button(shown, "Retry").click()
+    return shown
+
+
 def text(shown: Widgets) -> str:
     """All that is shown as HTML."""
     return "".join(each.value for each in every(shown._page) if isinstance(each, ipywidgets.HTML))
@@ -100,10 +109,7 @@ def test_no_means_no(rb: Runbook, failed: str, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(rb, "retry", retry)
 
     async def scenario() -> None:
-        shown = console(rb)
-        shown.open(failed)
-        await until(lambda: not button(shown, "Retry").disabled)
-        button(shown, "Retry").click()
+        shown = await retrying(rb, failed)
         yes = button(shown, "Yes, retry")
         button(shown, "No").click()
         yes.click()
@@ -121,10 +127,7 @@ def test_a_retry_that_may_do_again_what_must_not_happen_twice_is_asked_for_once_
     monkeypatch.setattr(rb, "retry", retry)
 
     async def scenario() -> None:
-        shown = console(rb)
-        shown.open(failed)
-        await until(lambda: not button(shown, "Retry").disabled)
-        button(shown, "Retry").click()
+        shown = await retrying(rb, failed)
         button(shown, "Yes, retry").click()
         await until(lambda: "mailer [2] send_mail({})" in text(shown))
         button(shown, "Yes, retry all the same").click()
@@ -138,10 +141,7 @@ def test_a_refusal_is_a_sentence(rb: Runbook, failed: str, monkeypatch: pytest.M
     monkeypatch.setattr(rb, "retry", Mock(side_effect=NothingToRetry(failed)))
 
     async def scenario() -> None:
-        shown = console(rb)
-        shown.open(failed)
-        await until(lambda: not button(shown, "Retry").disabled)
-        button(shown, "Retry").click()
+        shown = await retrying(rb, failed)
         button(shown, "Yes, retry").click()
         await until(lambda: not shown._busy)
         assert f"run {failed} completed: to do it once more" in text(shown)
