@@ -60,7 +60,9 @@ def _overhead(parts: AgentParts, rounds: int) -> Row:
     session_id = str(uuid.uuid4())
     _run(parts, session_id, CALLS, 10)
     written = [
-        (key, parts.stores.turns.turn(key)) for key in sorted(parts.stores.turns.keys(session_id)) if "definition" not in key
+        (key, parts.stores.turns.turn(key))
+        for key in sorted(parts.stores.turns.keys(session_id))
+        if "definition" not in key
     ]
     events = [event for event in parts.reader.events(session_id) if event.status == STATUS]
     times: dict[str, list[float]] = {"ours": [], "Strands alone": [], "writes alone": []}
