@@ -112,7 +112,7 @@ class OpenWait:
         :raises InvalidRequest: if it is none, or doesn't fit the questions
         """
         try:
-            found = json.loads(content)
+            found = json.loads(content, object_pairs_hook=_without_twice)
         except (ValueError, RecursionError):
             raise InvalidRequest("answers", described(content), LIST_OF_ANSWERS) from None
         if not isinstance(found, list):
@@ -231,10 +231,13 @@ class WaitFinder:
         run = self.reader.metadata(session_id)
         if run is None:
             raise RunNotFound(session_id)
-        if self.reader.outcome(session_id):
-            raise RunClosed(session_id)
         newest = self.reader.newest_wait(session_id)
         wait = newest if number is None or newest is None else self.reader.wait(session_id, number)
+        # Who is late wants to know what was said, of a run that has ended meanwhile as well.
+        if number and wait and (answered := self.reader.answered(wait)):
+            raise AnsweredBefore(session_id, wait.number, answered)
+        if self.reader.outcome(session_id):
+            raise RunClosed(session_id)
         if wait is None:
             raise NotWaiting(session_id, number, newest.number if newest else None)
         if answered := self.reader.answered(wait):
@@ -280,6 +283,17 @@ class WaitFinder:
         return started > asked
 
 
+def _without_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object; of two values for one name, such as yes and no, neither is meant.
+
+    :raises ValueError: if a name is there twice
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name is there twice")
+    return found
+
+
 def answer(
     client: "DynamoDBClient",
     table_name: str,
@@ -307,15 +321,17 @@ def answer(
         Status.RUN_ANSWERED,
         # Nobody reads an answer before its question, though this machine's clock is slow.
         at=max(wait.created_at, utc_now()),
-        detail={"wait": wait.number, "by": by, "answers": shown_answers(answers)},
+        detail={"wait": wait.number, "by": by, "answers": shown_answers(answers, asked.questions)},
     )
     answered = AnsweredWait(
         session_id=wait.session_id, number=wait.number, created_at=event.created_at, by=by, answers=tuple(answers)
     )
     try:
         until_taken(lambda: writer.answer(event, wait, answered), clock, sleep)
-    except AlreadyAnswered:
+    except (AlreadyAnswered, RunClosed) as refusal:
         first = JournalReader(client, table_name).answered(wait)
+        if first is None and isinstance(refusal, RunClosed):
+            raise
         raise AnsweredBefore(wait.session_id, wait.number, first) from None
     except NotAsked:
         raise QuestionsChanged(wait.session_id, wait.number) from None

@@ -82,12 +82,17 @@ def answers(shown: Sequence[Mapping[str, Any]]) -> str:
 
     :param shown: see :func:`runtime.journal.waits.shown_answers`
     """
-    said = [_answer(bool(answer.get("approved")), str(answer.get("text") or "")) for answer in shown]
+    said = [_answer(answer) for answer in shown]
     return ", ".join(said if len(set(said)) > 1 else said[:1])
 
 
-def _answer(approved: bool, text: str) -> str:
-    return ("approved" if approved else "denied") + (f" ({text})" if text else "")
+def _answer(answer: Mapping[str, Any]) -> str:
+    approved, text = bool(answer.get("approved")), str(answer.get("text") or "")
+    if answer.get("wants") == "text":
+        said = "answered" if approved else "not answered"
+    else:
+        said = "approved" if approved else "denied"
+    return said + (f" ({text})" if text else "")
 
 
 def who(arn: str) -> str:

@@ -24,7 +24,7 @@ from runbook.cli.commands import (
 )
 from runbook.connection import EMBEDDED, connect
 from runbook.render_tables import Lines
-from runtime.journal.waits import Answer, Question, Wants, shown_answers
+from runtime.journal.waits import MAX_ANSWERS_BYTES, Answer, Question, Wants, shown_answers
 
 NOTHING_DONE = "nothing was answered: without a terminal say what was read and what is answered, --wait {} --approve"
 Answering = Callable[[OpenWait], Sequence[Answer]]
@@ -73,7 +73,7 @@ def answer(
         raise fail(NOTHING_DONE.format(found.number))
     answers = given(found) if given else [_typed(number, each) for number, each in enumerate(found.questions, 1)]
     found.check(answers)
-    said = labels.answers(shown_answers(answers))
+    said = labels.answers(shown_answers(answers, found.questions))
     if is_asked:
         confirm(f"Answer wait {found.number} of run {found.session_id} of stack {stack}: {said}?", yes=False)
     answered = runbook.answer(found, answers)
@@ -95,10 +95,29 @@ def _given(approve: bool, deny: bool, text: str | None, file: Path | None) -> An
     if file is not None:
         if approve or deny or text is not None:
             raise typer.BadParameter("--file has all answers: leave --approve, --deny and --text out")
-        return lambda found: found.parsed_answers(file.read_text(encoding="utf-8"))
+        content = _read(file)
+        return lambda found: found.parsed_answers(content)
     if not approve and not deny and text is None:
         return None
     return lambda found: found.answers(True if approve else False if deny else None, text or "")
+
+
+def _read(file: Path) -> str:
+    """Return a file's text, as much as answers can be.
+
+    :raises typer.BadParameter: if it can't be read, is longer than that, or not UTF-8
+    """
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(2 * MAX_ANSWERS_BYTES)
+        text = content.decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise typer.BadParameter(f"--file {file} can't be read as UTF-8: {error}") from None
+    if len(content) > MAX_ANSWERS_BYTES:
+        raise typer.BadParameter(
+            f"--file {file} has more than {MAX_ANSWERS_BYTES} bytes, the most that answers may have"
+        )
+    return text
 
 
 def _show(found: OpenWait, *, as_json: bool) -> None:

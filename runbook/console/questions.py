@@ -96,7 +96,7 @@ class _Asked:
 
         self._confirmation.ask(
             f"Answer wait {asked.number} of run {asked.session_id[:8]} of stack {self._stack}: "
-            f"{labels.answers(shown_answers(answers))}? It can't be taken back.",
+            f"{labels.answers(shown_answers(answers, asked.questions))}? It can't be taken back.",
             f"Yes, {self._word if approved else 'deny'}",
             answer,
         )

@@ -148,15 +148,18 @@ class Conversation:
     def _check(self, event: BeforeModelCallEvent) -> None:
         """Check the limits before the model is called."""
         with self._failing():
-            self._journal.spending.check()
-            if self._turn >= self._max_turns:
-                raise StepStopped(self._step.name, "limit_turns")
-            if self._usage.output_tokens >= MAX_OUTPUT_TOKENS:
-                raise StepStopped(self._step.name, "limit_output_tokens")
+            self._check_limits()
             refused = [*refused_results(self._step, event.agent.messages)]
             # Strands alone asks again and again.
             if len(refused) > 1:
                 raise WrongResult(self._step.name, refused[-1])
+
+    def _check_limits(self) -> None:
+        self._journal.spending.check()
+        if self._turn >= self._max_turns:
+            raise StepStopped(self._step.name, "limit_turns")
+        if self._usage.output_tokens >= MAX_OUTPUT_TOKENS:
+            raise StepStopped(self._step.name, "limit_output_tokens")
 
     @contextmanager
     def _failing(self) -> Generator[None]:
@@ -259,6 +262,9 @@ class Conversation:
                 await self._once.check(claim)
         said = self._asking.answer(question) if question else None
         if question and said is None:
+            # Nobody is asked for what the model could not be told any more.
+            with self._failing():
+                self._check_limits()
             self._asking.open.append(question)
             context.interrupt(question.tool)
         if question and said and not said.approved:

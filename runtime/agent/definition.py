@@ -96,13 +96,15 @@ class Step:
         check_step_name(self.name)
         if (self.prompt_file is None) == (self.work is None):
             raise InvalidWorkflow(f"step {self.name} needs either a prompt file or work, and not both")
-        if self.work and self.tools:
+        if self.work and (self.tools or self.once or self.approve):
             raise InvalidWorkflow(f"step {self.name} is plain code: tools are for steps with a prompt file")
         if self.work:
             self._check_work(self.work)
         for field in ("tools", "after", "once", "approve"):
-            if not isinstance(getattr(self, field), (tuple, list, type(None))):
-                wrong = f"step {self.name} has {field}={getattr(self, field)!r}, which has to be a tuple: ({field}[0],)"
+            given = getattr(self, field)
+            if not (isinstance(given, (tuple, list)) or (field == "after" and given is None)):
+                example = "(read_run,)" if field == "tools" else '("read_run",)'
+                wrong = f"step {self.name} has {field}={given!r}, which has to be a tuple, such as {example}"
                 raise InvalidWorkflow(wrong)
         if self.prompt_file is not None and self.prompt_file not in {path.name for path in PROMPTS.iterdir()}:
             raise InvalidWorkflow(f"step {self.name} has the prompt file {self.prompt_file}, which is not in {PROMPTS}")
@@ -111,11 +113,23 @@ class Step:
             self._check_result()
 
     def _check_agent(self) -> None:
+        for made in self.tools:
+            if not (callable(made) or hasattr(made, "tool_name")):
+                raise InvalidWorkflow(f"step {self.name} has the tool {made!r}, which is no function")
+        if twice := _more_than_once(map(name_of, self.tools)):
+            raise InvalidWorkflow(f"step {self.name} has two tools of the name {twice}")
         for field in ("once", "approve"):
-            if unknown := sorted({*getattr(self, field)} - {name_of(made) for made in self.tools}):
-                raise InvalidWorkflow(f"step {self.name} has {field}={unknown[0]}, which is none of its tools")
+            self._check_names(field)
         if self.work and self.model:
             raise InvalidWorkflow(f"step {self.name} is plain code: a model is for steps with a prompt file")
+
+    def _check_names(self, field: str) -> None:
+        names = {name_of(made) for made in self.tools}
+        for named in getattr(self, field):
+            if not isinstance(named, str):
+                raise InvalidWorkflow(f"step {self.name} has {field}={named!r}: what is meant is a tool's name, a text")
+            if named not in names:
+                raise InvalidWorkflow(f"step {self.name} has {field}={named}, which is none of its tools")
 
     def _check_work(self, work: Work) -> None:
         if not inspect.iscoroutinefunction(work):

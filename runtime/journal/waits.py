@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
+from itertools import zip_longest
 from typing import Any, cast
 
 from runtime.journal.keys import answer_key, record_key, wait_sort_key
@@ -224,7 +225,12 @@ def shown_questions(questions: Sequence[Question]) -> list[dict[str, Any]]:
     ]
 
 
-def shown_answers(answers: Sequence[Answer]) -> list[dict[str, Any]]:
-    """Return answers as an event shows them, cut like questions."""
+def shown_answers(answers: Sequence[Answer], questions: Sequence[Question] = ()) -> list[dict[str, Any]]:
+    """Return answers as an event shows them, cut like questions.
+
+    :param questions: what they answer, where that is known: what wanted text is marked then
+    """
     characters = min(SHOWN_CHARACTERS, SHOWN_TOGETHER // max(1, len(answers)))
-    return [{"approved": answer.approved, "text": answer.text[:characters]} for answer in answers]
+    shown = [{"approved": answer.approved, "text": answer.text[:characters]} for answer in answers]
+    wanted = [{"wants": str(each.wants)} if each.wants is Wants.TEXT else {} for each in questions]
+    return [answer | wants for answer, wants in zip_longest(shown, wanted, fillvalue={})]

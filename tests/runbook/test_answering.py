@@ -189,7 +189,7 @@ def test_an_answer_has_who_gave_it_and_wakes_the_run(
     assert event.detail == {
         "wait": 1,
         "by": answered.by,
-        "answers": [{"approved": False, "text": "too late"}, {"approved": True, "text": "the third"}],
+        "answers": [{"approved": False, "text": "too late"}, {"approved": True, "text": "the third", "wants": "text"}],
     }
     assert dataclasses.replace(answered, created_at=event.created_at) == rb._reader.answered(wait)
     assert event.expires_at == expiry(event.created_at, 90)
@@ -225,6 +225,12 @@ def test_a_second_answer_is_refused_and_shown_the_first(rb: Runbook, history: Hi
     with pytest.raises(AnsweredBefore, match=rf"is already answered by {first.by} at 20.* UTC: approved$") as refused:
         rb.answer(read, NO)
     assert refused.value.first == rb._reader.answered(read.wait)
+    history.close(read.session_id, Status.AGENT_BACKGROUND_TASK_COMPLETED, utc_now())
+    # Who comes when the run has ended meanwhile is told so, too.
+    with pytest.raises(AnsweredBefore):
+        rb.answer(read, NO)
+    with pytest.raises(AnsweredBefore):
+        rb.open_wait(read.session_id, 1)
     assert [event.status for event in rb.events(read.session_id)].count(Status.RUN_ANSWERED) == 1
 
 
@@ -355,6 +361,7 @@ def test_a_list_of_answers_has_one_for_each_question() -> None:
         ("[" * 100_000, "a JSON list"),
         ("[]", "answers is 0: it must be 1, one for each question"),
         ("[true]", "answer 1 is true: it must be"),
+        ('[{"approved": false, "approved": true}]', "a JSON list such as"),
         ('[{"approved": "no"}]', "answer 1 is "),
         ('[{"approved": true, "expired": true}]', "answer 1 is "),
         ('[{"approved": true, "text": 1}]', "answer 1 is "),

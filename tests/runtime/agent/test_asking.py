@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from runtime.agent.artifacts import Usage
 from runtime.agent.asking import ask
 from runtime.agent.definition import Step
-from runtime.agent.errors import StepStopped
+from runtime.agent.errors import BudgetExceeded, StepStopped
 from runtime.journal.errors import JournalDenied
 from runtime.journal.waits import Answer, Question, Wants
 from tests.support.mortal_run import MortalRun
@@ -404,3 +404,14 @@ def test_an_interrupt_of_a_tools_own_ends_the_step() -> None:
     run = MortalRun(Step("clerk", "analyst.md", (gate,)), DeterministicModel(calls("gate"), says("done")))
     with pytest.raises(StepStopped, match="interrupt"):
         run.begin()
+
+
+@pytest.mark.parametrize(("limit", "error"), [({"max_tokens": 5}, BudgetExceeded), ({"max_turns": 1}, StepStopped)])
+def test_nobody_is_asked_for_what_the_model_could_not_be_told_any_more(
+    limit: dict[str, Any], error: type[Exception]
+) -> None:
+    office = Office()
+    run = MortalRun(office.step(), DeterministicModel(*MAIL), **limit)
+    with pytest.raises(error):
+        run.begin()
+    assert (run.asked, office.mails) == ((), [])

@@ -77,8 +77,16 @@ def test_a_step_whose_name_fits_no_status_is_refused_when_it_is_declared(name: s
         ),
         (
             lambda: Step("fetch", work=work, approve=("post",)),
-            "step fetch has approve=post, which is none of its tools",
+            "step fetch is plain code: tools are for",
         ),
+        (
+            lambda: ANY_STEP("b", "analyst.md", (print,), approve=(print,)),
+            "b has approve=<.*: what is meant is a tool's",
+        ),
+        (lambda: ANY_STEP("b", "analyst.md", (print,), once=(1, "a")), "b has once=1: what is meant is a tool's name"),
+        (lambda: ANY_STEP("b", "analyst.md", (print,), approve=None), "b has approve=None, which has to be a tuple"),
+        (lambda: ANY_STEP("b", "analyst.md", ("ask",)), "b has the tool 'ask', which is no function"),
+        (lambda: Step("b", "analyst.md", (print, print)), "b has two tools of the name print"),
         (lambda: ANY_STEP("b", "analyst.md", (print,), approve="print"), "step b has approve='print', which has to be"),
         (lambda: ANY_STEP("b", work=work, after="a"), "step b has after='a', which has to be a tuple"),
         (lambda: Step("fetch", "../definition.py"), "which is not in"),
