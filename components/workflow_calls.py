@@ -1,9 +1,10 @@
-"""What several states of the machine have in common: how the journal is asked again, what an outcome is, an event."""
+"""What several states of the machine share: asking the journal again, waiting to be woken, outcomes, events."""
 
 from typing import Any
 
-from components.asl import expression, retry
+from components.asl import State, catch, expression, never_retry, retry
 from components.workflow_budget import RETRY_DELAY_SECONDS, WorkflowSettings, tries_for
+from components.workflow_records import put, task_token
 from runtime.journal.keys import OUTCOME
 
 TRANSACTION_CANCELLED = "DynamoDb.TransactionCanceledException"
@@ -45,6 +46,47 @@ def database_retry(seconds: int = DATABASE_RETRY_SECONDS) -> list[dict[str, Any]
         retry([TRANSACTION_CANCELLED], 1, 1),
         retry(["States.ALL"], RETRY_DELAY_SECONDS, tries_for(seconds)),
     ]
+
+
+def wait_to_be_woken(
+    settings: WorkflowSettings,
+    checks: list[dict[str, Any]],
+    seconds: int | str,
+    then: tuple[str, str],
+    longest: int,
+    **count: str,
+) -> State:
+    """Return a state that waits until somebody uses its task token, or for a while.
+
+    Storing the token and checking that there is nothing to wait for any more are one transaction, so that no wake-up is
+    missed: whoever changes that afterwards finds the token.
+
+    :param checks: actions of that transaction
+    :param seconds: how long, a number or an expression
+    :param then: the state that looks, and the one that waits for `$pause` before it
+    :param longest: the seconds until the next look where no token could be stored
+    :param count: variables to set where nobody woke it
+    """
+    look, later = then
+    return {
+        "Type": "Task",
+        "Resource": "arn:aws:states:::aws-sdk:dynamodb:transactWriteItems.waitForTaskToken",
+        "Arguments": {"TransactItems": [put(settings, task_token(settings)), *checks]},
+        "TimeoutSeconds": seconds,
+        "Output": {},
+        "Retry": [
+            never_retry(TRANSACTION_CANCELLED),
+            retry(["States.TaskFailed"], RETRY_DELAY_SECONDS, tries_for(DATABASE_RETRY_SECONDS)),
+        ],
+        "Catch": [
+            catch(["States.Timeout"], look, **count),
+            # There is nothing to wait for any more, or another write conflicted.
+            catch([TRANSACTION_CANCELLED], later, pause=1),
+            # Without a token nobody can wake it.
+            catch(["States.ALL"], later, pause=longest, **count),
+        ],
+        "Next": look,
+    }
 
 
 def announcement(settings: WorkflowSettings, detail_type: str, detail: dict[str, Any]) -> dict[str, Any]:

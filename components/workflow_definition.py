@@ -40,7 +40,6 @@ from components.workflow_budget import (
 )
 from components.workflow_calls import (
     ALIASES,
-    DATABASE_RETRY_SECONDS,
     LOOKED_AT,
     NEWEST_RECORDS,
     REQUESTED_BY,
@@ -48,6 +47,7 @@ from components.workflow_calls import (
     announcement,
     database_retry,
     outcome_among,
+    wait_to_be_woken,
 )
 from components.workflow_records import (
     EVENT_ID,
@@ -61,7 +61,6 @@ from components.workflow_records import (
     put,
     request_text,
     string,
-    task_token,
     workflow_name,
 )
 from runtime.contract.request import SESSION_ID
@@ -261,27 +260,9 @@ def _wait_for_completion(settings: WorkflowSettings) -> State:
 
 
 def _wait_for_callback(settings: WorkflowSettings, interval: int | str) -> State:
-    """Storing the task token and checking for an outcome are one transaction, so that no wake-up is missed: whoever
-    closes the run afterwards finds the token."""
-    return {
-        "Type": "Task",
-        "Resource": "arn:aws:states:::aws-sdk:dynamodb:transactWriteItems.waitForTaskToken",
-        "Arguments": {"TransactItems": [put(settings, task_token(settings)), no_outcome(settings), *no_wait(settings)]},
-        "TimeoutSeconds": interval,
-        "Output": {},
-        "Retry": [
-            never_retry(TRANSACTION_CANCELLED),
-            retry(["States.TaskFailed"], RETRY_DELAY_SECONDS, tries_for(DATABASE_RETRY_SECONDS)),
-        ],
-        "Catch": [
-            catch(["States.Timeout"], "CheckStatus", **COUNT_POLL),
-            # There is already an outcome or a wait, or another write conflicted.
-            catch([TRANSACTION_CANCELLED], "WaitToLook", pause=1),
-            # Without a token nobody can wake it, so it polls.
-            catch(["States.ALL"], "WaitToLook", pause=settings.stack.callback_poll_seconds, **COUNT_POLL),
-        ],
-        "Next": "CheckStatus",
-    }
+    checks = [no_outcome(settings), *no_wait(settings)]
+    look, polls = ("CheckStatus", "WaitToLook"), settings.stack.callback_poll_seconds
+    return wait_to_be_woken(settings, checks, interval, look, polls, **COUNT_POLL)
 
 
 def _check_status(settings: WorkflowSettings) -> State:

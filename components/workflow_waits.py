@@ -14,7 +14,7 @@ looks.
 
 from typing import Any
 
-from components.asl import State, catch, choice, expression, never_retry, retry, rule
+from components.asl import State, catch, choice, expression, retry, rule
 from components.workflow_budget import (
     ESSENTIAL_RETRY_SECONDS,
     RETRY_DELAY_SECONDS,
@@ -32,6 +32,7 @@ from components.workflow_calls import (
     announcement,
     database_retry,
     outcome_among,
+    wait_to_be_woken,
 )
 from components.workflow_records import (
     ENTERED_AT,
@@ -43,7 +44,6 @@ from components.workflow_records import (
     number,
     outcome_key,
     put,
-    task_token,
     wait_is_there,
     wait_sort_key,
 )
@@ -196,29 +196,9 @@ def _publish_waiting(settings: WorkflowSettings) -> State:
 
 
 def _wait_for_answer(settings: WorkflowSettings) -> State:
-    """As in `WaitForCompletion`, whoever answers or cancels after this transaction finds the token."""
     turn = answer_turn_seconds(settings.stack)
-    return {
-        "Type": "Task",
-        "Resource": "arn:aws:states:::aws-sdk:dynamodb:transactWriteItems.waitForTaskToken",
-        "Arguments": {
-            "TransactItems": [put(settings, task_token(settings)), no_outcome(settings), no_answer(settings)]
-        },
-        "TimeoutSeconds": turn,
-        "Output": {},
-        "Retry": [
-            never_retry(TRANSACTION_CANCELLED),
-            retry(["States.TaskFailed"], RETRY_DELAY_SECONDS, tries_for(DATABASE_RETRY_SECONDS)),
-        ],
-        "Catch": [
-            catch(["States.Timeout"], "LookForAnswer"),
-            # There is already an outcome or an answer, or another write conflicted.
-            catch([TRANSACTION_CANCELLED], "WaitToLookForAnswer", pause=1),
-            # Without a token nobody can wake it.
-            catch(["States.ALL"], "WaitToLookForAnswer", pause=turn),
-        ],
-        "Next": "LookForAnswer",
-    }
+    checks = [no_outcome(settings), no_answer(settings)]
+    return wait_to_be_woken(settings, checks, turn, ("LookForAnswer", "WaitToLookForAnswer"), turn)
 
 
 def _expire_questions(settings: WorkflowSettings) -> State:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from runtime.contract.errors import InvalidRequest
 from runtime.journal.timestamps import from_timestamp
@@ -33,6 +33,16 @@ def whole_number(fields: Fields, name: str, largest: int) -> int:
     if type(value) is not int or not 1 <= value <= largest:
         raise InvalidRequest(name, described(value), f"a whole number from 1 to {largest}")
     return value
+
+
+def object_of(value: object, field: str, allowed: str) -> dict[str, Any]:
+    """Return an object.
+
+    :raises InvalidRequest: if it is none; the refusal says what is `allowed`
+    """
+    if not isinstance(value, dict):
+        raise InvalidRequest(field, described(value), allowed)
+    return cast("dict[str, Any]", value)
 
 
 def seconds(fields: Fields, name: str) -> float:

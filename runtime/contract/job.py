@@ -3,10 +3,9 @@
 import json
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
-from runtime.contract.errors import InvalidRequest
-from runtime.contract.fields import described, moment, seconds, whole_number
+from runtime.contract.fields import moment, object_of, seconds, whole_number
 from runtime.contract.request import RunRequest, check_session_id, parse_request
 from runtime.contract.segment import MAX_ATTEMPTS, Segment, parse_segment
 from runtime.journal.timestamps import from_timestamp, to_timestamp
@@ -65,9 +64,7 @@ def parse_job(payload: object, session_id: str | None) -> Job:
     :raises InvalidRequest: if a field is missing or not what it has to be
     """
     checked_session_id = check_session_id(session_id)
-    if not isinstance(payload, dict):
-        raise InvalidRequest("payload", described(payload), "an object")
-    fields = cast("dict[str, Any]", payload)
+    fields = object_of(payload, "payload", "an object")
     segment = parse_segment(fields, whole_number(fields, "maxAttempts", MAX_ATTEMPTS))
     return Job(
         session_id=checked_session_id,

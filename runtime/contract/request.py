@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from typing import Any, cast
 
 from runtime.contract.errors import InvalidRequest
-from runtime.contract.fields import described
+from runtime.contract.fields import described, object_of
 from runtime.journal.errors import InvalidStepName
 from runtime.journal.vocabulary import check_step_name
 
@@ -121,9 +121,7 @@ def parse_request(value: object) -> RunRequest:
     :raises InvalidRequest: if it is no object, has no prompt, is nested too deeply, holds what JSON in UTF-8 can't, is
         too large for the state machine's claim, or has limits, sources of finished steps or claims that can't be used
     """
-    if not isinstance(value, dict):
-        raise InvalidRequest("request", described(value), 'an object such as {"prompt": "…"}')
-    request = cast("dict[str, Any]", value)
+    request = object_of(value, "request", 'an object such as {"prompt": "…"}')
     if not _nests_within(request, MAX_REQUEST_LEVELS):
         limit = f"{MAX_REQUEST_LEVELS} levels"
         raise InvalidRequest("request", f"nested more than {limit} deep", f"nested {limit} deep or less")
@@ -213,14 +211,8 @@ def _listed(value: object, field: str, example: str, most: int) -> list[object]:
     return listed
 
 
-def _object(value: object, field: str, example: str) -> dict[str, object]:
-    if not isinstance(value, dict):
-        raise InvalidRequest(field, described(value), f"an object such as {example}")
-    return cast("dict[str, object]", value)
-
-
 def _source(value: object, field: str) -> StepSource:
-    source = _object(value, field, _SOURCE)
+    source = object_of(value, field, f"an object such as {_SOURCE}")
     steps = source.get("steps")
     if not isinstance(steps, list):
         raise InvalidRequest(f"{field}.steps", described(steps), "a list of steps' names")
@@ -231,7 +223,7 @@ def _source(value: object, field: str) -> StepSource:
 def _limits(value: object) -> Limits | None:
     if value is None:
         return None
-    limits = _object(value, "request.limits", '{"tokens": 200000, "turns": 50}')
+    limits = object_of(value, "request.limits", 'an object such as {"tokens": 200000, "turns": 50}')
     known = [field.name for field in fields(Limits)]
     if unknown := next((name for name in limits if name not in known), None):
         raise InvalidRequest("a name in request.limits", described(unknown), f"one of {', '.join(known)}")
@@ -253,7 +245,7 @@ def _claims(value: object) -> tuple[ClaimedCall, ...]:
 
 
 def _claim(value: object, field: str) -> ClaimedCall:
-    claim = _object(value, field, _CLAIM)
+    claim = object_of(value, field, f"an object such as {_CLAIM}")
     item, tool, shown = claim.get("item"), claim.get("tool"), claim.get("input")
     if item is not None and (isinstance(item, bool) or not isinstance(item, int) or item < 0):
         raise InvalidRequest(f"{field}.item", described(item), "null or a whole number from 0")

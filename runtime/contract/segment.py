@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from runtime.contract.errors import InvalidRequest
-from runtime.contract.fields import described, whole_number
+from runtime.contract.fields import described, object_of, whole_number
 
 MAX_ATTEMPTS = 10
 """The most that a stack can allow a segment."""
 MAX_WAITS = 10
 """The most that a stack can allow a run."""
+OPTIONAL = "null or an object"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +60,13 @@ def parse_segment(payload: Mapping[str, Any], max_attempts: int) -> Segment:
     """
     if payload.get("segment") is None:
         return Segment(max_attempts)
-    fields = _object(payload["segment"], "segment")
+    fields = object_of(payload["segment"], "segment", OPTIONAL)
     answered = fields.get("answered")
     return Segment(
         last_attempt=whole_number(fields, "lastAttempt", MAX_ATTEMPTS * (MAX_WAITS + 1)),
         # A run that has used up its waits comes with the number of one more, which it may not begin.
         wait=whole_number(fields, "wait", MAX_WAITS + 1),
-        answered=None if answered is None else _answered(_object(answered, "segment.answered")),
+        answered=None if answered is None else _answered(object_of(answered, "segment.answered", OPTIONAL)),
     )
 
 
@@ -74,9 +75,3 @@ def _answered(fields: Mapping[str, Any]) -> AnsweredQuestions:
         if not isinstance(fields.get(name), str):
             raise InvalidRequest(f"segment.answered.{name}", described(fields.get(name)), "a text")
     return AnsweredQuestions(whole_number(fields, "wait", MAX_WAITS), fields["key"], fields["answers"])
-
-
-def _object(value: object, field: str) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise InvalidRequest(field, described(value), "null or an object")
-    return cast("dict[str, Any]", value)

@@ -217,7 +217,7 @@ def questions_digest(content: bytes) -> str:
 
 def shown_questions(questions: Sequence[Question]) -> list[dict[str, Any]]:
     """Return questions as an event shows them: cut to 500 characters each, and to 5,000 together."""
-    characters = min(SHOWN_CHARACTERS, SHOWN_TOGETHER // max(1, len(questions)))
+    characters = _shown_characters(len(questions))
     return [
         {name: value for name, value in asdict(question).items() if value is not None}
         | {"text": question.text[:characters]}
@@ -230,7 +230,11 @@ def shown_answers(answers: Sequence[Answer], questions: Sequence[Question] = ())
 
     :param questions: what they answer, where that is known: what wanted text is marked then
     """
-    characters = min(SHOWN_CHARACTERS, SHOWN_TOGETHER // max(1, len(answers)))
+    characters = _shown_characters(len(answers))
     shown = [{"approved": answer.approved, "text": answer.text[:characters]} for answer in answers]
     wanted = [{"wants": str(each.wants)} if each.wants is Wants.TEXT else {} for each in questions]
     return [answer | wants for answer, wants in zip_longest(shown, wanted, fillvalue={})]
+
+
+def _shown_characters(texts: int) -> int:
+    return min(SHOWN_CHARACTERS, SHOWN_TOGETHER // max(1, texts))
